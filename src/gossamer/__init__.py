@@ -1,0 +1,19 @@
+"""Gossamer: make trained models sparse, run them so that the zeros save energy, prove how much."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gossamer.api import advise, compare, compile, inspect, load, save, sparsify
+
+__version__ = "0.1.0"
+__all__ = ["advise", "compare", "compile", "inspect", "load", "save", "sparsify"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a verb when it is first used, so that `import gossamer` stays instant."""
+    if name in __all__:
+        return getattr(importlib.import_module("gossamer.api"), name)
+    raise AttributeError(f"module 'gossamer' has no attribute {name!r}")

@@ -1,0 +1,131 @@
+"""Elementary functions of one float or a vector of floats, written with arithmetic only.
+
+The polynomials are Chebyshev interpolants, computed here rather than copied as digits; their
+errors are below 4e-7 (absolute for erf, relative for exp), which is a few units in the last place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from llvmlite import ir
+from numpy.polynomial import chebyshev
+
+from gossamer.runtime.codegen.builder import I32, VEC_I32, Builder, Term
+
+
+@cache
+def _interpolant(name: str, low: float, high: float, degree: int) -> tuple[float, ...]:
+    """Coefficients, in the variable scaled to [-1, 1], lowest first."""
+    function = np.vectorize(_EXACT[name])
+    series = chebyshev.Chebyshev.interpolate(function, degree, domain=[low, high])
+    return tuple(float(c) for c in chebyshev.cheb2poly(series.coef))
+
+
+_EXACT: dict[str, Callable[[float], float]] = {
+    # Both odd functions as f(z) with z = x^2, so that the function is x * f(x^2).
+    "erf": lambda z: math.erf(math.sqrt(z)) / math.sqrt(z) if z > 1e-12 else 2 / math.sqrt(math.pi),
+    "tanh": lambda z: math.tanh(math.sqrt(z)) / math.sqrt(z) if z > 1e-12 else 1.0,
+    "exp": math.exp,
+}
+
+
+def _polynomial(b: Builder, name: str, x: Term, low: float, high: float, degree: int) -> Term:
+    scaled = (x - (low + high) / 2) * (2 / (high - low))
+    coefficients = _interpolant(name, low, high, degree)
+    value = b.number(x.type, coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        value = b.fma(value, scaled, b.number(x.type, coefficient))
+    return value
+
+
+def _clamp(b: Builder, x: Term, low: float, high: float) -> Term:
+    """The value kept within bounds; NaN stays NaN."""
+    x = b.select(x > high, b.number(x.type, high), x)
+    return b.select(x < low, b.number(x.type, low), x)
+
+
+def maximum(b: Builder, x: Term, y: Term) -> Term:
+    """The larger of two, `x` where either is NaN."""
+    return b.select(x < y, y, x)
+
+
+def exp(b: Builder, x: Term) -> Term:
+    """e to the x: 0 below -87.3, infinite above 88.7."""
+    top, bottom = 88.72, -87.33
+    bounded = _clamp(b, x, bottom, 88.37)
+    power = b.intrinsic("rint", bounded * (1 / math.log(2)))
+    # ln 2 in two parts, the first exact in few bits, so that the remainder keeps its precision.
+    high = 0.693359375
+    rest = b.fma(power, b.number(x.type, -high), bounded)
+    rest = b.fma(power, b.number(x.type, high - math.log(2)), rest)
+    value = _polynomial(b, "exp", rest, -math.log(2) / 2, math.log(2) / 2, 6)
+    integers = VEC_I32 if isinstance(x.type, ir.VectorType) else I32
+    # NaN has no integer; it comes back through `value`.
+    exponent = b.cast(b.select(power.compare("==", power), power, power * 0 + 1), integers)
+    scale = b.bits((exponent + 127) << 23, x.type)
+    value = b.select(x > top, b.number(x.type, math.inf), value * scale)
+    return b.select(x < bottom, b.number(x.type, 0), value)
+
+
+def erf(b: Builder, x: Term) -> Term:
+    """The error function."""
+    limit = 3.92
+    bounded = _clamp(b, x, -limit, limit)
+    return bounded * _polynomial(b, "erf", bounded * bounded, 0, limit * limit, 14)
+
+
+def sigmoid(b: Builder, x: Term) -> Term:
+    """1 / (1 + e^-x)."""
+    return 1 / (exp(b, -x) + 1)
+
+
+def tanh(b: Builder, x: Term) -> Term:
+    """The hyperbolic tangent: a polynomial near zero, where the exponential loses digits."""
+    edge = 0.6
+    magnitude = b.intrinsic("fabs", x)
+    small = b.select(magnitude < edge, x, b.number(x.type, edge))
+    near = small * _polynomial(b, "tanh", small * small, 0, edge * edge, 6)
+    far = 1 - 2 / (exp(b, magnitude * 2) + 1)
+    far = b.intrinsic("copysign", far, x)
+    return b.select(magnitude < edge, near, far)
+
+
+def relu(b: Builder, x: Term) -> Term:
+    """The positive part; NaN stays NaN."""
+    zero = b.number(x.type, 0)
+    return b.select(x < zero, zero, x)
+
+
+def gelu(b: Builder, x: Term) -> Term:
+    """x times the normal distribution function (Hendrycks & Gimpel 2016, equation 1)."""
+    half = x * 0.5
+    return b.fma(half, erf(b, x * math.sqrt(0.5)), half)
+
+
+def gelu_tanh(b: Builder, x: Term) -> Term:
+    """The tanh approximation of GELU (Hendrycks & Gimpel 2016, section 2)."""
+    inner = (x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)
+    half = x * 0.5
+    return b.fma(half, tanh(b, inner), half)
+
+
+def silu(b: Builder, x: Term) -> Term:
+    """x times its sigmoid."""
+    return x * sigmoid(b, x)
+
+
+ACTIVATIONS: dict[str, Callable[[Builder, Term], Term]] = {
+    "Relu": relu,
+    "Gelu": gelu,
+    "GeluTanh": gelu_tanh,
+    "Silu": silu,
+    "Sigmoid": sigmoid,
+    "Tanh": tanh,
+    "Erf": erf,
+    "Exp": exp,
+}
+"""Functions of one operand that kernels can apply to a vector before they store it."""

@@ -1,0 +1,74 @@
+"""Memory for a session: page-aligned regions on huge pages, and a plan that reuses them."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_PAGE = 2 << 20
+ALIGNMENT = 64
+"""Bytes: one cache line, and one vector of the widest target."""
+
+
+def align(size: int, to: int = ALIGNMENT) -> int:
+    """The size rounded up to a multiple."""
+    return -(-size // to) * to
+
+
+class Region:
+    """Zeroed memory that begins on a huge page, where the system has such.
+
+    Huge pages matter: with 4 KiB pages, sparse kernels spend a third of their time on address
+    translation (docs/internals/performance.md).
+    """
+
+    def __init__(self, size: int) -> None:
+        self._map = mmap.mmap(-1, align(max(size, 1), _PAGE) + _PAGE)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            # Refused where the kernel has huge pages switched off; ordinary ones do then.
+            try:
+                self._map.madvise(mmap.MADV_HUGEPAGE)
+            except OSError:
+                pass
+        self._view = ctypes.c_char.from_buffer(self._map)
+        self.address = align(ctypes.addressof(self._view), _PAGE)
+        self.size = size
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """How many bytes a value takes, and the first and last step that touch it."""
+
+    size: int
+    first: int
+    last: int
+
+
+def plan(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:
+    """Places for values in one region, so that no two alive at once overlap.
+
+    Greedy by size: the largest value first, each at the lowest offset where it fits (Pisarchyk &
+    Lee 2020, section 5.2).
+
+    Returns:
+        The offset in bytes of each value, and the size of the region.
+    """
+    offsets = [0] * len(lifetimes)
+    placed: list[int] = []
+    total = 0
+    for index in sorted(range(len(lifetimes)), key=lambda i: -lifetimes[i].size):
+        mine = lifetimes[index]
+        offset = 0
+        for other in sorted(placed, key=lambda i: offsets[i]):
+            theirs = lifetimes[other]
+            if theirs.last < mine.first or mine.last < theirs.first:
+                continue
+            if offset + mine.size <= offsets[other]:
+                break
+            offset = max(offset, align(offsets[other] + theirs.size))
+        offsets[index] = offset
+        placed.append(index)
+        total = max(total, offset + align(mine.size))
+    return offsets, total
