@@ -59,7 +59,7 @@ class StoredTensor:
         """Number of elements, zeros included."""
         return prod(self.shape)
 
-    def keys(self) -> tuple[str, ...]:
+    def container_keys(self) -> tuple[str, ...]:
         """Return the names under which the container holds the parts of this tensor.
 
         The prefixes keep every name a model can choose apart from the container's own names.
@@ -116,9 +116,11 @@ class Description:
             if tensor_name not in self.by_name:
                 raise Malformed(f"the graph refers to tensor {tensor_name!r}, which is missing")
 
-    def keys(self) -> set[str]:
+    def container_keys(self) -> set[str]:
         """Return every name that the container must hold, no more and no fewer."""
-        keys = {key for t in self.tensors if isinstance(t, StoredTensor) for key in t.keys()}
+        keys = {
+            key for t in self.tensors if isinstance(t, StoredTensor) for key in t.container_keys()
+        }
         return keys | {GraphDescription.KEY} if self.graph else keys
 
     def to_metadata(self) -> dict[str, str]:
@@ -196,7 +198,11 @@ def _tensor_from_json(document: dict[str, Any]) -> StoredTensor | SameTensor:
         raise Malformed(f"tensor {name!r} has the unknown type {dtype}/{values}")
     if values != dtype and dtype not in ("float32", "float64"):
         raise Malformed(f"tensor {name!r} of type {dtype} cannot hold values of type {values}")
-    if not isinstance(shape, list) or len(shape) > _MAX_DIMENSIONS or not all(map(_is_count, shape)):
+    if (
+        not isinstance(shape, list)
+        or len(shape) > _MAX_DIMENSIONS
+        or not all(map(_is_count, shape))
+    ):
         raise Malformed(f"tensor {name!r} has no valid shape")
     if encoding not in ("sparse", "dense"):
         raise Malformed(f"tensor {name!r} has the unknown encoding {encoding!r}")

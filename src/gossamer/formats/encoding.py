@@ -69,7 +69,7 @@ def encode(
         crc32=_checksum(parts),
         graph_only=graph_only,
     )
-    return description, dict(zip(description.keys(), parts, strict=True))
+    return description, dict(zip(description.container_keys(), parts, strict=True))
 
 
 def check(tensor: StoredTensor, container: Mapping[str, Array]) -> None:
@@ -78,7 +78,7 @@ def check(tensor: StoredTensor, container: Mapping[str, Array]) -> None:
     Raises:
         Malformed: if a type, a shape, a count or the checksum differs.
     """
-    parts = tuple(container[key] for key in tensor.keys())
+    parts = tuple(container[key] for key in tensor.container_keys())
     values = parts[-1]
     expected = (tensor.nonzeros,) if tensor.encoding == "sparse" else tensor.shape
     if values.dtype != container_dtype(tensor.values) or values.shape != expected:
@@ -101,7 +101,7 @@ def check(tensor: StoredTensor, container: Mapping[str, Array]) -> None:
 
 def decode(tensor: StoredTensor, container: Mapping[str, Array]) -> Array:
     """Return the tensor, dense and freshly allocated, from parts that `check` has passed."""
-    parts = tuple(container[key] for key in tensor.keys())
+    parts = tuple(container[key] for key in tensor.container_keys())
     values = from_container(parts[-1], tensor.values)
     if tensor.encoding == "dense":
         return values.astype(dtype_of(tensor.dtype))
@@ -113,7 +113,7 @@ def decode(tensor: StoredTensor, container: Mapping[str, Array]) -> Array:
 def _checksum(parts: tuple[Array, ...]) -> int:
     checksum = 0
     for part in parts:
-        checksum = zlib.crc32(part.reshape(-1).view(np.uint8), checksum)
+        checksum = zlib.crc32(part.reshape(-1).view(np.uint8).data, checksum)
     return checksum
 
 
