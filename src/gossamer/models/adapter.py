@@ -1,0 +1,135 @@
+"""The protocol between pruning and the kinds of model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+Batch = Mapping[str, "np.ndarray[Any, Any]"]
+"""Input arrays by input name; the first axis of each is the sample."""
+
+Record = Callable[[str, "Tensor"], None]
+"""Receives a layer's name and its inputs, `[n, columns]` or `[groups, n, columns]`."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A prunable layer, seen as a matrix `[rows, columns]`.
+
+    Attributes:
+        name: dotted module name, or the ONNX node's name.
+        kind: of layer.
+        rows: outputs (of all groups together).
+        columns: inputs of one output; for a convolution channels a group x kernel positions.
+        groups: of a convolution; 1 otherwise.
+        depthwise: whether it is a convolution of one input channel a group.
+        block: the repeated block that holds the layer, such as "encoder.layer.3"; None outside.
+    """
+
+    name: str
+    kind: Literal["linear", "convolution"]
+    rows: int
+    columns: int
+    groups: int = 1
+    depthwise: bool = False
+    block: str | None = None
+
+    @property
+    def weights(self) -> int:
+        """Number of weights."""
+        return self.rows * self.columns
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of a model.
+
+    Attributes:
+        name: argument name, or ONNX input name.
+        required: whether the model cannot run without it.
+        shape: where the model states it: a number for a fixed axis, None for a free one.
+        floating: whether it takes floating-point numbers; None if the model does not say.
+    """
+
+    name: str
+    required: bool
+    shape: tuple[int | None, ...] | None = None
+    floating: bool | None = None
+
+
+class ModelAdapter(Protocol):
+    """One model of any kind.
+
+    Attributes:
+        kind: "torch", "hugging_face", "exported" or "onnx".
+        model: the model itself, of the kind that was given.
+    """
+
+    kind: str
+    model: Any
+
+    def copy(self) -> ModelAdapter:
+        """Return an independent copy, ready for inference (modules in eval mode)."""
+        ...
+
+    def inputs(self) -> list[Input]:
+        """Return what the model takes, in order."""
+        ...
+
+    def layers(self) -> list[Layer]:
+        """Return every prunable layer, in the order of the model's definition, shared ones once."""
+        ...
+
+    def weight(self, name: str) -> Tensor:
+        """Return a copy of a layer's weight, float32 `[rows, columns]`."""
+        ...
+
+    def set_weight(self, name: str, weight: Tensor) -> None:
+        """Replace a layer's weight by `[rows, columns]`, kept in the model's own precision."""
+        ...
+
+    def count_weights(self) -> tuple[int, int]:
+        """Return the number of weights in the whole model and how many of them are zero."""
+        ...
+
+    def walk(
+        self, batches: Sequence[Batch], groups: Sequence[Sequence[str]], record: Record
+    ) -> Iterator[list[str]]:
+        """Show the inputs of each group of layers as the model stands when its turn comes.
+
+        For one group after another, in the order in which the model runs them, `record` receives
+        the inputs of the group's layers for every batch; then the group's names are yielded. The
+        caller may set the weights of these layers before it goes on, and later groups see the
+        effect. Positions that a batch's `attention_mask` marks as padding are left out.
+
+        Raises:
+            DataError: if a batch does not run through the model.
+        """
+        ...
+
+    def capture(self, batches: Sequence[Batch], names: Sequence[str], record: Record) -> None:
+        """Run all batches and let `record` receive the inputs of the layers named."""
+        ...
+
+    def evaluated(self) -> Any:
+        """Return what a user's `evaluate` receives: the module, or a session for ONNX."""
+        ...
+
+    def export_onnx(self, path: str | Path, example: Batch) -> None:
+        """Write the model as an ONNX file with a dynamic batch (and sequence) axis.
+
+        Args:
+            path: of the file.
+            example: inputs to trace the model with; they decide which inputs the file has.
+
+        Raises:
+            OutputError: if the file cannot be written.
+            ModelError: if the model cannot be exported.
+        """
+        ...

@@ -1,0 +1,177 @@
+"""Calibration data: from what the user gives to a list of checked batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gossamer.errors import DataError
+from gossamer.models.adapter import Batch, Input
+from gossamer.models.python_file import describe, is_function, load_function
+
+BATCH_SIZE = 32
+"""Samples of a batch, where the data comes as whole arrays."""
+
+
+def read_batches(data: Any, inputs: Sequence[Input]) -> list[Batch]:
+    """Return calibration data as batches that fit a model's inputs.
+
+    Args:
+        data: one of
+            - arrays or tensors by input name, first axis samples (cut into batches of 32);
+            - one such array, for a model's first input;
+            - the path of an `.npz` file with such arrays;
+            - `FILE.py:FUNCTION`, a function that yields batches;
+            - an iterable of batches: arrays by input name, one array, or the required inputs in
+              order as a tuple or list.
+        inputs: what the model takes.
+
+    Raises:
+        DataError: if the data is missing, empty, holds NaN or does not fit.
+    """
+    if isinstance(data, str | Path):
+        data = _read(str(data))
+    if isinstance(data, Mapping) or _is_array(data):
+        arrays = _by_name(data, inputs, "calibration data")
+        _check(arrays, inputs, "calibration data")
+        samples = len(next(iter(arrays.values())))
+        return [
+            {name: array[start : start + BATCH_SIZE] for name, array in arrays.items()}
+            for start in range(0, samples, BATCH_SIZE)
+        ]
+    if not isinstance(data, Iterable):
+        raise DataError(
+            f"calibration data is a {type(data).__name__}; give arrays by input name, an .npz "
+            "file, FILE.py:FUNCTION or an iterable of batches"
+        )
+    batches: list[Batch] = []
+    for number, item in enumerate(data, start=1):
+        place = f"calibration batch {number}"
+        arrays = _by_name(item, inputs, place)
+        _check(arrays, inputs, place)
+        batches.append(arrays)
+    if not batches:
+        raise DataError("calibration data is empty; give at least one batch")
+    return batches
+
+
+def _read(text: str) -> Any:
+    if is_function(text):
+        try:
+            return list(load_function(text)())
+        except Exception as error:
+            raise DataError(f"{text} fails to yield batches: {describe(error)}") from error
+    path = Path(text)
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; give an .npz file or FILE.py:FUNCTION")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:
+        raise DataError(
+            f"{path} is not an .npz file of plain arrays ({describe(error)}); write it with "
+            "numpy.savez(path, input_name=array)"
+        ) from error
+
+
+def _is_array(item: Any) -> bool:
+    return hasattr(item, "shape") and hasattr(item, "__array__")
+
+
+def _by_name(item: Any, inputs: Sequence[Input], place: str) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the arrays of one item under the names of the inputs that they are for."""
+    if isinstance(item, Mapping):
+        named = dict(item)
+    elif _is_array(item):
+        named = {_names(inputs)[0]: item}
+    elif isinstance(item, tuple | list):
+        required = [wanted.name for wanted in inputs if wanted.required] or _names(inputs)[:1]
+        if len(item) != len(required):
+            raise DataError(
+                f"{place} has {len(item)} elements but the model requires {len(required)} "
+                f"({', '.join(required)}); give arrays by name, without labels"
+            )
+        named = dict(zip(required, item, strict=True))
+    else:
+        raise DataError(
+            f"{place} is a {type(item).__name__}; give arrays by input name "
+            f"({', '.join(_names(inputs))})"
+        )
+    return {str(name): _array(value, str(name), place) for name, value in named.items()}
+
+
+def _array(value: Any, name: str, place: str) -> np.ndarray[Any, Any]:
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        if str(value.dtype) == "torch.bfloat16":
+            value = value.float()
+    try:
+        array = np.asarray(value)
+    except Exception as error:
+        raise DataError(f"{place}: {name!r} is no array ({describe(error)})") from error
+    if array.dtype.kind not in "fiub":
+        raise DataError(
+            f"{place}: {name!r} is not an array of numbers but of {array.dtype}; give numbers in "
+            "arrays of one length"
+        )
+    return array
+
+
+def _names(inputs: Sequence[Input]) -> list[str]:
+    if not inputs:
+        raise DataError("the model takes no inputs; give one that does")
+    return [wanted.name for wanted in inputs]
+
+
+def _check(arrays: Batch, inputs: Sequence[Input], place: str) -> None:
+    known = {wanted.name: wanted for wanted in inputs}
+    for name in arrays:
+        if name not in known:
+            raise DataError(
+                f"{place} has an array {name!r}, which the model does not take; its inputs are: "
+                f"{', '.join(known)}"
+            )
+    missing = [wanted.name for wanted in inputs if wanted.required and wanted.name not in arrays]
+    if missing or not arrays:
+        raise DataError(
+            f"{place} lacks an array named {(missing or _names(inputs))[0]!r}, which the model "
+            "requires; add it"
+        )
+    for name, array in arrays.items():
+        _check_array(array, known[name], place)
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise DataError(f"{place}: arrays differ in their number of samples ({told}); align them")
+    if 0 in lengths.values():
+        raise DataError(f"{place} is empty; give at least one sample")
+
+
+def _check_array(array: np.ndarray[Any, Any], wanted: Input, place: str) -> None:
+    if array.ndim == 0:
+        raise DataError(
+            f"{place}: {wanted.name!r} is a single number; its first axis must be the samples"
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise DataError(f"{place}: {wanted.name!r} holds NaN or infinity; clean the data")
+    if wanted.floating is not None and wanted.floating != (array.dtype.kind == "f"):
+        takes = "floating-point numbers" if wanted.floating else "whole numbers"
+        raise DataError(
+            f"{place}: {wanted.name!r} is {array.dtype} but the model takes {takes}; convert it"
+        )
+    if wanted.shape is None:
+        return
+    fits = len(wanted.shape) == array.ndim and all(
+        size is None or size == given
+        # The samples are cut into batches of whatever size the model is fixed to.
+        for size, given in zip(wanted.shape[1:], array.shape[1:], strict=True)
+    )
+    if not fits:
+        shape = [("samples" if axis == 0 else size) or "any" for axis, size in enumerate(wanted.shape)]
+        raise DataError(
+            f"{place}: {wanted.name!r} has shape {array.shape} but the model takes "
+            f"({', '.join(map(str, shape))}); reshape it"
+        )

@@ -1,0 +1,90 @@
+"""Feeding a PyTorch module with calibration batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gossamer.errors import DataError
+from gossamer.models.adapter import Batch
+from gossamer.models.python_file import describe
+
+
+def to_tensors(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """Return the batch on the model's device, floats in the model's precision."""
+    floats = [parameter for parameter in model.parameters() if parameter.is_floating_point()]
+    device = floats[0].device if floats else torch.device("cpu")
+    precision = floats[0].dtype if floats else torch.float32
+    tensors = {}
+    for name, array in batch.items():
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        if tensor.is_floating_point():
+            tensor = tensor.to(precision)
+        elif tensor.dtype != torch.bool:
+            tensor = tensor.long()
+        tensors[name] = tensor.to(device)
+    return tensors
+
+
+def run(model: nn.Module, batch: Batch, number: int) -> Any:
+    """Run a batch through the module.
+
+    Raises:
+        DataError: if the module does not take it.
+    """
+    try:
+        return model(**to_tensors(model, batch))
+    except (RuntimeError, IndexError, TypeError, ValueError, AssertionError, KeyError) as error:
+        raise DataError(
+            f"calibration batch {number} does not run through the model "
+            f"({describe(error)}); check its shapes and values"
+        ) from error
+
+
+@contextmanager
+def calibrating(model: nn.Module) -> Iterator[None]:
+    """Run a module without gradients, and without shortcuts that hide its layers.
+
+    The key-value cache of a language model is off: it would grow each time a block is run again.
+    PyTorch's fused transformer layers are off: they bypass the linear layers.
+    """
+    config = getattr(model, "config", None)
+    caches = getattr(config, "use_cache", None)
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    if caches:
+        config.use_cache = False  # type: ignore[union-attr]
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+        if caches:
+            config.use_cache = True  # type: ignore[union-attr]
+
+
+def without_padding(inputs: Tensor, mask: np.ndarray[Any, Any] | None) -> Tensor:
+    """Return a layer's inputs `[..., columns]` as `[n, columns]`, padded positions left out.
+
+    Args:
+        inputs: `[..., columns]`.
+        mask: the batch's attention mask, `[samples, positions]`, 0 for padding; or None. It says
+            nothing of inputs without these two axes, such as those of a pooler.
+    """
+    columns = inputs.shape[-1]
+    flat = inputs.reshape(-1, columns)
+    if mask is None or mask.ndim != 2:
+        return flat
+    per_position = inputs.ndim >= 3 and tuple(inputs.shape[:2]) == mask.shape
+    flattened = inputs.ndim == 2 and inputs.shape[0] == mask.size
+    if not (per_position or flattened):
+        return flat
+    keep = torch.from_numpy(np.ascontiguousarray(mask != 0)).to(inputs.device)
+    if per_position:
+        return inputs[keep].reshape(-1, columns)
+    return flat[keep.reshape(-1)]

@@ -1,0 +1,112 @@
+"""The adapter for PyTorch modules, whichever way they were loaded."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gossamer.errors import ModelError
+from gossamer.models.adapter import Batch, Input, Layer, Record
+from gossamer.models.python_file import describe
+from gossamer.models.torch_layers import TorchLayer, find_layers
+from gossamer.models.torch_walk import Walk
+
+
+class TorchModel:
+    """A module behind the `ModelAdapter` protocol. Weights may be of any precision.
+
+    Args:
+        model: the module; it is used as it is, so take a `copy()` before changing weights.
+        kind: "torch", "hugging_face" or "exported".
+    """
+
+    def __init__(self, model: nn.Module, *, kind: str = "torch") -> None:
+        self.kind = kind
+        self.model = model
+
+    def copy(self) -> TorchModel:
+        """Return an independent copy in eval mode."""
+        try:
+            model = copy.deepcopy(self.model)
+        except Exception as error:
+            raise ModelError(
+                f"the model cannot be copied ({describe(error)}); give a module whose tensors are "
+                "its own parameters and buffers"
+            ) from error
+        return TorchModel(for_inference(model), kind=self.kind)
+
+    def inputs(self) -> list[Input]:
+        """Return the arguments of the module's forward method."""
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        return [
+            Input(parameter.name, required=parameter.default is inspect.Parameter.empty)
+            for parameter in inspect.signature(self.model.forward).parameters.values()
+            if parameter.kind in named
+        ]
+
+    def layers(self) -> list[Layer]:
+        """Return the prunable layers; see `find_layers`."""
+        return [found.layer for found in self._found.values()]
+
+    def weight(self, name: str) -> Tensor:
+        """Return a copy of a layer's weight, float32 `[rows, columns]`, on the model's device."""
+        found = self._found[name]
+        weight = found.parameter.detach()
+        if found.transposed:
+            weight = weight.T
+        return weight.reshape(found.layer.rows, found.layer.columns).float().clone()
+
+    def set_weight(self, name: str, weight: Tensor) -> None:
+        """Replace a layer's weight in place, in the parameter's own precision."""
+        found = self._found[name]
+        if found.transposed:
+            weight = weight.T
+        with torch.no_grad():
+            found.parameter.copy_(weight.reshape(found.parameter.shape))
+
+    def count_weights(self) -> tuple[int, int]:
+        """Return the number of all parameters' elements, and how many are zero."""
+        total = zeros = 0
+        for parameter in self.model.parameters():
+            total += parameter.numel()
+            zeros += parameter.numel() - int(torch.count_nonzero(parameter))
+        return total, zeros
+
+    def walk(
+        self, batches: Sequence[Batch], groups: Sequence[Sequence[str]], record: Record
+    ) -> Iterator[list[str]]:
+        """See `ModelAdapter.walk`; the model must be a `copy()`, in eval mode."""
+        chosen = {name: self._found[name] for group in groups for name in group}
+        return Walk(self.model, batches, chosen, record).run(groups)
+
+    def capture(self, batches: Sequence[Batch], names: Sequence[str], record: Record) -> None:
+        """See `ModelAdapter.capture`."""
+        for _ in self.walk(batches, [list(names)], record):
+            pass
+
+    def evaluated(self) -> nn.Module:
+        """Return the module in eval mode."""
+        return for_inference(self.model)
+
+    def export_onnx(self, path: str | Path, example: Batch) -> None:
+        """See `ModelAdapter.export_onnx` and `gossamer.models.torch_export`."""
+        from gossamer.models.torch_export import export
+
+        export(self.model, path, example)
+
+    @cached_property
+    def _found(self) -> dict[str, TorchLayer]:
+        return {found.layer.name: found for found in find_layers(self.model)}
+
+
+def for_inference(model: nn.Module) -> nn.Module:
+    """Put a module in eval mode, in place; exported modules are fixed in theirs."""
+    if isinstance(model, torch.fx.GraphModule):
+        return model
+    return model.eval()

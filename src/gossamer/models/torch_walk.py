@@ -1,0 +1,306 @@
+"""Calibrating a PyTorch module part by part, so that later layers see earlier sparse outputs.
+
+Where blocks follow each other directly, each batch's hidden state is kept and pushed from block to
+block, so the whole walk costs about two runs of the model. Elsewhere the model is run from its
+start for each group of layers, and stopped as soon as the group has been seen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from gossamer.models.adapter import Batch, Record
+from gossamer.models.torch_batches import calibrating, run, without_padding
+from gossamer.models.torch_layers import LayerInputs, TorchLayer, find_blocks
+
+
+class _Stop(Exception):
+    """Everything wanted of this run has been seen."""
+
+
+@dataclass
+class _Call:
+    """One call of a block."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    output: Any = None
+
+
+@dataclass
+class _Probe:
+    """What a first run of the model shows.
+
+    Attributes:
+        order: the chosen layers, in the order of their first use.
+        uses: how often a run uses each of them.
+        chains: lists of blocks that directly follow each other.
+    """
+
+    order: list[str] = field(default_factory=list)
+    uses: Counter[str] = field(default_factory=Counter)
+    chains: list[list[str]] = field(default_factory=list)
+
+
+class Walk:
+    """One walk through a module; see `ModelAdapter.walk`.
+
+    Args:
+        model: in eval mode.
+        batches: calibration batches.
+        chosen: the layers to record, by name.
+        record: receives their inputs.
+        chains: push hidden states from block to block where possible.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Sequence[Batch],
+        chosen: Mapping[str, TorchLayer],
+        record: Record,
+        *,
+        chains: bool = True,
+    ) -> None:
+        self._model = model
+        self._batches = batches
+        self._chosen = chosen
+        self._record = record
+        self._chains = chains
+
+    def run(self, groups: Sequence[Sequence[str]]) -> Iterator[list[str]]:
+        """Record group after group in the order of use; yield each before going on."""
+        with calibrating(self._model):
+            probe = self._probe()
+        position = {name: index for index, name in enumerate(probe.order)}
+        # Layers that the first batch does not use come last: other batches may use them.
+        waiting = sorted(
+            (list(group) for group in groups),
+            key=lambda group: min(position.get(name, len(position)) for name in group),
+        )
+        chain_of = {block: chain for chain in probe.chains for block in chain}
+        while waiting:
+            block = self._block(waiting[0], chain_of)
+            if block is None:
+                group = waiting.pop(0)
+                with calibrating(self._model):
+                    self._record_from_start(group, probe)
+                yield group
+                continue
+            chain = chain_of[block]
+            held = {
+                holder: group
+                for group in waiting
+                if (holder := self._block(group, chain_of)) in chain
+            }
+            waiting = [group for group in waiting if group not in held.values()]
+            yield from self._push(chain, held)
+
+    def _block(self, group: Sequence[str], chain_of: Mapping[str, list[str]]) -> str | None:
+        """Return the one block of a chain that holds the whole group, if there is one."""
+        blocks = {self._chosen[name].layer.block for name in group}
+        block = blocks.pop() if len(blocks) == 1 else None
+        return block if block in chain_of else None
+
+    def _probe(self) -> _Probe:
+        """Run the first batch and see what happens."""
+        probe = _Probe()
+        calls: list[tuple[str, _Call]] = []
+
+        def called(name: str) -> None:
+            if name not in probe.uses:
+                probe.order.append(name)
+            probe.uses[name] += 1
+
+        chosen = list(self._chosen.values())
+        with ExitStack() as stack:
+            wanted = {found.layer.block for found in chosen}
+            for name, block in _blocks(self._model).items() if self._chains else ():
+                if name in wanted or any(w and _siblings(w, name) for w in wanted):
+                    _watch(stack, name, block, calls)
+            stack.enter_context(LayerInputs(chosen, lambda layer, inputs: None, called))
+            run(self._model, self._batches[0], 1)
+        probe.chains = _find_chains(calls)
+        return probe
+
+    def _record_from_start(self, group: Sequence[str], probe: _Probe) -> None:
+        """Record a group's inputs in every batch, running the model from its start."""
+        layers = [self._chosen[name] for name in group]
+        # A layer may be unused in the first batch only, so its other runs go to the end.
+        last = all(name in probe.uses for name in group)
+        for number, batch in enumerate(self._batches, start=1):
+            left = Counter({name: probe.uses[name] for name in group})
+
+            def called(name: str, left: Counter[str] = left) -> None:
+                left[name] -= 1
+                if last and max(left.values()) <= 0:
+                    raise _Stop
+
+            try:
+                with self._recording(layers, batch, called):
+                    run(self._model, batch, number)
+            except _Stop:
+                pass
+
+    def _push(self, chain: Sequence[str], held: Mapping[str | None, list[str]]) -> Iterator[list[str]]:
+        """Record the groups within a chain of blocks, pushing hidden states through it."""
+        blocks = _blocks(self._model)
+        with calibrating(self._model):
+            calls = [
+                _entry(self._model, blocks[chain[0]], batch, number)
+                for number, batch in enumerate(self._batches, start=1)
+            ]
+        left = len(held)
+        for name in chain:
+            block = blocks[name]
+            group = held.get(name)
+            if group is not None:
+                layers = [self._chosen[layer] for layer in group]
+                with calibrating(self._model):
+                    for call, batch in zip(calls, self._batches, strict=True):
+                        with self._recording(layers, batch, None):
+                            block(*call.args, **call.kwargs)
+                yield group
+                left -= 1
+            if left == 0:
+                return
+            with calibrating(self._model):
+                for call in calls:
+                    hidden = _hidden(block(*call.args, **call.kwargs))
+                    call.args, call.kwargs = _with_hidden(call, hidden)
+
+    def _recording(
+        self, layers: Sequence[TorchLayer], batch: Batch, called: Any
+    ) -> LayerInputs:
+        mask = batch.get("attention_mask")
+
+        def seen(layer: TorchLayer, inputs: Tensor) -> None:
+            if layer.layer.kind == "linear":
+                inputs = without_padding(inputs, mask)
+            self._record(layer.layer.name, inputs)
+
+        return LayerInputs(layers, seen, called)
+
+
+def _blocks(model: nn.Module) -> dict[str, nn.Module]:
+    return {name: model.get_submodule(name) for name in find_blocks(model)}
+
+
+def _siblings(one: str, other: str) -> bool:
+    return one.rpartition(".")[0] == other.rpartition(".")[0]
+
+
+def _watch(
+    stack: ExitStack, name: str, block: nn.Module, calls: list[tuple[str, _Call]]
+) -> None:
+    """Note every call of a block, until the stack closes."""
+
+    def note(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        calls.append((name, _Call(args, kwargs, output)))
+
+    stack.callback(block.register_forward_hook(note, with_kwargs=True).remove)
+
+
+def _find_chains(calls: Sequence[tuple[str, _Call]]) -> list[list[str]]:
+    """Return the runs of blocks that can be fed by the block before and by nothing else.
+
+    Each block must be called once, its hidden state be the very tensor that the block before gave,
+    and all other arguments be the very ones of the chain's first block.
+    """
+    times = Counter(name for name, _ in calls)
+    chains: list[list[str]] = []
+    first = previous = None
+    for name, call in calls:
+        if times[name] > 1 or not _is_plain(call) or not isinstance(_entering(call), Tensor):
+            first = previous = None
+            continue
+        follows = (
+            first is not None
+            and previous is not None
+            and _entering(call) is _hidden(previous.output)
+            and _same_rest(call, first)
+        )
+        if follows:
+            chains[-1].append(name)
+        else:
+            chains.append([name])
+            first = call
+        previous = call
+    return [chain for chain in chains if len(chain) > 1]
+
+
+def _entering(call: _Call) -> Any:
+    """Return the hidden state that a block was given: its first argument."""
+    if call.args:
+        return call.args[0]
+    return next(iter(call.kwargs.values()), None)
+
+
+def _with_hidden(call: _Call, hidden: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if call.args:
+        return (hidden, *call.args[1:]), call.kwargs
+    first = next(iter(call.kwargs))
+    return (), {**call.kwargs, first: hidden}
+
+
+def _hidden(output: Any) -> Any:
+    """Return the hidden state that a block gives: its output, or the first of several."""
+    return output[0] if isinstance(output, tuple | list) else output
+
+
+def _is_plain(call: _Call) -> bool:
+    """Return whether running the block twice is harmless: a cache object would remember."""
+    plain = Tensor | int | float | str | None
+
+    def check(value: Any) -> bool:
+        if isinstance(value, tuple):
+            return all(check(item) for item in value)
+        return isinstance(value, plain)
+
+    return all(map(check, (*call.args, *call.kwargs.values())))
+
+
+def _same_rest(call: _Call, first: _Call) -> bool:
+    """Return whether two calls have the same arguments but for the hidden state."""
+    rest, first_rest = _rest(call), _rest(first)
+
+    def same(one: Any, other: Any) -> bool:
+        if isinstance(one, Tensor) or isinstance(other, Tensor):
+            return one is other
+        if isinstance(one, tuple) and isinstance(other, tuple):
+            return len(one) == len(other) and all(map(same, one, other))
+        return bool(one == other)
+
+    return rest.keys() == first_rest.keys() and all(
+        same(value, first_rest[key]) for key, value in rest.items()
+    )
+
+
+def _rest(call: _Call) -> dict[Any, Any]:
+    if call.args:
+        return {**dict(enumerate(call.args[1:])), **call.kwargs}
+    return dict(list(call.kwargs.items())[1:])
+
+
+def _entry(model: nn.Module, block: nn.Module, batch: Batch, number: int) -> _Call:
+    """Run a batch up to a block and return what the block is called with."""
+    entered: list[_Call] = []
+
+    def note(module: nn.Module, args: Any, kwargs: Any) -> None:
+        entered.append(_Call(args, kwargs))
+        raise _Stop
+
+    hook = block.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        run(model, batch, number)
+    except _Stop:
+        pass
+    finally:
+        hook.remove()
+    return entered[0]

@@ -1,0 +1,38 @@
+"""Finding a pattern, score, solver or allocation by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from gossamer.errors import OptionError
+
+T = TypeVar("T")
+
+
+def named(kind: str, name: str, known: Mapping[str, T]) -> T:
+    """Return `known[name]`.
+
+    Raises:
+        OptionError: if there is no such name; the message lists those that there are.
+    """
+    if name not in known:
+        raise OptionError(f"unknown {kind} {name!r}; choose one of: {', '.join(sorted(known))}")
+    return known[name]
+
+
+def checked_sparsity(sparsity: float) -> float:
+    """Return `sparsity` as a float.
+
+    Raises:
+        OptionError: if it is not a number from 0 to 1.
+    """
+    try:
+        number = float(sparsity)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0.0 <= number <= 1.0:
+        raise OptionError(
+            f"sparsity is {sparsity!r}; give the fraction of zeros, a number from 0 to 1"
+        )
+    return number

@@ -1,0 +1,105 @@
+"""Solvers: from a dense layer to its sparse weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from gossamer.sparsity.obs import solve_obs
+from gossamer.sparsity.registry import named
+from gossamer.sparsity.scores import SCORES, Score
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gossamer.sparsity.patterns import Pattern
+    from gossamer.sparsity.statistics import LayerStatistics
+
+
+class Solution(NamedTuple):
+    """A sparse layer: `weight` `[rows, columns]`, zero wherever the boolean `mask` is False."""
+
+    weight: Tensor
+    mask: Tensor
+
+
+class Solver(Protocol):
+    """Removes weights from one layer.
+
+    Attributes:
+        needs: what must be known of the layer's inputs: nothing, the norm of each, or X^T X.
+    """
+
+    name: str
+    needs: Literal["nothing", "norms", "hessian"]
+
+    def solve(
+        self,
+        weight: Tensor,
+        statistics: LayerStatistics | None,
+        pattern: Pattern,
+        sparsity: float,
+    ) -> Solution:
+        """Return the layer with the fraction `sparsity` of its weights removed.
+
+        Args:
+            weight: `[rows, columns]`, float32 or float64; left as it is.
+            statistics: of the layer's calibration inputs; may be None if `needs` is "nothing".
+            pattern: which weights may be removed together.
+            sparsity: 0 to 1.
+        """
+        ...
+
+
+class ScoreSolver:
+    """Removes the lowest scores and leaves the other weights as they are."""
+
+    def __init__(self, score: Score) -> None:
+        self.name = score.name
+        self.needs: Literal["nothing", "norms", "hessian"] = (
+            "norms" if score.calibrated else "nothing"
+        )
+        self._score = score
+
+    def solve(
+        self,
+        weight: Tensor,
+        statistics: LayerStatistics | None,
+        pattern: Pattern,
+        sparsity: float,
+    ) -> Solution:
+        """See `Solver.solve`."""
+        scores = self._score.function(weight, statistics)
+        mask = pattern.mask(scores, sparsity, per_row=self._score.per_row)
+        return Solution(weight * mask, mask)
+
+
+class ObsSolver:
+    """Optimal brain surgeon, layer by layer; see `gossamer.sparsity.obs`."""
+
+    name = "obs"
+    needs: Literal["nothing", "norms", "hessian"] = "hessian"
+
+    def solve(
+        self,
+        weight: Tensor,
+        statistics: LayerStatistics | None,
+        pattern: Pattern,
+        sparsity: float,
+    ) -> Solution:
+        """See `Solver.solve`."""
+        return Solution(*solve_obs(weight, statistics, pattern, sparsity))
+
+
+SOLVERS: dict[str, Solver] = {
+    **{name: ScoreSolver(score) for name, score in SCORES.items()},
+    ObsSolver.name: ObsSolver(),
+}
+
+
+def get_solver(name: str) -> Solver:
+    """Return the solver of that name.
+
+    Raises:
+        OptionError: if there is none; the message lists the known ones.
+    """
+    return named("solver", name, SOLVERS)

@@ -1,0 +1,98 @@
+"""What a layer's calibration inputs say about its weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gossamer.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class LayerStatistics:
+    """Sums over the inputs of one layer, gathered batch by batch.
+
+    A layer is a matrix `[rows, columns]`. A grouped convolution is `groups` such matrices one
+    below the other, each with inputs of its own.
+
+    Args:
+        name: the layer's name, for messages.
+        columns: inputs of one output.
+        groups: groups of a convolution; 1 for everything else.
+        hessian: keep X^T X (`columns` squared numbers a group) and not only its diagonal.
+
+    Attributes:
+        count: input rows seen so far.
+    """
+
+    def __init__(
+        self, name: str, columns: int, *, groups: int = 1, hessian: bool = True
+    ) -> None:
+        self.name = name
+        self.columns = columns
+        self.groups = groups
+        self.count = 0
+        self._keep_hessian = hessian
+        # Sums in double precision: hundreds of batches are added up, then a matrix is inverted.
+        self._sum: Tensor | None = None
+
+    def update(self, inputs: Tensor) -> None:
+        """Add a batch of inputs, `[n, columns]`, or `[groups, n, columns]` for a grouped layer.
+
+        Raises:
+            DataError: if the shape does not fit the layer, or an input is NaN or infinite.
+        """
+        import torch
+
+        inputs = inputs.detach()
+        if inputs.ndim == 2:
+            inputs = inputs.unsqueeze(0)
+        if inputs.ndim != 3 or inputs.shape[0] != self.groups or inputs.shape[2] != self.columns:
+            raise DataError(
+                f"layer '{self.name}' takes {self.columns} inputs in {self.groups} group(s) but "
+                f"was given an array of shape {tuple(inputs.shape)}; check the calibration data"
+            )
+        # Half precision would overflow when squared.
+        if inputs.dtype != torch.float64:
+            inputs = inputs.float()
+        if self._keep_hessian:
+            added = inputs.transpose(1, 2) @ inputs
+            finite = added.diagonal(dim1=1, dim2=2).isfinite().all()
+        else:
+            added = inputs.square().sum(dim=1)
+            finite = added.isfinite().all()
+        if not finite:
+            raise DataError(
+                f"layer '{self.name}' receives NaN or infinite inputs during calibration; check "
+                "the calibration data and whether the model overflows in its own precision"
+            )
+        self._sum = added.double() if self._sum is None else self._sum.add_(added)
+        self.count += inputs.shape[1]
+
+    def square_sums(self) -> Tensor:
+        """Return the sum of squares per input, float64 `[groups, columns]`.
+
+        Raises:
+            DataError: if no input was seen.
+        """
+        total = self._total()
+        return total.diagonal(dim1=1, dim2=2) if self._keep_hessian else total
+
+    def hessian(self) -> Tensor:
+        """Return X^T X, float64 `[groups, columns, columns]`: the layer's squared error's Hessian.
+
+        Raises:
+            DataError: if no input was seen.
+        """
+        if not self._keep_hessian:
+            raise ValueError("these statistics were gathered with hessian=False")
+        return self._total()
+
+    def _total(self) -> Tensor:
+        if self._sum is None:
+            raise DataError(
+                f"layer '{self.name}' was never reached by the calibration data; "
+                "leave it out with layers=, or add data that uses it"
+            )
+        return self._sum
