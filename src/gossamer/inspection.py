@@ -1,0 +1,287 @@
+"""What a model holds: layers, weights, zeros, bytes, multiply-adds.
+
+An ONNX graph is read without torch; a module is asked through its adapter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from gossamer.errors import DataError
+from gossamer.formats import SparseFile, load
+from gossamer.runtime.onnx_import import import_model
+from gossamer.source import graph_example, is_sparse_file, read_onnx, text_example
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gossamer.models import ModelAdapter
+
+Array = NDArray[Any]
+
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+# Operators whose second input is a weight that may be pruned, and the ranks it may have.
+_RANKS = {"MatMul": (2,), "Gemm": (2,), "Conv": (3, 4)}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer that has a weight which may be pruned.
+
+    Attributes:
+        name: of the module, or of the ONNX node that uses the weight first.
+        operator: the ONNX operator, or the kind of the module.
+        rows, columns: the weight as a matrix, one row an output.
+        zeros: how many of its weights are exactly zero.
+        multiply_adds: for the inputs named in the inspection, as if nothing were zero; None where
+            they are unknown.
+    """
+
+    name: str
+    operator: str
+    rows: int
+    columns: int
+    zeros: int
+    multiply_adds: int | None
+
+    @property
+    def weights(self) -> int:
+        """How many weights the layer has."""
+        return self.rows * self.columns
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A model's layers and sums.
+
+    Attributes:
+        layers: those whose weights may be pruned, in order.
+        weights, zeros: over every floating-point parameter, embeddings and all.
+        inputs: the shapes that multiply-adds are counted for, by input name; empty if unknown.
+    """
+
+    layers: tuple[Layer, ...]
+    weights: int
+    zeros: int
+    inputs: Mapping[str, tuple[int, ...]]
+
+    @property
+    def prunable_weights(self) -> int:
+        """How many weights the layers have together."""
+        return sum(layer.weights for layer in self.layers)
+
+    @property
+    def bytes(self) -> int:
+        """Size of all weights, dense, at the four bytes of float32."""
+        return 4 * self.weights
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of zeros over the layers that may be pruned."""
+        return sum(layer.zeros for layer in self.layers) / max(1, self.prunable_weights)
+
+    @property
+    def model_sparsity(self) -> float:
+        """Fraction of zeros over the whole model."""
+        return self.zeros / max(1, self.weights)
+
+    @property
+    def multiply_adds(self) -> int | None:
+        """Sum over the layers; None where one of them is unknown."""
+        known = [layer.multiply_adds for layer in self.layers if layer.multiply_adds is not None]
+        return sum(known) if len(known) == len(self.layers) else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON-ready values."""
+        return {
+            "weights": self.weights,
+            "zeros": self.zeros,
+            "bytes": self.bytes,
+            "prunable_weights": self.prunable_weights,
+            "sparsity": self.sparsity,
+            "model_sparsity": self.model_sparsity,
+            "multiply_adds": self.multiply_adds,
+            "inputs": {name: list(shape) for name, shape in self.inputs.items()},
+            "layers": [
+                {**asdict(layer), "weights": layer.weights, "bytes": 4 * layer.weights}
+                for layer in self.layers
+            ],
+        }
+
+
+def inspect(model: Any, example: Mapping[str, Array] | None = None) -> Inspection:
+    """Inspect a model of any kind.
+
+    Args:
+        model: an nn.Module, a ModelProto, or as text or path an .onnx file, a sparse Gossamer
+            file, a Hugging Face directory, a .pt2 file or FILE.py:FUNCTION.
+        example: inputs by name (first axis: samples), whose shapes multiply-adds are counted for.
+            By default one sample with 128 tokens or 224 x 224 pixels; a module that is not a
+            Hugging Face text model then has its multiply-adds unknown.
+
+    Raises:
+        ModelError: if the model cannot be read.
+        DataError: if `example` does not fit the model.
+    """
+    if is_sparse_file(model):
+        stored = load(model)
+        if stored.description.graph is None:
+            return _inspect_arrays(stored)
+        return inspect_graph(stored.onnx(), example)
+    graph = read_onnx(model)
+    if graph is not None:
+        return inspect_graph(graph, example)
+    from gossamer.models import open_model
+
+    return _inspect_module(open_model(model), example)
+
+
+def constants(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
+    """Return the tensors of `graph` that are known without running it, by the value they give."""
+    found = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    found[node.output[0]] = attribute.t
+    return found
+
+
+def weighted_nodes(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    """Return the nodes that use each prunable weight, by the weight's name, in graph order.
+
+    Prunable are the constant float weights of MatMul (a matrix on the right), Gemm and Conv.
+    """
+    known = constants(graph)
+    found: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        if node.op_type not in _RANKS or len(node.input) < 2:
+            continue
+        tensor = known.get(node.input[1])
+        if (
+            tensor is not None
+            and tensor.data_type in _FLOATS
+            and len(tensor.dims) in _RANKS[node.op_type]
+        ):
+            found.setdefault(node.input[1], []).append(node)
+    return found
+
+
+def inspect_graph(model: onnx.ModelProto, example: Mapping[str, Array] | None = None) -> Inspection:
+    """Inspect an ONNX model, without torch and without running it; see `inspect`."""
+    if example is None:
+        try:
+            example = graph_example(model)
+        except DataError:
+            example = {}
+    shapes = {name: tuple(array.shape) for name, array in example.items()}
+    sizes = _value_shapes(model, shapes)
+    arrays = {
+        name: numpy_helper.to_array(tensor)
+        for name, tensor in constants(model.graph).items()
+        if tensor.data_type in _FLOATS and tensor.dims
+    }
+    zeros = {name: array.size - int(np.count_nonzero(array)) for name, array in arrays.items()}
+    layers = []
+    for name, nodes in weighted_nodes(model.graph).items():
+        rows, columns = _matrix_shape(nodes[0], arrays[name].shape)
+        outputs = [sizes.get(node.output[0]) for node in nodes]
+        work = [math.prod(output) * columns for output in outputs if output is not None]
+        layers.append(
+            Layer(
+                name=nodes[0].name or name,
+                operator=nodes[0].op_type,
+                rows=rows,
+                columns=columns,
+                zeros=zeros[name],
+                multiply_adds=sum(work) if len(work) == len(nodes) else None,
+            )
+        )
+    weights = sum(array.size for array in arrays.values())
+    return Inspection(tuple(layers), weights, sum(zeros.values()), shapes)
+
+
+def _inspect_module(adapter: ModelAdapter, example: Mapping[str, Array] | None) -> Inspection:
+    if example is None:
+        try:
+            example = text_example(adapter)
+        except DataError:
+            example = {}
+    layers = adapter.layers()
+    positions = dict.fromkeys((layer.name for layer in layers), 0)
+
+    def count(name: str, inputs: Tensor) -> None:
+        positions[name] += inputs.shape[-2]
+
+    if example:
+        adapter.capture([example], list(positions), count)
+    weights, zeros = adapter.count_weights()
+    return Inspection(
+        tuple(
+            Layer(
+                name=layer.name,
+                operator=layer.kind,
+                rows=layer.rows,
+                columns=layer.columns,
+                zeros=int((adapter.weight(layer.name) == 0).sum()),
+                multiply_adds=positions[layer.name] * layer.weights if example else None,
+            )
+            for layer in layers
+        ),
+        weights,
+        zeros,
+        {name: tuple(array.shape) for name, array in example.items()},
+    )
+
+
+def _inspect_arrays(stored: SparseFile) -> Inspection:
+    """Inspect a file without a graph: its matrices are all that is known of its layers."""
+    arrays = {name: array for name, array in stored.arrays().items() if array.dtype.kind == "f"}
+    zeros = {name: array.size - int(np.count_nonzero(array)) for name, array in arrays.items()}
+    layers = tuple(
+        Layer(name, "tensor", array.shape[0], array[0].size, zeros[name], None)
+        for name, array in arrays.items()
+        if array.ndim >= 2 and array.size
+    )
+    weights = sum(array.size for array in arrays.values())
+    return Inspection(layers, weights, sum(zeros.values()), {})
+
+
+def _matrix_shape(node: onnx.NodeProto, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return (outputs, weights of one output) of the weight of `node`."""
+    if node.op_type == "Conv":
+        return shape[0], math.prod(shape[1:])
+    transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+    return (shape[0], shape[1]) if transposed else (shape[1], shape[0])
+
+
+def _value_shapes(
+    model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every value that is fully known once the inputs have `shapes`."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    open_inputs = {value.name: value for value in fixed.graph.input}
+    for name, shape in shapes.items():
+        if name not in open_inputs:
+            raise DataError(
+                f"the model has no input {name!r}; its inputs are {', '.join(open_inputs)}"
+            )
+        declared = open_inputs[name].type.tensor_type.shape
+        declared.ClearField("dim")
+        for size in shape:
+            declared.dim.add().dim_value = size
+    values = [value for node in import_model(fixed).nodes for value in node.outputs]
+    return {
+        value.name: tuple(size for size in value.shape if isinstance(size, int))
+        for value in values
+        if value.shape is not None and all(isinstance(size, int) for size in value.shape)
+    }

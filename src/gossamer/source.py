@@ -1,0 +1,140 @@
+"""From whatever names a model to the ONNX model that runs, and to inputs that fit it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from gossamer.errors import DataError, ModelError
+from gossamer.formats import load, load_onnx
+
+if TYPE_CHECKING:
+    from gossamer.models import ModelAdapter
+
+Array = NDArray[Any]
+
+# What an open dimension is taken to be where no example says otherwise: one sample, and behind the
+# sample a sequence of 128 tokens, or images of the usual 224 by 224 pixels.
+_OPEN_SEQUENCE = 128
+_OPEN_PIXELS = 224
+_TOKEN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def is_sparse_file(model: Any) -> bool:
+    """Return whether `model` is the path of a file that Gossamer saved."""
+    return isinstance(model, str | Path) and str(model).endswith(".safetensors")
+
+
+def read_onnx(model: Any) -> onnx.ModelProto | None:
+    """Return the ONNX model that `model` is or holds; None for what must be exported first.
+
+    Args:
+        model: a ModelProto, an .onnx file or a sparse Gossamer file is read, without torch; an
+            nn.Module, a Hugging Face directory, a .pt2 file or FILE.py:FUNCTION gives None.
+
+    Raises:
+        ModelError: if the file is missing or broken, or the sparse file carries no graph.
+    """
+    if isinstance(model, onnx.ModelProto):
+        return model
+    if is_sparse_file(model):
+        return load(model).onnx()
+    if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
+        return load_onnx(model)
+    if isinstance(model, Path) and not model.exists():
+        raise ModelError(f"{model} does not exist; check the path of the model")
+    return None
+
+
+def as_onnx(model: Any, example: Mapping[str, Array] | None = None) -> onnx.ModelProto:
+    """Return `model` as ONNX, exporting it where need be.
+
+    Args:
+        model: anything that `gossamer.compile` takes.
+        example: inputs by name, to trace a module with; a Hugging Face directory of a text model
+            needs none.
+
+    Raises:
+        ModelError: if the model cannot be read or exported.
+        DataError: if it must be traced and `example` is missing.
+    """
+    found = read_onnx(model)
+    if found is not None:
+        return found
+    from gossamer.models import open_model
+
+    return export(open_model(model), example)
+
+
+def export(adapter: ModelAdapter, example: Mapping[str, Array] | None = None) -> onnx.ModelProto:
+    """Return the ONNX export of an adapter's model; see `as_onnx`."""
+    if adapter.kind == "onnx":
+        assert isinstance(adapter.model, onnx.ModelProto)
+        return adapter.model
+    example = text_example(adapter) if example is None else example
+    with tempfile.TemporaryDirectory(prefix="gossamer-") as folder:
+        path = Path(folder) / "model.onnx"
+        adapter.export_onnx(path, example)
+        return load_onnx(path)
+
+
+def text_example(adapter: ModelAdapter) -> dict[str, Array]:
+    """Make one text of 128 tokens for a Hugging Face model that takes token ids.
+
+    Raises:
+        DataError: if the model takes something else.
+    """
+    required = {value.name for value in adapter.inputs() if value.required}
+    known = {value.name for value in adapter.inputs()} & {"input_ids", "attention_mask"}
+    if adapter.kind != "hugging_face" or "input_ids" not in known or required - known:
+        raise DataError(
+            "a model that is not ONNX yet is traced with inputs of yours; give example inputs "
+            "(on the command line, --inputs DATA)"
+        )
+    return {name: np.ones((1, _OPEN_SEQUENCE), np.int64) for name in _TOKEN_INPUTS if name in known}
+
+
+def graph_example(model: onnx.ModelProto) -> dict[str, Array]:
+    """Make inputs that fit an ONNX model: one sample, 128 tokens, images of 224 x 224 pixels.
+
+    Integers are ones (a token, an attention mask), and floats standard normal from a fixed seed:
+    they exercise the model for timing, and mean nothing.
+
+    Raises:
+        DataError: if an input's rank or element type leaves open what to make.
+    """
+    random = np.random.default_rng(0)
+    given = {tensor.name for tensor in model.graph.initializer}
+    made: dict[str, Array] = {}
+    for value in model.graph.input:
+        if value.name in given:
+            continue
+        tensor = value.type.tensor_type
+        try:
+            dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+        except KeyError:
+            dtype = np.dtype(object)
+        if not tensor.HasField("shape") or dtype.kind not in "fiub":
+            raise DataError(
+                f"cannot make up input {value.name!r} of the model; give example inputs"
+            )
+        dims = tensor.shape.dim
+        shape = tuple(
+            dim.dim_value if dim.dim_value > 0 else _open_size(axis, len(dims))
+            for axis, dim in enumerate(dims)
+        )
+        drawn = random.standard_normal(shape) if dtype.kind == "f" else np.ones(shape)
+        made[value.name] = drawn.astype(dtype)
+    return made
+
+
+def _open_size(axis: int, rank: int) -> int:
+    if axis == 0:
+        return 1
+    return _OPEN_PIXELS if rank == 4 else _OPEN_SEQUENCE
