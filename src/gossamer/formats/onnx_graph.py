@@ -16,7 +16,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from gossamer.errors import ModelError
 from gossamer.formats.description import Malformed
 from gossamer.formats.dtypes import NAMES
-from gossamer.formats.onnx_io import densify_initializers, tensors
+from gossamer.formats.onnx_io import constant_values, densify, tensors
 
 Array = np.ndarray[Any, Any]
 
@@ -43,7 +43,7 @@ def split(model: ModelProto) -> tuple[ModelProto, dict[str, Array]]:
             )
     stripped = ModelProto()
     stripped.CopyFrom(model)
-    densify_initializers(stripped, "the graph")
+    densify(stripped, "the graph")
     weights: dict[str, Array] = {}
     for name, tensor in _weights(stripped):
         try:
@@ -109,11 +109,9 @@ def join(stripped: ModelProto, weights: Callable[[str], Array], names: set[str])
 def _weights(model: ModelProto) -> Iterator[tuple[str, TensorProto]]:
     for tensor in model.graph.initializer:
         yield tensor.name, tensor
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.domain in ("", "ai.onnx") and len(node.output) == 1:
-            for attribute in node.attribute:
-                if attribute.name == "value" and attribute.HasField("t"):
-                    yield node.output[0], attribute.t
+    for node, attribute in constant_values(model):
+        if attribute.name == "value":
+            yield node.output[0], attribute.t
 
 
 def _clear(tensor: TensorProto) -> None:

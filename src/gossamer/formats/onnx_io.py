@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import ModelProto, SparseTensorProto, TensorProto, numpy_helper
+from onnx import (
+    AttributeProto,
+    ModelProto,
+    NodeProto,
+    SparseTensorProto,
+    TensorProto,
+    helper,
+    numpy_helper,
+)
 from onnx.external_data_helper import load_external_data_for_tensor
 
 from gossamer.errors import ModelError
@@ -52,7 +60,7 @@ def load_onnx(path: str | Path) -> ModelProto:
     for tensor in tensors(model):
         if tensor.data_location == TensorProto.EXTERNAL:
             _load_external(tensor, path)
-    densify_initializers(model, str(path))
+    densify(model, str(path))
     try:
         if model.ByteSize() <= _LARGEST_PROTO:
             onnx.checker.check_model(model)
@@ -69,8 +77,9 @@ def save_onnx(model: ModelProto, path: str | Path, *, sparse_initializers: bool 
     Args:
         model: the model; it is left as it is.
         path: where to write. The file appears whole or not at all.
-        sparse_initializers: write each initializer as an ONNX sparse tensor (values and 64-bit
-            positions) where that is smaller: above two thirds zeros for float32. Not every
+        sparse_initializers: write each initializer and Constant value as an ONNX sparse tensor
+            (values and 64-bit positions) where that is smaller: above two thirds zeros for
+            float32. Not every
             runtime reads these.
 
     Raises:
@@ -80,7 +89,7 @@ def save_onnx(model: ModelProto, path: str | Path, *, sparse_initializers: bool 
     if sparse_initializers:
         copy = ModelProto()
         copy.CopyFrom(model)
-        _sparsify_initializers(copy)
+        _sparsify(copy)
         model = copy
     try:
         content = model.SerializeToString()
@@ -93,20 +102,33 @@ def save_onnx(model: ModelProto, path: str | Path, *, sparse_initializers: bool 
         temporary.write_bytes(content)
 
 
-def densify_initializers(model: ModelProto, source: str) -> None:
-    """Turn the sparse initializers of `model` into dense ones, in place.
+def densify(model: ModelProto, source: str) -> None:
+    """Turn sparse initializers and sparse Constant values of the main graph into dense ones.
 
     Args:
-        model: the model.
+        model: the model, changed in place.
         source: what to call the model in errors.
 
     Raises:
-        ModelError: if a sparse initializer contradicts itself or has more than 2 GiB when dense.
+        ModelError: if a sparse tensor contradicts itself or has more than 2 GiB when dense.
     """
     for sparse in model.graph.sparse_initializer:
-        array = _dense(sparse, source)
-        model.graph.initializer.append(numpy_helper.from_array(array, sparse.values.name))
+        name = sparse.values.name
+        model.graph.initializer.append(numpy_helper.from_array(_dense(sparse, name, source), name))
     del model.graph.sparse_initializer[:]
+    for node, attribute in constant_values(model):
+        if attribute.name == "sparse_value":
+            dense = _dense(attribute.sparse_tensor, node.output[0], source)
+            attribute.CopyFrom(helper.make_attribute("value", numpy_helper.from_array(dense)))
+
+
+def constant_values(model: ModelProto) -> Iterator[tuple[NodeProto, AttributeProto]]:
+    """Yield each Constant node of the main graph whose value is a tensor, and that attribute."""
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.domain in ("", "ai.onnx") and len(node.output) == 1:
+            for attribute in node.attribute:
+                if attribute.name in ("value", "sparse_value"):
+                    yield node, attribute
 
 
 def tensors(model: ModelProto) -> Iterator[TensorProto]:
@@ -140,7 +162,7 @@ def _node_tensors(nodes: Any) -> Iterator[TensorProto]:
 def _load_external(tensor: TensorProto, model_path: Path) -> None:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
-    folder = model_path.resolve().parent
+    folder = model_path.parent.resolve()
     data_path = (folder / location).resolve()
     if not location or not data_path.is_relative_to(folder):
         raise ModelError(
@@ -164,10 +186,9 @@ def _load_external(tensor: TensorProto, model_path: Path) -> None:
     del tensor.external_data[:]
 
 
-def _dense(sparse: SparseTensorProto, source: str) -> Array:
-    name = sparse.values.name
+def _dense(sparse: SparseTensorProto, name: str, source: str) -> Array:
     broken = ModelError(
-        f"{source} has the sparse initializer {name!r}, which contradicts itself; export it again"
+        f"{source} has the sparse tensor {name!r}, which contradicts itself; export it again"
     )
     try:
         values, indices = (
@@ -181,7 +202,7 @@ def _dense(sparse: SparseTensorProto, source: str) -> Array:
         raise broken
     if prod(shape) * values.itemsize > _LARGEST_PROTO:
         raise ModelError(
-            f"{source} has the sparse initializer {name!r}, which is larger than 2 GiB when dense; "
+            f"{source} has the sparse tensor {name!r}, which is larger than 2 GiB when dense; "
             "split it"
         )
     if indices.ndim == 2 and indices.shape == (values.size, len(shape)):
@@ -195,13 +216,13 @@ def _dense(sparse: SparseTensorProto, source: str) -> Array:
     return dense.reshape(shape)
 
 
-def _sparsify_initializers(model: ModelProto) -> None:
-    """Replace initializers by sparse ones where that is smaller, in place."""
+def _sparsify(model: ModelProto) -> None:
+    """Replace initializers and Constant values by sparse ones where that is smaller, in place."""
     inputs = {value.name for value in model.graph.input}
     dense = []
     for tensor in model.graph.initializer:
         # A default for a graph input can be overridden, and only dense ones may be.
-        sparse = None if tensor.name in inputs else _sparse(tensor)
+        sparse = None if tensor.name in inputs else _sparse(tensor, tensor.name)
         if sparse is None:
             dense.append(tensor)
         else:
@@ -209,9 +230,14 @@ def _sparsify_initializers(model: ModelProto) -> None:
     kept = [TensorProto.FromString(tensor.SerializeToString()) for tensor in dense]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
+    for node, attribute in constant_values(model):
+        if attribute.name == "value":
+            sparse = _sparse(attribute.t, node.output[0])
+            if sparse is not None:
+                attribute.CopyFrom(helper.make_attribute("sparse_value", sparse))
 
 
-def _sparse(tensor: TensorProto) -> SparseTensorProto | None:
+def _sparse(tensor: TensorProto, name: str) -> SparseTensorProto | None:
     if tensor.data_type not in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16):
         return None
     array = numpy_helper.to_array(tensor)
@@ -220,8 +246,8 @@ def _sparse(tensor: TensorProto) -> SparseTensorProto | None:
         return None
     return SparseTensorProto(
         dims=array.shape,
-        values=numpy_helper.from_array(array.reshape(-1)[positions], tensor.name),
-        indices=numpy_helper.from_array(positions.astype(np.int64), f"{tensor.name}_indices"),
+        values=numpy_helper.from_array(array.reshape(-1)[positions], name),
+        indices=numpy_helper.from_array(positions.astype(np.int64), f"{name}_indices"),
     )
 
 
