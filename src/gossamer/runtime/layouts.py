@@ -43,5 +43,15 @@ class Tokens:
         return self.tiles(shape) * TILE * shape[-1] * item
 
 
+@dataclass(frozen=True)
+class Padded:
+    """Row-major with each row filled up to a whole group of lanes: an attention mask by key."""
+
+    def size(self, shape: Sequence[int], item: int) -> int:
+        """Bytes of a value of this shape whose elements take `item` bytes."""
+        return math.prod(shape[:-1]) * -(-shape[-1] // GROUP) * GROUP * item
+
+
 PLAIN = Plain()
+PADDED = Padded()
 TOKENS = Tokens()

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import math
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 _PAGE = 2 << 20
 ALIGNMENT = 64
@@ -28,13 +35,31 @@ class Region:
         self._map = mmap.mmap(-1, align(max(size, 1), _PAGE) + _PAGE)
         if hasattr(mmap, "MADV_HUGEPAGE"):
             # Refused where the kernel has huge pages switched off; ordinary ones do then.
-            try:
+            with contextlib.suppress(OSError):
                 self._map.madvise(mmap.MADV_HUGEPAGE)
-            except OSError:
-                pass
         self._view = ctypes.c_char.from_buffer(self._map)
         self.address = align(ctypes.addressof(self._view), _PAGE)
         self.size = size
+
+
+def view(address: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Memory as an array."""
+    count = math.prod(shape)
+    if not count:
+        return np.empty(shape, dtype)
+    memory = (ctypes.c_char * (count * dtype.itemsize)).from_address(address)
+    return np.frombuffer(memory, dtype, count).reshape(shape)
+
+
+class Placed:
+    """Copies of arrays that do not change, side by side on huge pages."""
+
+    def __init__(self, arrays: Sequence[NDArray[Any]]) -> None:
+        offsets = [0, *accumulate(align(array.nbytes) for array in arrays)]
+        self._region = Region(offsets[-1])
+        self.addresses = [self._region.address + offset for offset in offsets[:-1]]
+        for array, address in zip(arrays, self.addresses, strict=True):
+            view(address, array.shape, array.dtype)[...] = array
 
 
 @dataclass(frozen=True)

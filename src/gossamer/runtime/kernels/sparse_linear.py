@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +48,10 @@ class SparseWeights:
     """[1 + blocks * rows] where each list ends, and before it the previous one."""
     segments: NDArray[np.int64]
     """[blocks, chunks + 1] the first list of each chunk."""
-    block: int
-    """Input channels in a block."""
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """The arrays in the order in which the kernel takes them."""
+        return [self.values, self.offsets, self.rows, self.ends, self.segments]
 
 
 def pack(weight: NDArray[np.float32], block: int, chunks: int) -> SparseWeights:
@@ -87,7 +90,6 @@ def pack(weight: NDArray[np.float32], block: int, chunks: int) -> SparseWeights:
         np.concatenate(order).astype(np.int32),
         ends.astype(np.int32),
         np.stack(segments).astype(np.int64),
-        block,
     )
 
 

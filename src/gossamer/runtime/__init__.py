@@ -1,0 +1,5 @@
+"""The sparse compiler: ONNX in, native code out, run by a session."""
+
+from gossamer.runtime.session import Explanation, Port, Session, compile
+
+__all__ = ["Explanation", "Port", "Session", "compile"]

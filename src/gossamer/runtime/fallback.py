@@ -1,0 +1,115 @@
+"""Nodes without a lowering: the largest subgraphs that hold them run in ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import onnx
+from onnx import helper, numpy_helper
+
+from gossamer.errors import ModelError
+from gossamer.runtime.graph import Array, Graph, Node, Value
+from gossamer.runtime.onnx_import import to_proto
+
+
+class FallbackRegion:
+    """A run of nodes as one ONNX Runtime session over plain arrays."""
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        outputs: Sequence[Value],
+        opsets: Sequence[onnx.OperatorSetIdProto],
+        threads: int,
+    ) -> None:
+        self.nodes = list(nodes)
+        made = {output for node in nodes for output in node.outputs}
+        taken = dict.fromkeys(v for node in nodes for v in node.inputs if v is not None)
+        self.inputs = [v for v in taken if v not in made and v.data is None]
+        self.outputs = list(outputs)
+        constants = [value for value in taken if value.data is not None]
+        self._session = _session(self, constants, opsets, threads)
+
+    def run(self, feeds: Sequence[Array]) -> list[Array]:
+        """The outputs' arrays, given the inputs'."""
+        named = {value.name: array for value, array in zip(self.inputs, feeds, strict=True)}
+        try:
+            return list(self._session.run([value.name for value in self.outputs], named))
+        except Exception as error:
+            raise ModelError(f"ONNX Runtime could not run the model: {_first_line(error)}") from error
+
+
+def _session(
+    region: FallbackRegion,
+    constants: Sequence[Value],
+    opsets: Sequence[onnx.OperatorSetIdProto],
+    threads: int,
+) -> Any:
+    reasons = "; ".join(dict.fromkeys(f"{node.op}: {node.reason}" for node in region.nodes))
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ModelError(
+            f"part of the model needs ONNX Runtime ({reasons}); install gossamer[ort]"
+        ) from None
+    initializers = []
+    for value in constants:
+        assert value.data is not None
+        initializers.append(numpy_helper.from_array(value.data, value.name))
+    graph = helper.make_graph(
+        [to_proto(node) for node in region.nodes],
+        "fallback",
+        [_info(value) for value in region.inputs],
+        [_info(value) for value in region.outputs],
+        initializers,
+    )
+    model = helper.make_model(graph, opset_imports=list(opsets), ir_version=10)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Its threads would otherwise spin on while generated code runs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        raise ModelError(f"ONNX Runtime refuses the model: {_first_line(error)}") from error
+
+
+def _info(value: Value) -> onnx.ValueInfoProto:
+    if value.dtype is None:
+        return helper.make_empty_tensor_value_info(value.name)
+    kind = helper.np_dtype_to_tensor_dtype(value.dtype)
+    # Sizes are left open: ONNX Runtime infers what it needs.
+    shape = None if value.shape is None else [None] * len(value.shape)
+    return helper.make_tensor_value_info(value.name, kind, shape)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", maxsplit=1)[0]
+
+
+def schedule(graph: Graph) -> list[list[Node]]:
+    """The nodes in runs that are all native or all not, as few and as long as a greedy order gives."""
+    left = list(graph.nodes)
+    made_by = {output: node for node in left for output in node.outputs}
+    done: set[Node] = set()
+    runs: list[list[Node]] = []
+    native, stuck = True, 0
+    while left:
+        run: list[Node] = []
+        for node in left:
+            needs = {made_by[v] for v in node.inputs if v is not None and v in made_by}
+            if node.native == native and needs <= done:
+                run.append(node)
+                done.add(node)
+        stuck = 0 if run else stuck + 1
+        if stuck == 2:
+            raise ModelError("the model's nodes form a cycle; export it anew")
+        if run:
+            runs.append(run)
+            left = [node for node in left if node not in done]
+        native = not native
+    return runs

@@ -1,0 +1,129 @@
+"""The intermediate representation: values with shapes, nodes, and the graph that they form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer.runtime.dims import Size
+from gossamer.runtime.layouts import PLAIN, Padded, Plain, Tokens
+
+Array: TypeAlias = NDArray[Any]
+Shape: TypeAlias = tuple[Size, ...]
+Layout: TypeAlias = Plain | Padded | Tokens
+
+
+@dataclass(eq=False)
+class Value:
+    """What a node makes or takes."""
+
+    name: str
+    dtype: np.dtype[Any] | None = None
+    """None where it could not be inferred; such a value lives in ONNX Runtime only."""
+    shape: Shape | None = None
+    """None where some size could not be inferred; likewise."""
+    data: Array | None = None
+    """The elements of a constant."""
+    content: NDArray[np.object_] | None = None
+    """The elements, sizes among them, of a small integer tensor that only depends on shapes."""
+    layout: Layout = PLAIN
+    producer: Node | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether type and shape are known."""
+        return self.dtype is not None and self.shape is not None
+
+
+@dataclass(eq=False)
+class Node:
+    """An operation: ONNX's own, or one that a pass made of several."""
+
+    op: str
+    inputs: list[Value | None]
+    outputs: list[Value]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    domain: str = ""
+    name: str = ""
+    native: bool = False
+    """Whether generated code runs it."""
+    reason: str = ""
+    """If not, why not."""
+
+    def __post_init__(self) -> None:
+        for output in self.outputs:
+            output.producer = self
+
+    @property
+    def output(self) -> Value:
+        """The first output."""
+        return self.outputs[0]
+
+    def input(self, index: int) -> Value | None:
+        """An input, None where it is left out."""
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def source(self, index: int) -> Value:
+        """An input that must be there."""
+        value = self.inputs[index]
+        assert value is not None, f"{self.op} {self.name} lacks input {index}"
+        return value
+
+
+@dataclass(eq=False)
+class Graph:
+    """Nodes in an order in which they can run."""
+
+    inputs: list[Value]
+    outputs: list[Value]
+    nodes: list[Node]
+    limits: list[tuple[Size, int]] = field(default_factory=list)
+    """Sizes of the input, and the largest number that each may be."""
+    opset: int = 0
+
+    def users(self) -> dict[Value, list[Node]]:
+        """The nodes that take each value, once for each use."""
+        found: dict[Value, list[Node]] = {}
+        for node in self.nodes:
+            for value in node.inputs:
+                if value is not None:
+                    found.setdefault(value, []).append(node)
+        return found
+
+    def replace(self, old: Value, new: Value) -> None:
+        """Let every user of one value take another."""
+        for node in self.nodes:
+            node.inputs = [new if value is old else value for value in node.inputs]
+        self.outputs = [new if value is old else value for value in self.outputs]
+
+    def drop_unused(self) -> None:
+        """Remove the nodes whose outputs nobody takes."""
+        needed = set(self.outputs)
+        kept = []
+        for node in reversed(self.nodes):
+            if any(output in needed for output in node.outputs):
+                kept.append(node)
+                needed.update(value for value in node.inputs if value is not None)
+        self.nodes = kept[::-1]
+
+
+def constant(name: str, data: Array) -> Value:
+    """A value with known elements."""
+    content = data.astype(object) if data.dtype.kind in "iub" and data.size <= 64 else None
+    return Value(name, data.dtype, tuple(data.shape), data, content)
+
+
+def scalar(value: Value | None) -> float | None:
+    """The number in a constant of one element, else None."""
+    if value is None or value.data is None or value.data.size != 1:
+        return None
+    return float(value.data.reshape(-1)[0])
+
+
+def only_user(users: dict[Value, list[Node]], value: Value) -> Node | None:
+    """The node that takes a value, if it is the only one and takes it once."""
+    found = users.get(value, [])
+    return found[0] if len(found) == 1 else None

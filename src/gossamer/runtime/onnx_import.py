@@ -1,0 +1,301 @@
+"""From an ONNX model to the graph: check it, fold what is constant, infer types and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from gossamer.errors import ModelError
+from gossamer.runtime.dims import Dim, Size, UnknownSize
+from gossamer.runtime.graph import Array, Graph, Node, Value, constant
+from gossamer.runtime.shapes import CONTENT, SHAPES, Inferred
+
+# A constant larger than this is not computed ahead: a broken model could ask for any size.
+_FOLD_LIMIT = 1 << 26
+
+
+def import_model(model: onnx.ModelProto) -> Graph:
+    """Read a checked model into a graph.
+
+    Sizes that the model leaves open become symbols, so that one graph serves every batch size and
+    sequence length.
+
+    Raises:
+        ModelError: if the model is not valid ONNX.
+    """
+    return _Importer(model).graph()
+
+
+class _Importer:
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.values: dict[str, Value] = {}
+        self.nodes: list[Node] = []
+        self.limits: list[tuple[Size, int]] = []
+        self.opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+
+    def graph(self) -> Graph:
+        source = self.model.graph
+        for tensor in source.initializer:
+            self._add(constant(tensor.name, _array(tensor)))
+        for sparse in source.sparse_initializer:
+            self._add(constant(sparse.values.name, _dense(sparse)))
+        inputs = []
+        for info in source.input:
+            if info.name not in self.values:
+                inputs.append(self._add(_declared(info)))
+        self.symbols = set().union(*(_symbols(value) for value in inputs))
+        hints = self._hints()
+        for proto in source.node:
+            self._node(proto, hints)
+        try:
+            outputs = [self.values[info.name] for info in source.output]
+        except KeyError as error:
+            raise ModelError(f"the model's output {error} is made by no node; export it anew") from None
+        graph = Graph(inputs, outputs, self.nodes, self.limits, self.opset)
+        graph.drop_unused()
+        return graph
+
+    def _add(self, value: Value) -> Value:
+        self.values[value.name] = value
+        return value
+
+    def _hints(self) -> dict[str, Value]:
+        """ONNX's own shape inference, for operators that `shapes.py` does not cover."""
+        nodes = self.model.graph.node
+        if all(node.op_type in SHAPES or node.op_type == "Constant" for node in nodes):
+            return {}
+        stripped = onnx.ModelProto()
+        stripped.CopyFrom(self.model)
+        for tensor in stripped.graph.initializer:
+            # Large weights only need their shape here; small ones may hold shapes.
+            if len(tensor.raw_data) > 4096:
+                tensor.ClearField("raw_data")
+        try:
+            inferred = onnx.shape_inference.infer_shapes(stripped)
+        except Exception:
+            return {}
+        found = (_declared(info) for info in inferred.graph.value_info)
+        # Names that inference made up for sizes it does not know are of no use.
+        return {value.name: value for value in found if _symbols(value) <= self.symbols}
+
+    def _node(self, proto: onnx.NodeProto, hints: Mapping[str, Value]) -> None:
+        attributes = {a.name: _attribute(a) for a in proto.attribute}
+        if proto.op_type == "Constant" and not proto.domain:
+            self._add(constant(proto.output[0], _constant_array(proto)))
+            return
+        inputs: list[Value | None] = []
+        for name in proto.input:
+            if name and name not in self.values:
+                raise ModelError(
+                    f"node {proto.name or proto.op_type!r} takes {name!r}, which nothing makes; "
+                    "export the model anew"
+                )
+            inputs.append(self.values[name] if name else None)
+        for name in _captured(proto):
+            if name in self.values:
+                inputs.append(self.values[name])
+        domain = "" if proto.domain == "ai.onnx" else proto.domain
+        outputs = [self._add(Value(name)) if name else Value("") for name in proto.output]
+        node = Node(proto.op_type, inputs, outputs, attributes, domain, proto.name)
+        if any(value.type == onnx.AttributeProto.GRAPH for value in proto.attribute):
+            attributes["captured"] = len(proto.input)
+        if not domain:
+            self._infer(node, hints)
+            if all(output.data is not None for output in outputs if output.name):
+                return
+        self.nodes.append(node)
+
+    def _infer(self, node: Node, hints: Mapping[str, Value]) -> None:
+        rule = SHAPES.get(node.op)
+        if rule is not None:
+            try:
+                inferred = Inferred(self.opset, self.limits)
+                for output, (dtype, shape) in zip(node.outputs, rule(node, inferred), strict=False):
+                    output.dtype, output.shape = dtype, shape
+            except UnknownSize:
+                pass
+        for output in node.outputs:
+            hint = hints.get(output.name)
+            if hint is not None and not output.known:
+                output.dtype = output.dtype or hint.dtype
+                output.shape = output.shape if output.shape is not None else hint.shape
+        self._infer_content(node)
+        self._fold(node)
+
+    def _infer_content(self, node: Node) -> None:
+        """Follow integer tensors that hold sizes, so that reshapes are known before they run."""
+        rule = CONTENT.get(node.op)
+        output = node.outputs[0]
+        if rule is None or output.dtype is None or output.dtype.kind not in "ib":
+            return
+        try:
+            content = rule(node, Inferred(self.opset, self.limits))
+        except UnknownSize:
+            return
+        if content is None or content.size > 64:
+            return
+        output.content = content
+        output.shape = tuple(content.shape)
+        if not any(isinstance(item, Dim) for item in content.reshape(-1)):
+            output.data = content.astype(output.dtype)
+
+    def _fold(self, node: Node) -> None:
+        """Compute a node whose inputs are all constant."""
+        if any(output.data is not None for output in node.outputs) or "captured" in node.attributes:
+            return
+        if node.op in _NOT_CONSTANT or any(v is not None and v.data is None for v in node.inputs):
+            return
+        for output in node.outputs:
+            if output.shape is None or output.dtype is None:
+                return
+            sizes = [size for size in output.shape if isinstance(size, int)]
+            if len(sizes) < len(output.shape) or np.prod(sizes, dtype=float) > _FOLD_LIMIT:
+                return
+        try:
+            results = _evaluate(node, self.opset)
+        except Exception:
+            # What cannot be computed now will be computed, or refused with its reason, at run time.
+            return
+        for output, result in zip(node.outputs, results, strict=False):
+            folded = constant(output.name, np.asarray(result))
+            output.data, output.content = folded.data, folded.content
+            output.dtype, output.shape = folded.dtype, folded.shape
+
+
+_NOT_CONSTANT = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"} | {
+    "Multinomial",
+    "Bernoulli",
+    "Dropout",
+}
+
+
+def _evaluate(node: Node, opset: int) -> list[Array]:
+    from onnx.reference import ReferenceEvaluator
+
+    proto = to_proto(node)
+    inputs = [value for value in node.inputs if value is not None]
+    names = sorted({value.name for value in inputs})
+    empty = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [proto],
+        "constant",
+        [empty(name, onnx.TensorProto.UNDEFINED, None) for name in names],
+        [empty(name, onnx.TensorProto.UNDEFINED, None) for name in proto.output if name],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    feeds = {value.name: value.data for value in inputs}
+    return list(ReferenceEvaluator(model).run(None, feeds))
+
+
+def to_proto(node: Node) -> onnx.NodeProto:
+    """The ONNX form of a node that no pass has changed."""
+    count = node.attributes.get("captured", len(node.inputs))
+    proto = onnx.NodeProto(op_type=node.op, domain=node.domain, name=node.name)
+    proto.input.extend(value.name if value is not None else "" for value in node.inputs[:count])
+    proto.output.extend(value.name for value in node.outputs)
+    for name, value in node.attributes.items():
+        if name == "captured":
+            continue
+        if isinstance(value, onnx.AttributeProto):
+            proto.attribute.append(value)
+        elif isinstance(value, np.ndarray):
+            proto.attribute.append(helper.make_attribute(name, numpy_helper.from_array(value)))
+        else:
+            proto.attribute.append(helper.make_attribute(name, value))
+    return proto
+
+
+def _captured(proto: onnx.NodeProto) -> list[str]:
+    """Names that a node's inner graphs take from around it."""
+    found: list[str] = []
+    for attribute in proto.attribute:
+        for inner in [attribute.g, *attribute.graphs]:
+            made = {info.name for info in inner.input} | {t.name for t in inner.initializer}
+            for node in inner.node:
+                found += [name for name in [*node.input, *_captured(node)] if name not in made]
+                made.update(node.output)
+            found += [info.name for info in inner.output if info.name not in made]
+    return list(dict.fromkeys(name for name in found if name))
+
+
+def _declared(info: onnx.ValueInfoProto) -> Value:
+    """A value of the type and shape that the model states."""
+    if not info.type.HasField("tensor_type"):
+        return Value(info.name)
+    tensor = info.type.tensor_type
+    try:
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    except (KeyError, TypeError):
+        return Value(info.name)
+    if not tensor.HasField("shape"):
+        return Value(info.name, dtype)
+    shape: list[Size] = []
+    for axis, size in enumerate(tensor.shape.dim):
+        if size.HasField("dim_value"):
+            if size.dim_value < 0:
+                raise ModelError(f"{info.name!r} has the negative size {size.dim_value}; export anew")
+            shape.append(size.dim_value)
+        else:
+            shape.append(Dim.symbol(size.dim_param or f"{info.name}.{axis}"))
+    return Value(info.name, dtype, tuple(shape))
+
+
+def _symbols(value: Value) -> set[str]:
+    sizes = value.shape or ()
+    return set().union(*(size.symbols for size in sizes if isinstance(size, Dim)))
+
+
+def _attribute(attribute: onnx.AttributeProto) -> Any:
+    if attribute.type == onnx.AttributeProto.TENSOR:
+        return _array(attribute.t)
+    if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
+        return attribute
+    value = helper.get_attribute_value(attribute)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return list(value) if attribute.type in _LISTS else value
+
+
+_LISTS = (
+    onnx.AttributeProto.INTS,
+    onnx.AttributeProto.FLOATS,
+    onnx.AttributeProto.STRINGS,
+)
+
+
+def _array(tensor: onnx.TensorProto) -> Array:
+    try:
+        return np.asarray(numpy_helper.to_array(tensor))
+    except Exception as error:
+        raise ModelError(f"tensor {tensor.name!r} is broken ({error}); export the model anew") from error
+
+
+def _dense(sparse: onnx.SparseTensorProto) -> Array:
+    values, indices = _array(sparse.values), _array(sparse.indices)
+    if values.dtype.kind not in "fiub":
+        raise ModelError(f"sparse tensor {sparse.values.name!r} is not numeric; export the model anew")
+    size = int(np.prod(sparse.dims, dtype=float))
+    dense = np.zeros(size, values.dtype)
+    if indices.ndim == 2:
+        indices = np.ravel_multi_index(tuple(indices.T), tuple(sparse.dims))
+    if indices.size and (indices.min() < 0 or indices.max() >= size):
+        raise ModelError(f"sparse tensor {sparse.values.name!r} points outside itself; export it anew")
+    dense[indices] = values
+    return dense.reshape(tuple(sparse.dims))
+
+
+def _constant_array(proto: onnx.NodeProto) -> Array:
+    (attribute,) = proto.attribute
+    if attribute.name == "sparse_value":
+        return _dense(attribute.sparse_tensor)
+    value = _attribute(attribute)
+    if attribute.name in ("value_float", "value_floats"):
+        return np.asarray(value, np.float32)
+    if attribute.name in ("value_int", "value_ints"):
+        return np.asarray(value, np.int64)
+    return np.asarray(value)

@@ -1,0 +1,20 @@
+"""Passes over the graph, one file each, in the order in which they run."""
+
+from __future__ import annotations
+
+from gossamer.runtime.graph import Graph
+from gossamer.runtime.passes.clean import clean
+from gossamer.runtime.passes.fold_batch_norm import fold_batch_norm
+from gossamer.runtime.passes.fuse_attention import fuse_attention
+from gossamer.runtime.passes.fuse_gelu import fuse_gelu
+from gossamer.runtime.passes.fuse_layer_norm import fuse_layer_norm
+from gossamer.runtime.passes.fuse_linear import fuse_linear
+
+FUSIONS = (clean, fold_batch_norm, fuse_gelu, fuse_layer_norm, fuse_linear, fuse_attention)
+
+
+def optimize(graph: Graph) -> None:
+    """Apply every fusion, in place."""
+    for apply in FUSIONS:
+        apply(graph)
+        graph.drop_unused()

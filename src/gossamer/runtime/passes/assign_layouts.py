@@ -1,0 +1,66 @@
+"""Choose how each value lies in memory, and convert where a node needs it otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gossamer.runtime.graph import Graph, Layout, Node, Value
+from gossamer.runtime.kernels.elements import ELEMENTWISE
+from gossamer.runtime.layouts import PADDED, PLAIN, TOKENS
+from gossamer.runtime.passes.partition import ALIASES, HEAVY
+
+_IN_TILES = {*HEAVY, "LayerNormalization"}
+
+
+def assign_layouts(graph: Graph) -> None:
+    """Keep activations in tiles between the kernels that want them so.
+
+    Elementwise nodes follow their inputs, and read whatever lies elsewhere in place; only what
+    needs row-major order gets a conversion.
+    """
+    converted: dict[tuple[Value, Layout], Value] = {}
+    nodes: list[Node] = []
+
+    def convert(value: Value, layout: Layout) -> Value:
+        if value.data is not None or value.layout == layout:
+            return value
+        if (value, layout) not in converted:
+            made = Value(f"{value.name}.{type(layout).__name__.lower()}", value.dtype, value.shape)
+            made.layout = layout
+            nodes.append(Node("Identity", [value], [made], native=True))
+            converted[value, layout] = made
+        return converted[value, layout]
+
+    for node in graph.nodes:
+        if node.native and node.op in _IN_TILES:
+            node.inputs = [
+                convert(value, TOKENS) if value is not None and _in_tiles(node, position) else value
+                for position, value in enumerate(node.inputs)
+            ]
+            node.output.layout = TOKENS
+        elif node.native and node.op not in ALIASES:
+            if _follows(node):
+                node.output.layout = TOKENS
+        else:
+            node.inputs = [v if v is None else convert(v, PLAIN) for v in node.inputs]
+        nodes.append(node)
+    graph.outputs = [convert(value, PLAIN) for value in graph.outputs]
+    graph.nodes = nodes
+
+
+def _in_tiles(node: Node, position: int) -> bool:
+    """Whether a node wants this input in tiles: all but weights and masks."""
+    if node.op == "Attention":
+        return position < 3
+    return position == 0 or (node.op == "Linear" and position > 2)
+
+
+def _follows(node: Node) -> bool:
+    """Whether an elementwise node's output lies in tiles because an input of its shape does."""
+    output = node.output
+    if node.op not in ELEMENTWISE or output.dtype != np.float32 or output.layout == PADDED:
+        return False
+    return any(
+        value is not None and value.layout == TOKENS and value.shape == output.shape
+        for value in node.inputs
+    )

@@ -1,0 +1,66 @@
+"""GELU, as exporters spell it out for operator sets before 20."""
+
+from __future__ import annotations
+
+import math
+
+from gossamer.runtime.graph import Graph, Node, Value, only_user, scalar
+
+
+def fuse_gelu(graph: Graph) -> None:
+    """Make x * (1 + erf(x / sqrt 2)) * 0.5, in any order of its factors, one Gelu."""
+    for node in list(graph.nodes):
+        if node.op == "Erf" and not node.domain:
+            _fuse(graph, node)
+
+
+def _fuse(graph: Graph, erf: Node) -> None:
+    inner = erf.source(0).producer
+    if inner is None or inner.op not in ("Div", "Mul"):
+        return
+    x, factor = _variable_and_scalar(inner)
+    expected = math.sqrt(2) if inner.op == "Div" else math.sqrt(0.5)
+    if x is None or factor is None or abs(factor - expected) > 1e-4:
+        return
+    users = graph.users()
+    add = only_user(users, erf.output)
+    if add is None or add.op != "Add" or _variable_and_scalar(add)[1] != 1:
+        return
+    # What remains is a product of x, the sum and one half.
+    last, half_seen, x_seen = add, False, False
+    while not (half_seen and x_seen):
+        following = only_user(users, last.output)
+        if following is None or following.op not in ("Mul", "Div"):
+            return
+        number = _variable_and_scalar(following)[1]
+        other = following.source(0 if following.source(1) is last.output else 1)
+        if number is not None and abs(number - (0.5 if following.op == "Mul" else 2)) < 1e-6:
+            half_seen = True
+        elif other is x and following.op == "Mul" and not x_seen:
+            x_seen = True
+        elif _is_half_of(other, x) and following.op == "Mul" and not x_seen:
+            x_seen = half_seen = True
+        else:
+            return
+        last = following
+    output = Value(last.output.name, last.output.dtype, last.output.shape)
+    gelu = Node("Gelu", [x], [output], {"approximate": "none"}, name=last.name)
+    graph.nodes[graph.nodes.index(last)] = gelu
+    graph.replace(last.output, output)
+
+
+def _is_half_of(value: Value, x: Value) -> bool:
+    node = value.producer
+    if node is None or node.op not in ("Mul", "Div"):
+        return False
+    source, number = _variable_and_scalar(node)
+    return source is x and number == (0.5 if node.op == "Mul" else 2)
+
+
+def _variable_and_scalar(node: Node) -> tuple[Value | None, float | None]:
+    """The operand that varies and the number beside it, if the node has one of each."""
+    for value, other in ((0, 1), (1, 0)):
+        number = scalar(node.input(other))
+        if number is not None and (node.op != "Div" or other == 1):
+            return node.input(value), number
+    return None, None

@@ -1,0 +1,263 @@
+"""Gather operators whose elements are expressions into one kernel where they meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from gossamer.runtime.dims import Dim, Size, UnknownSize
+from gossamer.runtime.graph import Graph, Node, Value, constant, scalar
+from gossamer.runtime.kernels.elements import ELEMENTWISE, FLOAT32_ONLY, FLOAT_ONLY, MOVEMENT
+from gossamer.runtime.kernels.pointwise import REGISTER_TYPES, Expression
+from gossamer.runtime.layouts import TOKENS
+from gossamer.runtime.shapes import (
+    Inferred,
+    axes_of,
+    content_of,
+    permutation,
+    shape_of,
+    slices,
+)
+
+# Cheap enough to compute again for each that takes them, instead of storing them once.
+_CHEAP = {"Unsqueeze", "Squeeze", "Expand", "Range", "Cast", "Transpose", "ConstantOfShape", "Concat"}
+_DEPTH = 24
+
+
+def pointwise_reason(node: Node) -> str | None:
+    """Why a node cannot be an expression, or None if it can."""
+    if node.domain or node.op not in (*ELEMENTWISE, *MOVEMENT, "ConstantOfShape") or node.op in (
+        "Constant",
+        "Sizes",
+    ):
+        return f"no lowering for {node.domain or 'ai.onnx'} {node.op}"
+    values = [*node.inputs, *node.outputs]
+    if any(value is not None and not value.known for value in values):
+        return "a type or shape is known only when the model runs"
+    for value in values:
+        if value is not None and str(value.dtype) not in REGISTER_TYPES:
+            return f"no lowering for type {value.dtype}"
+    kind = str(node.source(0).dtype) if node.inputs else ""
+    if node.op in FLOAT32_ONLY and kind != "float32":
+        return f"no lowering for {node.op} of {kind}"
+    if node.op in FLOAT_ONLY and not kind.startswith("float"):
+        return f"no lowering for {node.op} of {kind}"
+    if node.op == "Div" and not kind.startswith("float") and (scalar(node.input(1)) or 0) < 1:
+        return "no lowering for a division of integers by what may be zero"
+    if node.op in ("Max", "Min", "And", "Or", "Xor") and len(node.inputs) < 1:
+        return "an operator without operands"
+    try:
+        _operands_and_attributes(node)
+    except UnknownSize as reason:
+        return str(reason)
+    return None
+
+
+def group_pointwise(graph: Graph) -> None:
+    """Replace chains of expressions by `Pointwise` nodes.
+
+    Such a node takes arrays; its attributes hold the expression and the sizes that its kernel
+    receives. A producer joins its user if nobody else takes it, or if it is cheap.
+    """
+    users = graph.users()
+    outputs = set(graph.outputs)
+    native = {node for node in graph.nodes if node.native}
+    nodes: list[Node] = []
+    for node in reversed(graph.nodes):
+        taken = any(users.get(output) or output in outputs for output in node.outputs)
+        if node not in native or not _is_expression(node):
+            nodes.append(node)
+            continue
+        if not taken:
+            continue
+        builder = _Builder(users, outputs, native)
+        expression = builder.expression(node.output, root=True)
+        grouped = Node(
+            "Pointwise",
+            list(builder.arrays),
+            node.outputs,
+            {
+                "expression": expression,
+                "sizes": builder.sizes,
+                "nodes": builder.nodes,
+            },
+            domain="gossamer",
+            name=node.name,
+            native=True,
+        )
+        nodes.append(grouped)
+        # What was absorbed now has other users, or none.
+        for absorbed in builder.nodes:
+            for value in absorbed.inputs:
+                if value is not None:
+                    users[value] = [user for user in users[value] if user is not absorbed]
+        for value in builder.arrays:
+            users.setdefault(value, []).append(grouped)
+    graph.nodes = nodes[::-1]
+    graph.drop_unused()
+
+
+def _is_expression(node: Node) -> bool:
+    return not node.domain and node.op in (*ELEMENTWISE, *MOVEMENT, "ConstantOfShape")
+
+
+class _Builder:
+    def __init__(
+        self, users: dict[Value, list[Node]], outputs: set[Value], native: set[Node]
+    ) -> None:
+        self.users, self.outputs, self.native = users, outputs, native
+        self.arrays: list[Value] = []
+        self.sizes: list[Dim] = []
+        self.nodes: list[Node] = []
+        self._known: dict[Value, Expression] = {}
+
+    def expression(self, value: Value, root: bool = False, depth: int = 0) -> Expression:
+        """The expression of a value: an input, or what its producer makes of others."""
+        if value not in self._known:
+            self._known[value] = self._expression(value, root, depth)
+        return self._known[value]
+
+    def _expression(self, value: Value, root: bool, depth: int) -> Expression:
+        dtype = str(value.dtype)
+        number = scalar(value)
+        if number is not None and value.shape == ():
+            return Expression("Constant", dtype, (), (), (("value", _plain(value)),))
+        if value.data is None and value.content is not None:
+            return self._sizes(value)
+        node = value.producer
+        if node is None or value.data is not None or not (root or self._joins(value, node, depth)):
+            return self._input(value, dtype)
+        if node not in self.nodes:
+            self.nodes.append(node)
+        operands, attributes = _operands_and_attributes(node)
+        made = []
+        for operand in operands:
+            if isinstance(operand, Value):
+                made.append(self.expression(operand, depth=depth + 1))
+            else:
+                made.append(self._size(operand))
+        op = "Expand" if node.op == "ConstantOfShape" else node.op
+        return Expression(op, dtype, self._shape(value), tuple(made), attributes)
+
+    def _joins(self, value: Value, node: Node, depth: int) -> bool:
+        if node not in self.native or not _is_expression(node) or depth > _DEPTH:
+            return False
+        if value.layout is TOKENS and any(v is not None and v.layout is TOKENS for v in node.inputs):
+            # Keep what lies in tiles there unless this is its only use.
+            return len(self.users.get(value, [])) == 1 and value not in self.outputs
+        if value in self.outputs:
+            return False
+        return len(self.users.get(value, [])) == 1 or node.op in _CHEAP
+
+    def _input(self, value: Value, dtype: str) -> Expression:
+        if value not in self.arrays:
+            self.arrays.append(value)
+        attributes: tuple[tuple[str, Any], ...] = (("slot", self.arrays.index(value)),)
+        if value.layout is TOKENS:
+            attributes = (*attributes, ("tokens", True))
+        return Expression("Input", dtype, self._shape(value), (), attributes)
+
+    def _sizes(self, value: Value) -> Expression:
+        assert value.content is not None
+        parts = tuple(self._size(item) for item in value.content.reshape(-1))
+        if not value.content.shape:
+            return parts[0]
+        return Expression("Sizes", "int64", value.content.shape, parts)
+
+    def _size(self, size: Size) -> Expression:
+        if not isinstance(size, Dim):
+            return Expression("Constant", "int64", (), (), (("value", int(size)),))
+        return Expression("Size", "int64", (), (), (("name", self._extent(size)),))
+
+    def _shape(self, value: Value) -> tuple[int | str, ...]:
+        return tuple(self._extent(size) for size in shape_of(value))
+
+    def _extent(self, size: Size) -> int | str:
+        if not isinstance(size, Dim):
+            return int(size)
+        if size not in self.sizes:
+            self.sizes.append(size)
+        return f"d{self.sizes.index(size)}"
+
+
+def _plain(value: Value) -> Any:
+    assert value.data is not None
+    return value.data.reshape(-1)[0].item()
+
+
+def _operands_and_attributes(
+    node: Node,
+) -> tuple[list[Value | Size], tuple[tuple[str, Any], ...]]:
+    """What the rule for a node's elements takes: values or sizes, and plain attributes."""
+    op = node.op
+    shape = shape_of(node.source(0))
+    first: list[Value | Size] = [node.source(0)]
+    if op == "Transpose":
+        return first, (("perm", tuple(permutation(node, len(shape)))),)
+    if op == "Unsqueeze":
+        rank = len(shape_of(node.output))
+        return first, (("axes", tuple(axes_of(node, 1, rank) or ())),)
+    if op == "Squeeze":
+        axes = axes_of(node, 1, len(shape))
+        if axes is None:
+            axes = [axis for axis, size in enumerate(shape) if size == 1]
+        return first, (("axes", tuple(axes)),)
+    if op == "Expand":
+        return first, ()
+    if op == "ConstantOfShape":
+        given = node.attributes.get("value", np.zeros(1, np.float32))
+        return [constant("", given.reshape(()))], ()
+    if op == "Slice":
+        cuts = slices(node, Inferred(0, []))
+        named = tuple((axis, step) for axis, _, step, _ in cuts)
+        return [*first, *(start for _, start, _, _ in cuts)], (("cuts", named),)
+    if op == "Concat":
+        return _values(node.inputs), (("axis", node.attributes["axis"] % len(shape)),)
+    if op in ("Gather", "GatherElements"):
+        axis = node.attributes.get("axis", 0) % len(shape)
+        return _values(node.inputs), (("axis", axis),)
+    if op == "GatherND":
+        return _values(node.inputs), (("batch", node.attributes.get("batch_dims", 0)),)
+    if op == "Range":
+        if node.output.dtype != np.int64:
+            raise UnknownSize(f"no lowering for Range of {node.output.dtype}")
+        (start,), (step,) = (content_of(node.input(i)) for i in (0, 2))
+        return [start, step], ()
+    if op == "Clip":
+        return first, tuple(_bounds(node))
+    if op == "Pow":
+        exponent = scalar(node.input(1))
+        return _values(node.inputs), (() if exponent is None else (("exponent", exponent),))
+    kept = {"approximate", "alpha", "beta", "gamma"}
+    attributes = tuple(
+        sorted((name, value) for name, value in node.attributes.items() if name in kept)
+    )
+    if op == "Equal" and str(node.source(0).dtype) == "bool":
+        raise UnknownSize("no lowering for Equal of bool")
+    return _values(node.inputs), attributes
+
+
+def _values(values: Iterable[Value | None]) -> list[Value | Size]:
+    kept: list[Value | Size] = []
+    for value in values:
+        if value is None:
+            raise UnknownSize("an operand is left out")
+        kept.append(value)
+    return kept
+
+
+def _bounds(node: Node) -> list[tuple[str, float]]:
+    found = []
+    for position, (name, attribute) in enumerate((("low", "min"), ("high", "max")), start=1):
+        value = node.input(position)
+        if value is not None:
+            number = scalar(value)
+            if number is None:
+                raise UnknownSize("a bound of Clip is known only when the model runs")
+            found.append((name, number))
+        elif attribute in node.attributes:
+            found.append((name, float(node.attributes[attribute])))
+    return found
+

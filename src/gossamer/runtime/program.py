@@ -1,0 +1,302 @@
+"""A compiled model: calls of kernels in order, bound to memory for each shape of the input."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from gossamer.errors import DataError
+from gossamer.runtime.dims import Size, number
+from gossamer.runtime.fallback import FallbackRegion
+from gossamer.runtime.graph import Array, Graph, Node, Value
+from gossamer.runtime.memory import Lifetime, Placed, Region, align, plan, view
+from gossamer.runtime.threads import Team
+
+_KEPT_PLANS = 32
+
+
+class Sizes:
+    """The numbers that the symbols of the input's shapes stand for in a run."""
+
+    def __init__(self, values: Mapping[str, int]) -> None:
+        self.values = dict(values)
+
+    def number(self, size: Size) -> int:
+        """A size as a number."""
+        return number(size, self.values)
+
+    def shape(self, value: Value) -> tuple[int, ...]:
+        """A value's shape in numbers."""
+        assert value.shape is not None
+        return tuple(self.number(size) for size in value.shape)
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Memory that each thread has for itself during a call; bytes for one thread."""
+
+    size: Callable[[Sizes], int]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Where a kernel reports that an index from the data lies outside."""
+
+
+Argument: TypeAlias = "Value | Array | Scratch | Flag | int | Callable[[Sizes], int]"
+
+
+@dataclass(eq=False)
+class Call:
+    """A kernel with its arguments."""
+
+    kernel: str
+    """What kind of kernel, for people to read."""
+    address: int
+    arguments: list[Argument]
+    node: Node
+    output: Value
+
+
+@dataclass(eq=False)
+class Alias:
+    """A value that is another one's memory under another shape."""
+
+    source: Value
+    output: Value
+
+
+Step: TypeAlias = "Call | Alias | FallbackRegion"
+
+
+@dataclass(eq=False)
+class Plan:
+    """A program bound to the sizes of one input."""
+
+    sizes: Sizes
+    region: Region
+    addresses: dict[Value, int]
+    """Where each value lies that has a place in the region."""
+    arguments: list[Array]
+    table: Array
+    """[calls, 2]: the address of each kernel and of its arguments."""
+    outside: dict[Value, list[tuple[int, int]]] = field(default_factory=dict)
+    """Call and argument that take the address of a value that lives in an array of the caller."""
+    flags: list[int] = field(default_factory=list)
+
+
+class Program:
+    """Steps over values, run by a team of threads."""
+
+    def __init__(self, graph: Graph, steps: Sequence[Step], team: Team) -> None:
+        self.graph, self.team = graph, team
+        self.steps = list(steps)
+        self._roots = {
+            step.output: step.source for step in self.steps if isinstance(step, Alias)
+        }
+        self._weights = self._place_constants()
+        self._plans: OrderedDict[tuple[tuple[str, int], ...], Plan] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def root(self, value: Value) -> Value:
+        """The value whose memory this one is."""
+        while value in self._roots:
+            value = self._roots[value]
+        return value
+
+    def run(self, values: Mapping[str, int], feeds: Mapping[Value, Array]) -> list[Array]:
+        """Run on arrays for the graph's inputs; return arrays for its outputs, in order.
+
+        Raises:
+            DataError: if an index in the data points outside the table that it looks up.
+        """
+        with self._lock:
+            bound = self._bind(values)
+            arrays = self._execute(bound, feeds)
+            for address in bound.flags:
+                flag = view(address, (1,), np.dtype(np.int64))
+                if flag[0]:
+                    flag[0] = 0
+                    raise DataError(
+                        "an index in the inputs lies outside the model's table; "
+                        "check that token ids fit its vocabulary"
+                    )
+            return [self._array(bound, arrays, output) for output in self.graph.outputs]
+
+    def time_calls(
+        self, values: Mapping[str, int], feeds: Mapping[Value, Array], repeats: int = 5
+    ) -> dict[Call, float]:
+        """The least seconds that each native call takes by itself, after a run on these feeds."""
+        seconds = {}
+        with self._lock:
+            bound = self._bind(values)
+            # Held until the end: calls write to the arrays of this run.
+            arrays = self._execute(bound, feeds)
+            calls = [step for step in self.steps if isinstance(step, Call)]
+            for position, call in enumerate(calls):
+                row = bound.table[position:].ctypes.data
+                times = []
+                for _ in range(repeats):
+                    begin = time.perf_counter()
+                    self.team.run(row, 1)
+                    times.append(time.perf_counter() - begin)
+                seconds[call] = min(times)
+            del arrays
+        return seconds
+
+    def _execute(self, bound: Plan, feeds: Mapping[Value, Array]) -> dict[Value, Array]:
+        """Run every step; return the arrays that hold values outside the region."""
+        arrays: dict[Value, Array] = dict(feeds)
+        for output in self.graph.outputs:
+            if output in bound.outside and output.producer is not None and output.producer.native:
+                assert output.dtype is not None
+                arrays[output] = np.empty(bound.sizes.shape(output), output.dtype)
+        for value, places in bound.outside.items():
+            if value in arrays:
+                self._point(bound, arrays[value], places)
+        self._run_steps(bound, arrays)
+        return arrays
+
+    def _run_steps(self, bound: Plan, arrays: dict[Value, Array]) -> None:
+        position = first = 0
+        for step in self.steps:
+            if isinstance(step, Call):
+                position += 1
+            elif isinstance(step, FallbackRegion):
+                self.team.run(bound.table[first:].ctypes.data, position - first)
+                first = position
+                feeds = [self._array(bound, arrays, value) for value in step.inputs]
+                for value, array in zip(step.outputs, step.run(feeds), strict=True):
+                    arrays[value] = np.ascontiguousarray(array)
+                    self._point(bound, arrays[value], bound.outside.get(value, []))
+        self.team.run(bound.table[first:].ctypes.data, position - first)
+
+    def _array(self, bound: Plan, arrays: Mapping[Value, Array], value: Value) -> Array:
+        """A value as an array: the caller's own, or a copy of what lies in the region."""
+        if value.data is not None:
+            return value.data
+        root = self.root(value)
+        if root in arrays:
+            array = arrays[root]
+            if value is root and value.producer is not None:
+                return array
+            shape = bound.sizes.shape(value) if value.shape is not None else array.shape
+            return array.reshape(shape).copy()
+        assert value.dtype is not None
+        return view(bound.addresses[root], bound.sizes.shape(value), value.dtype).copy()
+
+    @staticmethod
+    def _point(bound: Plan, array: Array, places: Sequence[tuple[int, int]]) -> None:
+        for call, argument in places:
+            bound.arguments[call][argument] = array.ctypes.data
+
+    # Binding
+
+    def _place_constants(self) -> Placed:
+        """Copy the arrays that calls take into memory on huge pages."""
+        found: dict[int, Array] = {}
+        for step in self.steps:
+            for argument in step.arguments if isinstance(step, Call) else ():
+                array = argument.data if isinstance(argument, Value) else argument
+                if isinstance(array, np.ndarray):
+                    found[id(array)] = array
+        # The originals are kept, so that their identities stay theirs.
+        self._constants = list(found.values())
+        placed = Placed(self._constants)
+        self._constant_places = dict(zip(found, placed.addresses, strict=True))
+        return placed
+
+    def _bind(self, values: Mapping[str, int]) -> Plan:
+        key = tuple(sorted(values.items()))
+        if key in self._plans:
+            self._plans.move_to_end(key)
+            return self._plans[key]
+        bound = self._make_plan(Sizes(values))
+        self._plans[key] = bound
+        if len(self._plans) > _KEPT_PLANS:
+            self._plans.popitem(last=False)
+        return bound
+
+    def _make_plan(self, sizes: Sizes) -> Plan:
+        spans: dict[object, Lifetime] = {}
+        calls: list[Call] = []
+        for position, step in enumerate(self.steps):
+            touched: list[Value] = []
+            if isinstance(step, Call):
+                calls.append(step)
+                touched = [a for a in step.arguments if isinstance(a, Value) and a.data is None]
+                for argument in step.arguments:
+                    if isinstance(argument, Scratch):
+                        size = align(argument.size(sizes)) * self.team.threads
+                        spans[argument] = Lifetime(size, position, position)
+            elif isinstance(step, FallbackRegion):
+                touched = list(step.inputs)
+            for value in touched:
+                root = self.root(value)
+                if self._lives_outside(root) or root.data is not None:
+                    continue
+                before = spans.get(root)
+                assert root.dtype is not None
+                size = root.layout.size(sizes.shape(root), root.dtype.itemsize)
+                spans[root] = Lifetime(size, before.first if before else position, position)
+        for output in self.graph.outputs:
+            root = self.root(output)
+            if root in spans:
+                spans[root] = Lifetime(spans[root].size, spans[root].first, len(self.steps))
+        offsets, total = plan(list(spans.values()))
+        region = Region(total + align(8))
+        places = {
+            key: region.address + offset for key, offset in zip(spans, offsets, strict=True)
+        }
+        flag = region.address + total
+        addresses = {key: place for key, place in places.items() if isinstance(key, Value)}
+        result = Plan(sizes, region, addresses, [], np.empty(0))
+        table = np.zeros((len(calls), 2), np.int64)
+        for position, call in enumerate(calls):
+            arguments = np.zeros(len(call.arguments), np.int64)
+            for index, argument in enumerate(call.arguments):
+                arguments[index] = self._bound(argument, result, places, flag, (position, index))
+            result.arguments.append(arguments)
+            table[position] = call.address, arguments.ctypes.data
+        result.table = table
+        return result
+
+    def _bound(
+        self,
+        argument: Argument,
+        result: Plan,
+        places: Mapping[object, int],
+        flag: int,
+        where: tuple[int, int],
+    ) -> int:
+        if isinstance(argument, int):
+            return argument
+        if isinstance(argument, np.ndarray):
+            return self._constant_places[id(argument)]
+        if isinstance(argument, Flag):
+            if flag not in result.flags:
+                result.flags.append(flag)
+            return flag
+        if isinstance(argument, Scratch):
+            return places[argument]
+        if isinstance(argument, Value):
+            if argument.data is not None:
+                return self._constant_places[id(argument.data)]
+            root = self.root(argument)
+            if self._lives_outside(root):
+                result.outside.setdefault(root, []).append(where)
+                return 0
+            return places[root]
+        return int(argument(result.sizes))
+
+    def _lives_outside(self, root: Value) -> bool:
+        """Whether a value is an array of the caller's or of ONNX Runtime's."""
+        if root.producer is None or not root.producer.native:
+            return True
+        return root in self.graph.outputs

@@ -1,0 +1,585 @@
+"""Types and shapes of each operator's outputs, and the contents of tensors that hold sizes.
+
+`SHAPES` covers the operators that have a lowering, and those that exporters put around them.
+A rule raises `UnknownSize` where the shape depends on numbers that only a run can know; the node
+then runs in ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import helper
+
+from gossamer.runtime.dims import Dim, Size, UnknownSize, divide, product
+from gossamer.runtime.graph import Node, Shape, Value
+
+Content: TypeAlias = NDArray[np.object_]
+Typed: TypeAlias = tuple[np.dtype[Any], Shape]
+
+BOOL, INT64 = np.dtype(bool), np.dtype(np.int64)
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What rules share: the model's operator set, and limits on the input's sizes found so far."""
+
+    opset: int
+    limits: list[tuple[Size, int]]
+
+
+def shape_of(value: Value | None) -> Shape:
+    """A value's shape.
+
+    Raises:
+        UnknownSize: if it is not known.
+    """
+    if value is None or value.shape is None:
+        raise UnknownSize("an input's shape is not known")
+    return value.shape
+
+
+def _dtype(value: Value | None) -> np.dtype[Any]:
+    if value is None or value.dtype is None:
+        raise UnknownSize("an input's type is not known")
+    return value.dtype
+
+
+def content_of(value: Value | None) -> list[Size]:
+    """The elements of an integer tensor that depends on shapes only.
+
+    Raises:
+        UnknownSize: if it depends on anything else.
+    """
+    if value is None or value.content is None:
+        raise UnknownSize("a shape is computed from data")
+    return [item if isinstance(item, Dim) else int(item) for item in value.content.reshape(-1)]
+
+
+def numbers_of(value: Value | None) -> list[int]:
+    """The elements of a constant integer tensor."""
+    found = content_of(value)
+    if any(isinstance(item, Dim) for item in found):
+        raise UnknownSize("an axis depends on the input")
+    return [int(item) for item in found]  # type: ignore[arg-type]
+
+
+def axes_of(node: Node, index: int, rank: int) -> list[int] | None:
+    """The axes that a node names, as an attribute or (in newer models) as an input."""
+    if node.input(index) is not None:
+        axes = numbers_of(node.input(index))
+    elif "axes" in node.attributes:
+        axes = list(node.attributes["axes"])
+    else:
+        return None
+    if any(not -rank <= axis < rank for axis in axes):
+        raise UnknownSize("an axis lies outside the shape")
+    return [axis % rank for axis in axes]
+
+
+def broadcast(*shapes: Shape) -> Shape:
+    """The shape that arrays of these shapes broadcast to (NumPy's rule).
+
+    Raises:
+        UnknownSize: where it depends on the input which size is 1.
+    """
+    rank = max(map(len, shapes))
+    result: list[Size] = []
+    for column in zip(*([1] * (rank - len(s)) + list(s) for s in shapes), strict=True):
+        sizes = {size for size in column if size != 1}
+        if len(sizes) > 1:
+            raise UnknownSize(f"sizes {column} may not broadcast")
+        result.append(sizes.pop() if sizes else 1)
+    return tuple(result)
+
+
+def slices(node: Node, inferred: Inferred) -> list[tuple[int, Size, int, Size]]:
+    """For each axis that a Slice cuts: the axis, the first element, the step and the count."""
+    shape = shape_of(node.source(0))
+    if len(node.inputs) > 1:
+        starts, ends = content_of(node.input(1)), content_of(node.input(2))
+        axes = numbers_of(node.input(3)) if node.input(3) is not None else list(range(len(starts)))
+        steps = numbers_of(node.input(4)) if node.input(4) is not None else [1] * len(starts)
+    else:
+        starts, ends = list(node.attributes["starts"]), list(node.attributes["ends"])
+        axes = list(node.attributes.get("axes", range(len(starts))))
+        steps = [1] * len(starts)
+    cuts = []
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        if not -len(shape) <= axis < len(shape) or step == 0:
+            raise UnknownSize("a slice names an axis or step that is not there")
+        axis %= len(shape)
+        cuts.append((axis, *_cut(shape[axis], start, end, step, inferred)))
+    return cuts
+
+
+def _cut(size: Size, start: Size, end: Size, step: int, inferred: Inferred) -> tuple[Size, int, Size]:
+    if all(isinstance(item, int) for item in (size, start, end)):
+        whole = range(size)[slice(start, end, step)]  # type: ignore[arg-type,misc]
+        return whole.start, step, len(whole)
+    if step != 1:
+        raise UnknownSize("a slice with steps depends on the input")
+    if isinstance(end, int) and end < 0:
+        end = size + end if -end <= _least(size) else 0
+    if isinstance(start, int) and start < 0:
+        start = size + start if -start <= _least(size) else 0
+    if isinstance(end, int) and isinstance(size, Dim):
+        if end < 2**31 - 1:
+            raise UnknownSize("where a slice ends depends on the input")
+        end = size
+    elif isinstance(end, Dim) and isinstance(size, int):
+        # Positions up to the sequence length, of a table: valid as long as the table reaches.
+        inferred.limits.append((end, size))
+    elif end != size and not end <= size:
+        raise UnknownSize("where a slice ends depends on the input")
+    count = end - start
+    if not count >= 0:
+        raise UnknownSize("whether a slice is empty depends on the input")
+    return start, 1, count
+
+
+def _least(size: Size) -> int:
+    return size if isinstance(size, int) else 1
+
+
+# Rules for shapes
+
+
+def _same(node: Node, inferred: Inferred) -> list[Typed]:
+    return [(_dtype(node.input(0)), shape_of(node.input(0)))]
+
+
+def _elementwise(node: Node, inferred: Inferred) -> list[Typed]:
+    inputs = [value for value in node.inputs if value is not None]
+    return [(_dtype(inputs[0]), broadcast(*map(shape_of, inputs)))]
+
+
+def _comparison(node: Node, inferred: Inferred) -> list[Typed]:
+    ((_, shape),) = _elementwise(node, inferred)
+    return [(BOOL, shape)]
+
+
+def _where(node: Node, inferred: Inferred) -> list[Typed]:
+    return [(_dtype(node.input(1)), broadcast(*(shape_of(value) for value in node.inputs)))]
+
+
+def _cast(node: Node, inferred: Inferred) -> list[Typed]:
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(node.attributes["to"]))
+    return [(dtype, shape_of(node.input(0)))]
+
+
+def _clip(node: Node, inferred: Inferred) -> list[Typed]:
+    return [(_dtype(node.input(0)), shape_of(node.input(0)))]
+
+
+def _shape(node: Node, inferred: Inferred) -> list[Typed]:
+    return [(INT64, (len(_shape_content(node, inferred)),))]
+
+
+def _reshape(node: Node, inferred: Inferred) -> list[Typed]:
+    shape = shape_of(node.input(0))
+    wanted = content_of(node.input(1)) if node.input(1) else list(node.attributes["shape"])
+    sizes: list[Size] = []
+    for axis, size in enumerate(wanted):
+        if size == 0 and not node.attributes.get("allowzero", 0):
+            if axis >= len(shape):
+                raise UnknownSize("a reshape copies a size that is not there")
+            size = shape[axis]
+        sizes.append(size)
+    if -1 in sizes:
+        known = product(size for size in sizes if size != -1)
+        sizes[sizes.index(-1)] = divide(product(shape), known)
+    if -1 in sizes or product(sizes) != product(shape):
+        raise UnknownSize(f"{shape} cannot become {sizes}")
+    return [(_dtype(node.input(0)), tuple(sizes))]
+
+
+def _transpose(node: Node, inferred: Inferred) -> list[Typed]:
+    shape = shape_of(node.input(0))
+    order = permutation(node, len(shape))
+    return [(_dtype(node.input(0)), tuple(shape[axis] for axis in order))]
+
+
+def permutation(node: Node, rank: int) -> list[int]:
+    """The order of axes of a Transpose."""
+    order = list(node.attributes.get("perm", range(rank - 1, -1, -1)))
+    if sorted(order) != list(range(rank)):
+        raise UnknownSize("a transpose does not name each axis once")
+    return order
+
+
+def _unsqueeze(node: Node, inferred: Inferred) -> list[Typed]:
+    shape = list(shape_of(node.input(0)))
+    count = len(numbers_of(node.input(1))) if node.input(1) else len(node.attributes["axes"])
+    axes = axes_of(node, 1, len(shape) + count) or []
+    for axis in sorted(axes):
+        shape.insert(axis, 1)
+    return [(_dtype(node.input(0)), tuple(shape))]
+
+
+def _squeeze(node: Node, inferred: Inferred) -> list[Typed]:
+    shape = shape_of(node.input(0))
+    axes = axes_of(node, 1, len(shape))
+    if axes is None:
+        if any(isinstance(size, Dim) for size in shape):
+            raise UnknownSize("which axes are squeezed depends on the input")
+        axes = [axis for axis, size in enumerate(shape) if size == 1]
+    if any(shape[axis] != 1 for axis in axes):
+        raise UnknownSize("an axis that is squeezed may not be 1")
+    kept = tuple(size for axis, size in enumerate(shape) if axis not in axes)
+    return [(_dtype(node.input(0)), kept)]
+
+
+def _flatten(node: Node, inferred: Inferred) -> list[Typed]:
+    shape = shape_of(node.input(0))
+    axis = node.attributes.get("axis", 1)
+    if not -len(shape) <= axis <= len(shape):
+        raise UnknownSize("a flatten names an axis that is not there")
+    axis = axis % len(shape) if axis < 0 else axis
+    return [(_dtype(node.input(0)), (product(shape[:axis]), product(shape[axis:])))]
+
+
+def _expand(node: Node, inferred: Inferred) -> list[Typed]:
+    return [(_dtype(node.input(0)), broadcast(shape_of(node.input(0)), _sizes(node.input(1))))]
+
+
+def _sizes(value: Value | None) -> Shape:
+    sizes = content_of(value)
+    if any(isinstance(size, int) and size < 0 for size in sizes):
+        raise UnknownSize("a size is negative")
+    return tuple(sizes)
+
+
+def _constant_of_shape(node: Node, inferred: Inferred) -> list[Typed]:
+    value = node.attributes.get("value", np.zeros(1, np.float32))
+    return [(value.dtype, _sizes(node.input(0)))]
+
+
+def _range(node: Node, inferred: Inferred) -> list[Typed]:
+    (start,), (end,), (step,) = (content_of(value) for value in node.inputs)
+    if step == 1:
+        count = end - start
+        count = max(count, 0) if isinstance(count, int) else count
+    elif all(isinstance(item, int) for item in (start, end, step)) and step != 0:
+        count = max(0, math.ceil((end - start) / step))  # type: ignore[operator,arg-type]
+    else:
+        raise UnknownSize("the length of a range depends on the input")
+    return [(_dtype(node.input(0)), (count,))]
+
+
+def _concat(node: Node, inferred: Inferred) -> list[Typed]:
+    shapes = [shape_of(value) for value in node.inputs]
+    rank = len(shapes[0])
+    axis = node.attributes["axis"] % rank if rank else 0
+    rest = {shape[:axis] + shape[axis + 1 :] for shape in shapes if len(shape) == rank}
+    if len(rest) != 1 or any(len(shape) != rank for shape in shapes):
+        raise UnknownSize("shapes to concatenate differ")
+    total: Size = 0
+    for shape in shapes:
+        total = total + shape[axis]
+    return [(_dtype(node.input(0)), (*shapes[0][:axis], total, *shapes[0][axis + 1 :]))]
+
+
+def _slice(node: Node, inferred: Inferred) -> list[Typed]:
+    shape = list(shape_of(node.input(0)))
+    for axis, _, _, count in slices(node, inferred):
+        shape[axis] = count
+    return [(_dtype(node.input(0)), tuple(shape))]
+
+
+def _gather(node: Node, inferred: Inferred) -> list[Typed]:
+    shape, indices = shape_of(node.input(0)), shape_of(node.input(1))
+    axis = node.attributes.get("axis", 0)
+    if not -len(shape) <= axis < len(shape):
+        raise UnknownSize("a gather names an axis that is not there")
+    axis %= len(shape)
+    return [(_dtype(node.input(0)), (*shape[:axis], *indices, *shape[axis + 1 :]))]
+
+
+def _gather_elements(node: Node, inferred: Inferred) -> list[Typed]:
+    return [(_dtype(node.input(0)), shape_of(node.input(1)))]
+
+
+def _gather_nd(node: Node, inferred: Inferred) -> list[Typed]:
+    shape, indices = shape_of(node.input(0)), shape_of(node.input(1))
+    depth = indices[-1]
+    batch = node.attributes.get("batch_dims", 0)
+    if not isinstance(depth, int) or batch + depth > len(shape):
+        raise UnknownSize("how deep a gather goes depends on the input")
+    return [(_dtype(node.input(0)), (*indices[:-1], *shape[batch + depth :]))]
+
+
+def _matmul(node: Node, inferred: Inferred) -> list[Typed]:
+    left, right = shape_of(node.input(0)), shape_of(node.input(1))
+    if len(left) < 2 or len(right) < 2 or left[-1] != right[-2]:
+        raise UnknownSize("a product of vectors, or of matrices that may not fit")
+    batch = broadcast(left[:-2], right[:-2]) if len(left) > 2 or len(right) > 2 else ()
+    return [(_dtype(node.input(0)), (*batch, left[-2], right[-1]))]
+
+
+def _gemm(node: Node, inferred: Inferred) -> list[Typed]:
+    left, right = shape_of(node.input(0)), shape_of(node.input(1))
+    rows, inner = left[::-1] if node.attributes.get("transA", 0) else left
+    other, columns = right[::-1] if node.attributes.get("transB", 0) else right
+    if inner != other:
+        raise UnknownSize("matrices that may not fit")
+    return [(_dtype(node.input(0)), (rows, columns))]
+
+
+def window(
+    node: Node, size: Sequence[Size], kernel: Sequence[int]
+) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Padding before and after, stride and dilation of a convolution or pooling, for each axis.
+
+    Raises:
+        UnknownSize: where padding depends on sizes that are not known.
+    """
+    rank = len(kernel)
+    stride = list(node.attributes.get("strides", [1] * rank))
+    dilation = list(node.attributes.get("dilations", [1] * rank))
+    mode = node.attributes.get("auto_pad", "NOTSET")
+    pads = list(node.attributes.get("pads", [0] * (2 * rank)))
+    if mode == "VALID":
+        pads = [0] * (2 * rank)
+    elif mode.startswith("SAME"):
+        before, after = [], []
+        for length, extent, step, gap in zip(size, kernel, stride, dilation, strict=True):
+            if not isinstance(length, int):
+                raise UnknownSize("padding depends on the input's size")
+            total = max(0, (-(-length // step) - 1) * step + (extent - 1) * gap + 1 - length)
+            less, more = total // 2, total - total // 2
+            before.append(less if mode == "SAME_UPPER" else more)
+            after.append(more if mode == "SAME_UPPER" else less)
+        pads = before + after
+    if min([*stride, *dilation]) < 1 or min(pads) < 0:
+        raise UnknownSize("a window with strides, dilations or pads out of range")
+    return pads[:rank], pads[rank:], stride, dilation
+
+
+def _windowed(node: Node, size: Sequence[Size], kernel: Sequence[int]) -> list[Size]:
+    before, after, stride, dilation = window(node, size, kernel)
+    up = node.attributes.get("ceil_mode", 0)
+    result: list[Size] = []
+    for axis, length in enumerate(size):
+        if not isinstance(length, int):
+            raise UnknownSize("only the batch may change where there are windows")
+        room = length + before[axis] + after[axis] - dilation[axis] * (kernel[axis] - 1) - 1
+        count = (-(-room // stride[axis]) if up else room // stride[axis]) + 1
+        if up and (count - 1) * stride[axis] >= length + before[axis]:
+            count -= 1
+        if room < 0:
+            raise UnknownSize("a window larger than what it slides over")
+        result.append(count)
+    return result
+
+
+def _conv(node: Node, inferred: Inferred) -> list[Typed]:
+    shape, weight = shape_of(node.input(0)), shape_of(node.input(1))
+    kernel = [size for size in weight[2:] if isinstance(size, int)]
+    if len(shape) != len(weight) or len(kernel) != len(shape) - 2:
+        raise UnknownSize("a convolution whose ranks differ")
+    sizes = _windowed(node, shape[2:], kernel)
+    return [(_dtype(node.input(0)), (shape[0], weight[0], *sizes))]
+
+
+def _pool(node: Node, inferred: Inferred) -> list[Typed]:
+    shape = shape_of(node.input(0))
+    kernel = list(node.attributes["kernel_shape"])
+    if len(kernel) != len(shape) - 2:
+        raise UnknownSize("a pooling whose ranks differ")
+    return [(_dtype(node.input(0)), (*shape[:2], *_windowed(node, shape[2:], kernel)))]
+
+
+def _global_pool(node: Node, inferred: Inferred) -> list[Typed]:
+    shape = shape_of(node.input(0))
+    return [(_dtype(node.input(0)), (*shape[:2], *([1] * (len(shape) - 2))))]
+
+
+def _reduce(node: Node, inferred: Inferred) -> list[Typed]:
+    shape = shape_of(node.input(0))
+    axes = axes_of(node, 1, len(shape))
+    if axes is None:
+        if node.attributes.get("noop_with_empty_axes", 0):
+            return _same(node, inferred)
+        axes = list(range(len(shape)))
+    keep = node.attributes.get("keepdims", 1)
+    result = [1 if axis in axes else size for axis, size in enumerate(shape)]
+    if not keep:
+        result = [size for axis, size in enumerate(result) if axis not in axes]
+    return [(_dtype(node.input(0)), tuple(result))]
+
+
+# Rules for contents
+
+
+def _shape_content(node: Node, inferred: Inferred) -> Content:
+    shape = shape_of(node.input(0))
+    start = node.attributes.get("start", 0)
+    end = node.attributes.get("end", len(shape))
+    return _objects(list(shape[start:end]))
+
+
+def _objects(items: Sequence[Any]) -> Content:
+    result = np.empty(len(items), object)
+    result[:] = items
+    return result
+
+
+def _array(value: Value | None) -> Content:
+    if value is None or value.content is None:
+        raise UnknownSize("an integer tensor is computed from data")
+    return value.content
+
+
+def _with(function: Callable[..., Any]) -> Callable[[Node, Inferred], Content]:
+    def rule(node: Node, inferred: Inferred) -> Content:
+        result = function(*(_array(value) for value in node.inputs))
+        return np.asarray(result, dtype=object)
+
+    return rule
+
+
+def _content_gather(node: Node, inferred: Inferred) -> Content:
+    indices = np.array(_array(node.input(1)), dtype=np.int64)
+    source = _array(node.input(0))
+    axis = node.attributes.get("axis", 0)
+    if indices.size and not (-source.shape[axis] <= indices.min() <= indices.max() < source.shape[axis]):
+        raise UnknownSize("a gather points outside")
+    return np.asarray(np.take(source, indices, axis=axis), dtype=object)
+
+
+def _content_concat(node: Node, inferred: Inferred) -> Content:
+    parts = [_array(value) for value in node.inputs]
+    return np.concatenate(parts, axis=node.attributes["axis"])
+
+
+def _content_reshaped(node: Node, inferred: Inferred) -> Content:
+    shape = shape_of(node.outputs[0])
+    if any(isinstance(size, Dim) for size in shape):
+        raise UnknownSize("a shape's shape depends on the input")
+    return _array(node.input(0)).reshape(shape)  # type: ignore[arg-type]
+
+
+def _content_slice(node: Node, inferred: Inferred) -> Content:
+    result = _array(node.input(0))
+    for axis, start, step, count in slices(node, inferred):
+        indices = np.arange(count) * step + start  # type: ignore[arg-type]
+        result = np.take(result, indices.astype(np.int64), axis=axis)
+    return result
+
+
+def _content_cast(node: Node, inferred: Inferred) -> Content:
+    if _dtype(node.outputs[0]).kind not in "i":
+        raise UnknownSize("only integers hold sizes")
+    return _array(node.input(0))
+
+
+def _content_filled(node: Node, inferred: Inferred) -> Content:
+    value = node.attributes.get("value", np.zeros(1, np.float32))
+    shape = numbers_of(node.input(0))
+    if math.prod(shape) > 64:
+        raise UnknownSize("too large to hold sizes")
+    return np.full(shape, int(value.reshape(-1)[0]), dtype=object)
+
+
+def _content_expand(node: Node, inferred: Inferred) -> Content:
+    shape = shape_of(node.outputs[0])
+    if any(isinstance(size, Dim) for size in shape) or math.prod(shape) > 64:  # type: ignore[arg-type]
+        raise UnknownSize("too large to hold sizes")
+    return np.broadcast_to(_array(node.input(0)), shape)  # type: ignore[arg-type]
+
+
+def _floor_divide(left: Content, right: Content) -> Any:
+    if all(isinstance(item, int) and item < 0 for item in [*left.reshape(-1), *right.reshape(-1)]):
+        raise UnknownSize("division of negative sizes")
+    return left // right
+
+
+def _equal(left: Content, right: Content) -> Any:
+    return np.frompyfunc(lambda a, b: a == b, 2, 1)(left, right)
+
+
+def _choose(condition: Content, yes: Content, no: Content) -> Any:
+    return np.frompyfunc(lambda c, a, b: a if c else b, 3, 1)(condition, yes, no)
+
+
+def _content_reduce_product(node: Node, inferred: Inferred) -> Content:
+    total = product(content_of(node.input(0)))
+    result = np.empty(shape_of(node.outputs[0]), object)  # type: ignore[arg-type]
+    result[...] = total
+    return result
+
+
+Rule: TypeAlias = Callable[[Node, Inferred], list[Typed]]
+
+_SAME = (
+    "Relu Gelu Sigmoid Tanh Erf Exp Log Sqrt Neg Abs Reciprocal Floor Ceil Round Sign Not Identity "
+    "Softmax LogSoftmax LeakyRelu Elu HardSigmoid HardSwish Softplus Softsign Selu Celu Mish "
+    "LayerNormalization BatchNormalization Dropout Sin Cos"
+)
+_ELEMENTWISE = "Add Sub Mul Div Pow Max Min Mod And Or Xor PRelu Sum Mean BitwiseAnd BitwiseOr"
+_COMPARISON = "Equal Greater GreaterOrEqual Less LessOrEqual"
+
+SHAPES: dict[str, Rule] = {
+    **dict.fromkeys(_SAME.split(), _same),
+    **dict.fromkeys(_ELEMENTWISE.split(), _elementwise),
+    **dict.fromkeys(_COMPARISON.split(), _comparison),
+    "IsNaN": lambda node, inferred: [(BOOL, shape_of(node.input(0)))],
+    "Where": _where,
+    "Cast": _cast,
+    "Clip": _clip,
+    "Shape": _shape,
+    "Reshape": _reshape,
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
+    "Squeeze": _squeeze,
+    "Flatten": _flatten,
+    "Expand": _expand,
+    "ConstantOfShape": _constant_of_shape,
+    "Range": _range,
+    "Concat": _concat,
+    "Slice": _slice,
+    "Gather": _gather,
+    "GatherElements": _gather_elements,
+    "GatherND": _gather_nd,
+    "MatMul": _matmul,
+    "Gemm": _gemm,
+    "Conv": _conv,
+    "MaxPool": _pool,
+    "AveragePool": _pool,
+    "GlobalAveragePool": _global_pool,
+    "GlobalMaxPool": _global_pool,
+    "ReduceMean": _reduce,
+    "ReduceSum": _reduce,
+    "ReduceMax": _reduce,
+    "ReduceMin": _reduce,
+    "ReduceProd": _reduce,
+}
+
+CONTENT: dict[str, Callable[[Node, Inferred], Content | None]] = {
+    "Shape": _shape_content,
+    "Gather": _content_gather,
+    "Concat": _content_concat,
+    "Slice": _content_slice,
+    "Cast": _content_cast,
+    "ConstantOfShape": _content_filled,
+    "Expand": _content_expand,
+    "Reshape": _content_reshaped,
+    "Unsqueeze": _content_reshaped,
+    "Squeeze": _content_reshaped,
+    "Flatten": _content_reshaped,
+    "Identity": _with(lambda x: x),
+    "Add": _with(lambda x, y: x + y),
+    "Sub": _with(lambda x, y: x - y),
+    "Mul": _with(lambda x, y: x * y),
+    "Div": _with(_floor_divide),
+    "Equal": _with(_equal),
+    "Where": _with(_choose),
+    "ReduceProd": _content_reduce_product,
+}
+"""Applied where every input holds sizes; the result replaces the node where it is constant."""

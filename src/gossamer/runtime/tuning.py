@@ -1,0 +1,106 @@
+"""Choose a kernel for each linear layer by timing the candidates on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer.runtime.codegen import cache, jit
+from gossamer.runtime.codegen.target import Target
+from gossamer.runtime.kernels import dense_linear, sparse_linear
+from gossamer.runtime.kernels.epilogue import Epilogue
+from gossamer.runtime.layouts import GROUP, TILE
+from gossamer.runtime.memory import Placed, Region
+
+CHUNKS = 16
+"""Parts of about equal work into which the rows of a sparse layer are divided."""
+
+_BLOCKS = (96, 128, 192, 256)
+# Below this sparsity the dense kernel always won, by so much that timing both is a waste.
+_LEAST_SPARSITY = 0.2
+_REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a linear layer runs: with its zeros skipped, in blocks of inputs, or dense."""
+
+    sparse: bool
+    block: int = 0
+
+
+def choose(weight: NDArray[np.float32], target: Target) -> Choice:
+    """The fastest kernel for these weights on this machine; what was found before is kept."""
+    sparsity = 1 - np.count_nonzero(weight) / max(weight.size, 1)
+    if sparsity < _LEAST_SPARSITY:
+        return Choice(sparse=False)
+    sources = [sparse_linear.SparseLinear(Epilogue()).source(target)]
+    sources.append(dense_linear.DenseLinear(Epilogue()).source(target))
+    name = _key(weight, target, sources)
+    kept = cache.read(name)
+    if kept is not None:
+        try:
+            found = json.loads(kept)
+            return Choice(bool(found["sparse"]), int(found["block"]))
+        except (ValueError, KeyError, TypeError):
+            pass
+    choice = _time_all(weight, target, sources)
+    cache.write(name, json.dumps(choice.__dict__).encode())
+    return choice
+
+
+def _key(weight: NDArray[np.float32], target: Target, sources: Sequence[str]) -> str:
+    """What the choice depends on: the kernels, the shape, and how many weights are left."""
+    parts = [jit.key(source, target) for source in sources]
+    # Layers of the same shape and nearly the same sparsity behave alike.
+    hundredths = round(100 * np.count_nonzero(weight) / weight.size)
+    parts += [str(weight.shape), str(hundredths), str(_BLOCKS), str(CHUNKS)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest() + ".json"
+
+
+def _time_all(weight: NDArray[np.float32], target: Target, sources: Sequence[str]) -> Choice:
+    rows, columns = weight.shape
+    bench = _Bench(rows, columns)
+    sparse, dense = (jit.callable_kernel(jit.load(source, target)) for source in sources)
+    times: dict[Choice, float] = {}
+    for block in dict.fromkeys(min(block, columns) for block in _BLOCKS):
+        packed = sparse_linear.pack(weight, block, CHUNKS)
+        numbers = [block * TILE, -(-columns // block), CHUNKS]
+        times[Choice(sparse=True, block=block)] = bench.time(sparse, packed.arrays(), numbers)
+    matrix = dense_linear.pack(weight, dense_linear.rows_in_block(target))
+    times[Choice(sparse=False)] = bench.time(dense, [matrix], [columns, rows])
+    return min(times, key=lambda choice: times[choice])
+
+
+class _Bench:
+    """Two tiles of activations, such as a sequence of 128 tokens fills."""
+
+    _TILES = 2
+
+    def __init__(self, rows: int, columns: int) -> None:
+        self._x_tile, self._y_tile = columns * TILE, rows * TILE
+        x_size, y_size = (self._TILES * tile * 4 for tile in (self._x_tile, self._y_tile))
+        self._region = Region(x_size + y_size + rows * 4)
+        x = self._region.address
+        self._pointers = [x, x + x_size, x + x_size + y_size]
+
+    def time(
+        self, kernel: Any, arrays: Sequence[NDArray[Any]], numbers: Sequence[int]
+    ) -> float:
+        """The least seconds of a few calls on one thread."""
+        weights = Placed(arrays)
+        tiles = [self._TILES, TILE // GROUP, self._x_tile, self._y_tile]
+        arguments = np.array([*self._pointers, *weights.addresses, *tiles, *numbers], np.int64)
+        times = []
+        for _ in range(_REPEATS):
+            begin = time.perf_counter()
+            kernel(arguments.ctypes.data, 0, 1)
+            times.append(time.perf_counter() - begin)
+        return min(times)
