@@ -1,0 +1,83 @@
+"""What takes part in a comparison: something that runs, and the file it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gossamer.energy.engines import EngineName, Feeds, open_model, usable_cores
+
+
+def _nothing() -> None:
+    """Free nothing: a plain callable belongs to the caller."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One model as it would be used.
+
+    Attributes:
+        name: by which tables and verdicts call it.
+        run: runs one inference on inputs by name.
+        file: what must be deployed, if there is a file.
+        engine: what runs the file; None for a callable, whose memory is then not measured.
+        threads: for one inference, as far as known.
+        close: frees what `run` holds.
+    """
+
+    name: str
+    run: Callable[[dict[str, np.ndarray[Any, Any]]], Any]
+    file: Path | None = None
+    engine: EngineName | None = None
+    threads: int | None = None
+    close: Callable[[], None] = _nothing
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        engine: EngineName = "onnxruntime",
+        threads: int | None = None,
+        name: str | None = None,
+    ) -> Candidate:
+        """Load a model file as a candidate.
+
+        Args:
+            path: an ONNX file, or a sparse Gossamer file that carries its graph.
+            engine: "gossamer", or "onnxruntime" with spinning off.
+            threads: for one inference; by default every core this process may use.
+            name: by default the file's and the engine's.
+
+        Raises:
+            ModelError: if the file is missing or the engine cannot load it.
+            OptionError: if the engine is unknown or not installed, or `threads` is below 1.
+        """
+        path = Path(path)
+        threads = usable_cores() if threads is None else threads
+        model = open_model(path, engine, threads)
+
+        def run(feeds: Feeds) -> list[Any]:
+            return model.run(feeds)
+
+        name = f"{path.name} in {engine}" if name is None else name
+        return cls(name, run, path, engine, threads, model.close)
+
+    def file_bytes(self) -> int | None:
+        """Return the bytes to deploy, an ONNX file's external data included; None for no file."""
+        if self.file is None:
+            return None
+        files = {self.file}
+        if self.file.suffix == ".onnx":
+            import onnx
+
+            model = onnx.load(self.file, load_external_data=False)
+            for tensor in model.graph.initializer:
+                for entry in tensor.external_data:
+                    if entry.key == "location":
+                        files.add(self.file.parent / entry.value)
+        return sum(file.stat().st_size for file in files)

@@ -1,0 +1,113 @@
+"""Engines that run a model file. The one place where measuring knows what it measures.
+
+Every import is made when the engine is asked for, so that measuring itself stands alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from gossamer.errors import DataError, ModelError, OptionError
+
+EngineName = Literal["gossamer", "onnxruntime"]
+Feeds = Mapping[str, np.ndarray[Any, Any]]
+SPARSE_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A model file that an engine has loaded.
+
+    Attributes:
+        run: takes inputs by name and returns the outputs.
+        close: frees threads and memory; the model runs no more.
+    """
+
+    run: Callable[[Feeds], list[Any]]
+    close: Callable[[], None]
+
+
+def usable_cores() -> int:
+    """Return how many logical cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def open_model(path: Path, engine: EngineName, threads: int) -> OpenModel:
+    """Load a model file into an engine.
+
+    Args:
+        path: an ONNX file, or a sparse Gossamer file that carries its graph.
+        engine: "gossamer" or "onnxruntime", the latter with spinning off: its threads would
+            otherwise burn CPU for 100 ms into the window of whatever runs next.
+        threads: for one inference.
+
+    Raises:
+        ModelError: if the file is missing or the engine cannot load it.
+        OptionError: if the engine is unknown or not installed, or `threads` is below 1.
+    """
+    if engine not in get_args(EngineName):
+        raise OptionError(f"engine {engine!r} is unknown; choose gossamer or onnxruntime")
+    if threads < 1:
+        raise OptionError(f"threads={threads} is below 1; give at least one thread")
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist; check the path of the model")
+    model: Any = path
+    if path.suffix == SPARSE_SUFFIX:
+        from gossamer.formats import load
+
+        model = load(path).onnx()
+    return (_open_onnxruntime if engine == "onnxruntime" else _open_gossamer)(path, model, threads)
+
+
+def _open_onnxruntime(path: Path, model: Any, threads: int) -> OpenModel:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise OptionError(
+            "engine onnxruntime is not installed; install gossamer[ort], or measure with gossamer"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Errors come as exceptions; the engine's own lines on the terminal would say them twice.
+    options.log_severity_level = 4
+    source = str(model) if isinstance(model, Path) else model.SerializeToString()
+    try:
+        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # The engine has a dozen types of its own for what can be wrong.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"ONNX Runtime cannot load {path} ({reason}); export the model again"
+        ) from error
+    names = [value.name for value in session.get_inputs()]
+    return OpenModel(
+        lambda feeds: list(session.run(None, _checked(feeds, names, path))), lambda: None
+    )
+
+
+def _open_gossamer(path: Path, model: Any, threads: int) -> OpenModel:
+    from gossamer.runtime import compile
+
+    session = compile(model, threads=threads)
+    names = [value.name for value in session.get_inputs()]
+    return OpenModel(
+        lambda feeds: list(session.run(None, _checked(feeds, names, path))), session.close
+    )
+
+
+def _checked(feeds: Feeds, names: list[str], path: Path) -> Feeds:
+    if set(feeds) != set(names):
+        raise DataError(
+            f"inputs named {', '.join(sorted(feeds)) or '(none)'} do not fit {path}, which takes "
+            f"{', '.join(names)}; name the arrays after the model's inputs"
+        )
+    return feeds

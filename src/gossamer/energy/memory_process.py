@@ -1,0 +1,49 @@
+"""Load a model, run it once and say how much memory that took at the peak.
+
+    python -m gossamer.energy.memory_process MODEL ENGINE THREADS INPUTS.npz
+
+prints one JSON object: bytes, and where the figure is from.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from gossamer.energy.engines import EngineName, open_model
+from gossamer.errors import GossamerError
+
+
+def resident_peak() -> tuple[int, str]:
+    """Return the peak physical memory of this process in bytes, and where the figure is from."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Unlike ru_maxrss, this starts anew when a process starts a program.
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024, "VmHWM of a fresh process, one run"
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * unit, "ru_maxrss of a fresh process, one run"
+
+
+def _main(file: str, engine: EngineName, threads: str, inputs: str) -> None:
+    with np.load(inputs, allow_pickle=False) as archive:
+        feeds = {name: archive[name] for name in archive.files}
+    try:
+        model = open_model(Path(file), engine, int(threads))
+        model.run(feeds)
+    except GossamerError as error:
+        sys.exit(str(error))
+    size, method = resident_peak()
+    print(json.dumps({"bytes": size, "method": method}))
+    model.close()
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4])  # type: ignore[arg-type]
