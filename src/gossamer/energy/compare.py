@@ -152,13 +152,13 @@ def _as_arrays(outputs: Any) -> list[Array] | None:
     listed = outputs if isinstance(outputs, list | tuple) else [outputs]
     try:
         # Copies, since a session may hand out the same buffers again.
-        return [np.array(output.detach() if _is_torch(output) else output) for output in listed]
+        return [np.array(_without_gradient(output)) for output in listed]
     except (TypeError, ValueError, RuntimeError):
         return None
 
 
-def _is_torch(output: Any) -> bool:
-    return hasattr(output, "detach")
+def _without_gradient(output: Any) -> Any:
+    return output.detach().cpu().numpy() if hasattr(output, "detach") else output
 
 
 def _result(

@@ -1,0 +1,51 @@
+"""A candidate is something that runs and, where there is one, the file to deploy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from gossamer.energy import Candidate
+from gossamer.energy.engines import usable_cores
+from gossamer.errors import ModelError
+
+
+def test_a_file_becomes_a_candidate_that_runs(small_onnx: Path) -> None:
+    candidate = Candidate.from_file(small_onnx, threads=1, name="dense")
+    (output,) = candidate.run({"x": np.ones((2, 64), np.float32)})
+    assert output.shape == (2, 10)
+    assert (candidate.name, candidate.engine, candidate.threads) == ("dense", "onnxruntime", 1)
+    candidate.close()
+
+
+def test_by_default_it_is_named_after_its_file_and_uses_every_core(small_onnx: Path) -> None:
+    candidate = Candidate.from_file(small_onnx)
+    assert candidate.name == "small.onnx in onnxruntime"
+    assert candidate.threads == usable_cores()
+
+
+def test_the_bytes_to_deploy_include_external_data(small_onnx: Path, tmp_path: Path) -> None:
+    plain = Candidate.from_file(small_onnx, threads=1)
+    assert plain.file_bytes() == small_onnx.stat().st_size
+    onnx.save_model(
+        onnx.load(small_onnx),
+        tmp_path / "external.onnx",
+        save_as_external_data=True,
+        location="external.bin",
+        size_threshold=0,
+    )
+    external = Candidate.from_file(tmp_path / "external.onnx", threads=1)
+    names = ("external.onnx", "external.bin")
+    assert external.file_bytes() == sum((tmp_path / name).stat().st_size for name in names)
+
+
+def test_a_callable_has_no_file() -> None:
+    assert Candidate("callable", lambda feeds: feeds).file_bytes() is None
+
+
+def test_a_missing_file_is_a_model_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="does not exist"):
+        Candidate.from_file(tmp_path / "absent.onnx")

@@ -1,0 +1,224 @@
+"""The comparison as a user sees it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from gossamer.energy import Candidate, Comparison, measure, timing
+from gossamer.energy.compare import max_relative_difference
+from gossamer.errors import DataError, OptionError
+from gossamer.formats import save
+
+X = {"x": np.ones((2, 64), np.float32)}
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "_WINDOW_SECONDS", 0.003)
+    monkeypatch.setattr(timing, "_WARM_UP_SECONDS", 0.003)
+
+
+def busy(seconds: float, result: Any = 1.0) -> Callable[[Any], Any]:
+    """Make a run that takes so much CPU time of this thread."""
+
+    def run(feeds: Any) -> Any:
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            pass
+        return result
+
+    return run
+
+
+def quick(candidates: list[Candidate], inputs: Any = X, **options: Any) -> Comparison:
+    return measure(candidates, inputs, **{"min_time": 0, "min_rounds": 8, **options})
+
+
+def test_a_candidate_of_a_third_of_the_work_is_about_three_times_faster() -> None:
+    found = quick([Candidate("heavy", busy(0.006)), Candidate("light", busy(0.002))])
+    heavy, light = found.candidates
+    assert heavy.gains is None
+    assert heavy.speed_verdict is None
+    assert light.gains is not None
+    assert light.gains.cpu_seconds.median == pytest.approx(3, rel=0.15)
+    assert light.speed_verdict is not None
+    assert "times faster (" in light.speed_verdict
+    assert light.energy_verdict is not None
+    assert "times less estimated energy (" in light.energy_verdict
+    assert heavy.cpu_seconds.median == pytest.approx(0.006, rel=0.1)
+    assert heavy.latency_ms.median >= 6
+
+
+def test_the_same_work_is_no_significant_gain_in_cpu_time() -> None:
+    found = quick([Candidate("one", busy(0.004)), Candidate("two", busy(0.004))], min_rounds=12)
+    assert found.candidates[1].energy_verdict in ("no gain", "not significant")
+
+
+def test_energy_is_cpu_seconds_times_watts_and_says_that_it_is_estimated() -> None:
+    found = quick([Candidate("one", busy(0.003))], watts_per_core=10).candidates[0]
+    assert found.energy.joules == found.cpu_seconds.scaled(10)
+    assert found.energy.kind == "estimated"
+    assert "10 W per core" in found.energy.method
+
+
+def test_files_are_measured_with_bytes_and_memory_and_agree(
+    small_onnx: Path, tmp_path: Path
+) -> None:
+    model = onnx.load(small_onnx)
+    save(model, tmp_path / "sparse.gossamer.safetensors", values="fp16")
+    found = quick(
+        [
+            Candidate.from_file(small_onnx, threads=1, name="dense"),
+            Candidate.from_file(tmp_path / "sparse.gossamer.safetensors", threads=1, name="half"),
+        ]
+    )
+    dense, half = found.candidates
+    assert half.gains is not None
+    assert dense.file_bytes == small_onnx.stat().st_size
+    assert half.gains.file_bytes == pytest.approx(2, rel=0.1)
+    assert half.gains.peak_memory_bytes == pytest.approx(1, rel=0.5)
+    assert half.max_relative_difference is not None
+    assert 0 < half.max_relative_difference < 2e-3
+    assert (dense.engine, dense.threads, dense.file) == ("onnxruntime", 1, "small.onnx")
+
+
+def test_everything_goes_into_json_with_what_it_depends_on() -> None:
+    candidates = [Candidate("a", busy(0.003)), Candidate("b", busy(0.003))]
+    document = json.loads(json.dumps(quick(candidates).to_dict()))
+    assert document["rounds"] == 8
+    assert document["inputs"] == [{"x": [2, 64]}]
+    assert {"processor", "cores", "platform", "versions"} <= document["environment"].keys()
+    assert {"python", "numpy", "gossamer"} <= document["environment"]["versions"].keys()
+    first, second = document["candidates"]
+    assert first["latency_ms"].keys() == {"median", "low", "high"}
+    assert first["gains"] is None
+    for figure in (first["energy"], second["gains"]["energy"]):
+        assert figure["kind"] == "estimated"
+        assert figure["method"].startswith("estimated: busy CPU seconds x")
+    assert first["peak_memory"]["bytes"] is None
+    assert first["peak_memory"]["method"].startswith("not measured")
+    assert second["gains"]["file_bytes"] is None
+
+
+def test_several_batches_are_cycled_through_by_everyone_alike() -> None:
+    seen: dict[str, list[float]] = {"a": [], "b": []}
+
+    def run(name: str) -> Callable[[Any], None]:
+        return lambda feeds: seen[name].append(float(feeds["x"][0]))
+
+    batches = [{"x": np.array([float(i)])} for i in range(3)]
+    quick([Candidate("a", run("a")), Candidate("b", run("b"))], batches, min_rounds=2)
+    for name in seen:
+        counts = np.bincount(np.array(seen[name], int))
+        assert counts.max() - counts.min() <= 2
+
+
+def test_progress_is_told() -> None:
+    told: list[float] = []
+    quick([Candidate("a", busy(0.003))], progress=told.append)
+    assert told[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("outputs", "reference", "expected"),
+    [
+        ([[1.0, 2.0]], [[1.0, 2.0]], 0.0),
+        ([[1.0, 2.2]], [[1.0, 2.0]], 0.1),
+        ([[1.0], [5.5]], [[1.0], [5.0]], 0.1),
+        ([[1]], [[0]], float("inf")),
+        ([[np.nan]], [[1.0]], float("inf")),
+        ([[np.nan]], [[np.nan]], 0.0),
+        ([[]], [[]], 0.0),
+        ([[1.0]], [[1.0, 2.0]], None),
+        ([[1.0]], [[1.0], [2.0]], None),
+        ([["a"]], [["b"]], None),
+    ],
+)
+def test_agreement_is_the_largest_relative_difference(
+    outputs: Any, reference: Any, expected: float | None
+) -> None:
+    found = max_relative_difference(
+        [np.array(a) for a in outputs], [np.array(b) for b in reference]
+    )
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        np.ones(3, np.float32),
+        [np.ones(3)],
+        {"y": np.ones(3)},
+        torch.ones(3, requires_grad=True),
+        (torch.ones(3),),
+    ],
+    ids=["array", "list", "mapping", "tensor with gradient", "tuple of tensors"],
+)
+def test_outputs_of_any_usual_kind_are_compared(output: Any) -> None:
+    found = quick(
+        [Candidate("a", busy(0.003, [np.ones(3)])), Candidate("b", busy(0.003, output))],
+        min_rounds=1,
+    )
+    assert found.candidates[1].max_relative_difference == 0
+
+
+def test_outputs_of_no_usual_kind_are_not_compared() -> None:
+    found = quick(
+        [Candidate("a", busy(0.003, object())), Candidate("b", busy(0.003, object()))],
+        min_rounds=1,
+    )
+    assert found.candidates[1].max_relative_difference is None
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    "candidates", [[], [Candidate("a", busy(0)), Candidate("a", busy(0))]], ids=["none", "twice"]
+)
+def test_candidates_need_names_of_their_own(candidates: list[Candidate]) -> None:
+    with pytest.raises(OptionError, match="each with a name of its own"):
+        quick(candidates)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"min_time": -1}, {"min_time": float("nan")}, {"min_time": float("inf")}, {"min_rounds": 0}],
+)
+def test_numbers_out_of_range_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match="leave nothing to measure; give"):
+        quick([Candidate("a", busy(0))], **options)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, "give at least one array"),
+        ([], "no inputs to measure on; give at least one batch"),
+        ([{}], "give at least one array"),
+        ([np.ones(3)], "arrays by input name"),
+        ({"x": [object()]}, "input 'x' holds no numbers; give"),
+    ],
+)
+def test_inputs_that_are_none_are_refused(inputs: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        quick([Candidate("a", busy(0))], inputs)
+
+
+def test_a_candidate_that_fails_is_named_with_the_inputs_and_the_reason(
+    small_onnx: Path,
+) -> None:
+    candidate = Candidate.from_file(small_onnx, threads=1, name="dense")
+    with pytest.raises(DataError, match=r"'dense' fails on the inputs x \(2, 63\) \(.+\); give"):
+        quick([candidate], {"x": np.ones((2, 63), np.float32)})
+    with pytest.raises(DataError, match=r"inputs named z do not fit"):
+        quick([candidate], {"z": np.ones((2, 64), np.float32)})

@@ -1,0 +1,118 @@
+"""Engines open model files, and say clearly what they cannot open."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from gossamer.energy.engines import open_model, usable_cores
+from gossamer.errors import DataError, ModelError, OptionError
+from gossamer.formats import save
+
+X = {"x": np.ones((2, 64), np.float32)}
+
+
+def test_onnxruntime_runs_an_onnx_file_and_a_sparse_file_alike(
+    small_onnx: Path, tmp_path: Path
+) -> None:
+    save(onnx.load(small_onnx), tmp_path / "m.gossamer.safetensors")
+    dense = open_model(small_onnx, "onnxruntime", 1).run(X)
+    sparse = open_model(tmp_path / "m.gossamer.safetensors", "onnxruntime", 1).run(X)
+    assert dense[0].shape == (2, 10)
+    np.testing.assert_array_equal(dense[0], sparse[0])
+
+
+def test_onnxruntime_does_not_spin(small_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    entries: dict[str, str] = {}
+
+    class Options(onnxruntime.SessionOptions):  # type: ignore[misc]
+        def add_session_config_entry(self, key: str, value: str) -> None:
+            entries[key] = value
+            super().add_session_config_entry(key, value)
+
+    monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
+    open_model(small_onnx, "onnxruntime", 2)
+    assert entries == {"session.intra_op.allow_spinning": "0"}
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What was given to a stand-in for the compiler, and "closed" once a session was closed."""
+    seen: list[Any] = []
+
+    def compile(model: Any, *, threads: int) -> Any:
+        seen.append((model, threads))
+        return SimpleNamespace(
+            get_inputs=lambda: [SimpleNamespace(name="x")],
+            run=lambda names, feeds: [feeds["x"] * 2],
+            close=lambda: seen.append("closed"),
+        )
+
+    runtime = ModuleType("gossamer.runtime")
+    runtime.compile = compile  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "gossamer.runtime", runtime)
+    return seen
+
+
+def test_gossamer_compiles_an_onnx_file_from_its_path(
+    small_onnx: Path, compiled: list[Any]
+) -> None:
+    model = open_model(small_onnx, "gossamer", 2)
+    np.testing.assert_array_equal(model.run(X)[0], X["x"] * 2)
+    model.close()
+    assert compiled == [(small_onnx, 2), "closed"]
+
+
+def test_gossamer_compiles_a_sparse_file_from_its_graph(
+    small_onnx: Path, tmp_path: Path, compiled: list[Any]
+) -> None:
+    save(onnx.load(small_onnx), tmp_path / "m.gossamer.safetensors")
+    open_model(tmp_path / "m.gossamer.safetensors", "gossamer", 1)
+    assert isinstance(compiled[0][0], onnx.ModelProto)
+
+
+def test_inputs_that_do_not_fit_are_named(small_onnx: Path, compiled: list[Any]) -> None:
+    for engine in ("onnxruntime", "gossamer"):
+        model = open_model(small_onnx, engine, 1)  # type: ignore[arg-type]
+        with pytest.raises(DataError, match=r"inputs named y do not fit .*, which takes x; name"):
+            model.run({"y": X["x"]})
+
+
+@pytest.mark.parametrize(
+    ("name", "engine", "threads", "error", "message"),
+    [
+        ("absent.onnx", "onnxruntime", 1, ModelError, r"absent\.onnx does not exist; check"),
+        ("small.onnx", "openvino", 1, OptionError, "'openvino' is unknown; choose gossamer or"),
+        ("small.onnx", "onnxruntime", 0, OptionError, "threads=0 is below 1; give"),
+        ("text.onnx", "onnxruntime", 1, ModelError, r"cannot load .*text\.onnx \(.*\); export"),
+        ("text.safetensors", "onnxruntime", 1, ModelError, "is not a sparse Gossamer file"),
+    ],
+)
+def test_what_cannot_be_opened_is_one_clear_line(
+    small_onnx: Path, name: str, engine: Any, threads: int, error: type[Exception], message: str
+) -> None:
+    for other in ("text.onnx", "text.safetensors"):
+        small_onnx.with_name(other).write_text("hello")
+    with pytest.raises(error, match=message) as caught:
+        open_model(small_onnx.with_name(name), engine, threads)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_engine_names_the_extra(
+    small_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(OptionError, match=r"install gossamer\[ort\]"):
+        open_model(small_onnx, "onnxruntime", 1)
+
+
+def test_there_is_at_least_one_core() -> None:
+    assert usable_cores() >= 1
