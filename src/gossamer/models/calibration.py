@@ -21,7 +21,8 @@ def read_batches(data: Any, inputs: Sequence[Input]) -> list[Batch]:
 
     Args:
         data: one of
-            - arrays or tensors by input name, first axis samples (cut into batches of 32);
+            - arrays or tensors by input name, first axis samples (cut into batches of 32;
+              token sequences with an `attention_mask` are sorted by length and trimmed);
             - one such array, for a model's first input;
             - the path of an `.npz` file with such arrays;
             - `FILE.py:FUNCTION`, a function that yields batches;
@@ -37,11 +38,7 @@ def read_batches(data: Any, inputs: Sequence[Input]) -> list[Batch]:
     if isinstance(data, Mapping) or _is_array(data):
         arrays = _by_name(data, inputs, "calibration data")
         _check(arrays, inputs, "calibration data")
-        samples = len(next(iter(arrays.values())))
-        return [
-            {name: array[start : start + BATCH_SIZE] for name, array in arrays.items()}
-            for start in range(0, samples, BATCH_SIZE)
-        ]
+        return _cut(arrays, inputs)
     if not isinstance(data, Iterable):
         raise DataError(
             f"calibration data is a {type(data).__name__}; give arrays by input name, an .npz "
@@ -56,6 +53,47 @@ def read_batches(data: Any, inputs: Sequence[Input]) -> list[Batch]:
     if not batches:
         raise DataError("calibration data is empty; give at least one batch")
     return batches
+
+
+def _cut(arrays: Batch, inputs: Sequence[Input]) -> list[Batch]:
+    """Cut whole arrays into batches of 32, or of the size that the model is fixed to."""
+    fixed = [wanted.shape[0] for wanted in inputs if wanted.shape and wanted.shape[0]]
+    size = fixed[0] if fixed else BATCH_SIZE
+    samples = len(next(iter(arrays.values())))
+    if fixed and samples < size:
+        raise DataError(
+            f"calibration data has {samples} samples but the model takes {size} at once; add some"
+        )
+    # A model of fixed batch size cannot run the rest.
+    end = samples - samples % size if fixed else samples
+    lengths = _lengths(arrays, inputs)
+    if lengths is not None:
+        # Sentences of like length together: padding costs time and tells nothing.
+        order = np.argsort(lengths, kind="stable")
+        arrays = {name: array[order] for name, array in arrays.items()}
+        lengths = lengths[order]
+    batches: list[Batch] = []
+    for start in range(0, end, size):
+        batch = {name: array[start : start + size] for name, array in arrays.items()}
+        if lengths is not None:
+            longest = max(1, int(lengths[start : start + size].max()))
+            batch = {name: array[:, :longest] for name, array in batch.items()}
+        batches.append(batch)
+    return batches
+
+
+def _lengths(arrays: Batch, inputs: Sequence[Input]) -> np.ndarray[Any, Any] | None:
+    """Return the lengths of token sequences that are padded at the end; None for other data."""
+    mask = arrays.get("attention_mask")
+    if mask is None or mask.ndim != 2 or mask.dtype.kind not in "iub":
+        return None
+    tokens = all(
+        array.shape == mask.shape and array.dtype.kind in "iub" for array in arrays.values()
+    )
+    fixed = any(wanted.shape and wanted.shape[-1] for wanted in inputs)
+    present = mask != 0
+    at_the_end = bool((present[:, 1:] <= present[:, :-1]).all())
+    return present.sum(axis=1) if tokens and not fixed and at_the_end else None
 
 
 def _read(text: str) -> Any:
@@ -170,7 +208,9 @@ def _check_array(array: np.ndarray[Any, Any], wanted: Input, place: str) -> None
         for size, given in zip(wanted.shape[1:], array.shape[1:], strict=True)
     )
     if not fits:
-        shape = [("samples" if axis == 0 else size) or "any" for axis, size in enumerate(wanted.shape)]
+        shape = [
+            ("samples" if axis == 0 else size) or "any" for axis, size in enumerate(wanted.shape)
+        ]
         raise DataError(
             f"{place}: {wanted.name!r} has shape {array.shape} but the model takes "
             f"({', '.join(map(str, shape))}); reshape it"

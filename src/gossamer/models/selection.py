@@ -52,9 +52,7 @@ def choose_layers(layers: Sequence[Layer], choice: str | Iterable[str] | None) -
         try:
             expression = re.compile(choice)
         except re.error as error:
-            raise OptionError(
-                f"layers={choice!r} is not a regular expression: {error}"
-            ) from error
+            raise OptionError(f"layers={choice!r} is not a regular expression: {error}") from error
         chosen = [layer for layer in layers if expression.search(layer.name)]
         if not chosen:
             raise OptionError(

@@ -148,7 +148,9 @@ class Walk:
             except _Stop:
                 pass
 
-    def _push(self, chain: Sequence[str], held: Mapping[str | None, list[str]]) -> Iterator[list[str]]:
+    def _push(
+        self, chain: Sequence[str], held: Mapping[str | None, list[str]]
+    ) -> Iterator[list[str]]:
         """Record the groups within a chain of blocks, pushing hidden states through it."""
         blocks = _blocks(self._model)
         with calibrating(self._model):
@@ -175,9 +177,7 @@ class Walk:
                     hidden = _hidden(block(*call.args, **call.kwargs))
                     call.args, call.kwargs = _with_hidden(call, hidden)
 
-    def _recording(
-        self, layers: Sequence[TorchLayer], batch: Batch, called: Any
-    ) -> LayerInputs:
+    def _recording(self, layers: Sequence[TorchLayer], batch: Batch, called: Any) -> LayerInputs:
         mask = batch.get("attention_mask")
 
         def seen(layer: TorchLayer, inputs: Tensor) -> None:
@@ -196,9 +196,7 @@ def _siblings(one: str, other: str) -> bool:
     return one.rpartition(".")[0] == other.rpartition(".")[0]
 
 
-def _watch(
-    stack: ExitStack, name: str, block: nn.Module, calls: list[tuple[str, _Call]]
-) -> None:
+def _watch(stack: ExitStack, name: str, block: nn.Module, calls: list[tuple[str, _Call]]) -> None:
     """Note every call of a block, until the stack closes."""
 
     def note(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:

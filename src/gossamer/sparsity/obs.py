@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 BLOCK = 128
 DAMPING = 0.01
 _ATTEMPTS = 5
+_STRIP = 16
 
 
 def solve_obs(
@@ -103,14 +104,24 @@ def _eliminate(part: Tensor, keep: Tensor, factor: Tensor) -> Tensor:
     """
     import torch
 
-    errors = torch.empty_like(part)
-    for column in range(part.shape[2]):
-        lost = torch.where(keep[:, :, column], 0.0, part[:, :, column])
-        scaled = lost / factor[:, column, column].unsqueeze(1)
-        errors[:, :, column] = scaled
-        part[:, :, column] -= lost
-        part[:, :, column + 1 :] -= scaled.unsqueeze(2) * factor[:, None, column, column + 1 :]
-    return errors
+    # Columns become contiguous rows, and updates stay within a few columns at a time: these many
+    # small steps then run in cache, and without waking other threads.
+    columns = part.transpose(1, 2).contiguous()
+    removed = (~keep).transpose(1, 2).to(part.dtype)
+    errors = torch.empty_like(columns)
+    for start in range(0, columns.shape[1], _STRIP):
+        end = min(start + _STRIP, columns.shape[1])
+        for column in range(start, end):
+            lost = columns[:, column] * removed[:, column]
+            scaled = lost / factor[:, column, column].unsqueeze(1)
+            errors[:, column] = scaled
+            columns[:, column] -= lost
+            later = factor[:, column, column + 1 : end].unsqueeze(2)
+            columns[:, column + 1 : end] -= later * scaled.unsqueeze(1)
+        rest = factor[:, start:end, end:].transpose(1, 2)
+        columns[:, end:] -= rest @ errors[:, start:end]
+    part.copy_(columns.transpose(1, 2))
+    return errors.transpose(1, 2)
 
 
 def _inverse_factor(statistics: LayerStatistics, damping: float) -> tuple[Tensor, Tensor]:
@@ -132,9 +143,7 @@ def _inverse_factor(statistics: LayerStatistics, damping: float) -> tuple[Tensor
         lower, failed = torch.linalg.cholesky_ex((hessian + damping * identity).flip(1, 2))
         if not failed.any():
             upper = lower.flip(1, 2)
-            factor = torch.linalg.solve_triangular(
-                upper, identity.expand_as(upper), upper=True
-            )
+            factor = torch.linalg.solve_triangular(upper, identity.expand_as(upper), upper=True)
             return factor, dead
         damping = max(10 * damping, 1e-6)
     raise ModelError(

@@ -26,9 +26,7 @@ class LayerStatistics:
         count: input rows seen so far.
     """
 
-    def __init__(
-        self, name: str, columns: int, *, groups: int = 1, hessian: bool = True
-    ) -> None:
+    def __init__(self, name: str, columns: int, *, groups: int = 1, hessian: bool = True) -> None:
         self.name = name
         self.columns = columns
         self.groups = groups

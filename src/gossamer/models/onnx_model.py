@@ -1,0 +1,138 @@
+"""The adapter for ONNX models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+
+from gossamer.errors import ModelError
+from gossamer.files import atomic_path
+from gossamer.models.adapter import Batch, Input, Layer, Record
+from gossamer.models.onnx_layers import OnnxLayer, constants, find_layers, read, write
+from gossamer.models.onnx_walk import OnnxWalk
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SessionFactory = Callable[[onnx.ModelProto], Any]
+"""From a model to what runs it: an object with `run(None, feeds)`."""
+
+
+def gossamer_session(model: onnx.ModelProto) -> Any:
+    """Compile a model with Gossamer's own runtime."""
+    from gossamer.runtime import compile
+
+    return compile(model)
+
+
+class OnnxModel:
+    """An ONNX model behind the `ModelAdapter` protocol.
+
+    Args:
+        model: used as it is, so take a `copy()` before changing weights.
+        session: makes what a user's `evaluate` receives.
+    """
+
+    kind = "onnx"
+
+    def __init__(
+        self, model: onnx.ModelProto, *, session: SessionFactory = gossamer_session
+    ) -> None:
+        self.model = model
+        self._make_session = session
+
+    def copy(self) -> OnnxModel:
+        """Return an independent copy."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)
+        return OnnxModel(model, session=self._make_session)
+
+    def inputs(self) -> list[Input]:
+        """Return the graph's inputs, with their shapes and types."""
+        initializers = {tensor.name for tensor in self.model.graph.initializer}
+        return [_input(value) for value in self.model.graph.input if value.name not in initializers]
+
+    def layers(self) -> list[Layer]:
+        """Return the prunable layers; see `find_layers`."""
+        return [found.layer for found in self._found.values()]
+
+    def weight(self, name: str) -> Tensor:
+        """Return a copy of a layer's weight, float32 `[rows, columns]`."""
+        import torch
+
+        found = self._found[name]
+        values = read(found.tensor)
+        if found.transposed:
+            values = values.T
+        shape = (found.layer.rows, found.layer.columns)
+        return torch.from_numpy(np.array(values.reshape(shape), order="C"))
+
+    def set_weight(self, name: str, weight: Tensor) -> None:
+        """Replace a layer's weight in the model, in the tensor's own precision."""
+        found = self._found[name]
+        values = weight.detach().cpu().numpy()
+        write(found.tensor, values.T if found.transposed else values)
+
+    def count_weights(self) -> tuple[int, int]:
+        """Return the number of floating-point constants of the graph, and how many are zero.
+
+        Single numbers are left out: they are parts of formulas.
+        """
+        tensors = {id(tensor): tensor for tensor in constants(self.model.graph).values()}
+        total = zeros = 0
+        for tensor in tensors.values():
+            values = onnx.numpy_helper.to_array(tensor)
+            if values.size > 1 and (
+                np.issubdtype(values.dtype, np.floating)
+                or tensor.data_type == onnx.TensorProto.BFLOAT16
+            ):
+                total += values.size
+                zeros += values.size - int(np.count_nonzero(values))
+        return total, zeros
+
+    def walk(
+        self, batches: Sequence[Batch], groups: Sequence[Sequence[str]], record: Record
+    ) -> Iterator[list[str]]:
+        """See `ModelAdapter.walk`; layers run in ONNX Runtime."""
+        chosen = {name: self._found[name] for group in groups for name in group}
+        return OnnxWalk(self.model, batches, chosen, record).run(groups)
+
+    def capture(self, batches: Sequence[Batch], names: Sequence[str], record: Record) -> None:
+        """See `ModelAdapter.capture`."""
+        for _ in self.walk(batches, [list(names)], record):
+            pass
+
+    def evaluated(self) -> Any:
+        """Return a session that runs the model."""
+        return self._make_session(self.model)
+
+    def export_onnx(self, path: str | Path, example: Batch) -> None:
+        """Write the model as it is; it needs no example."""
+        with atomic_path(path) as temporary:
+            try:
+                data = self.model.SerializeToString()
+            except ValueError as error:
+                raise ModelError(
+                    "the model is over 2 GB, which one ONNX file cannot hold"
+                ) from error
+            temporary.write_bytes(data)
+
+    @cached_property
+    def _found(self) -> dict[str, OnnxLayer]:
+        return {found.layer.name: found for found in find_layers(self.model)}
+
+
+def _input(value: onnx.ValueInfoProto) -> Input:
+    tensor = value.type.tensor_type
+    shape: tuple[int | None, ...] | None = None
+    if tensor.HasField("shape"):
+        shape = tuple(
+            axis.dim_value if axis.HasField("dim_value") else None for axis in tensor.shape.dim
+        )
+    kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).kind
+    return Input(value.name, required=True, shape=shape, floating=kind not in "iub")

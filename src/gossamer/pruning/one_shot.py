@@ -1,0 +1,111 @@
+"""Removing weights in one pass over the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from gossamer.errors import ModelError
+from gossamer.models.adapter import Batch, Layer, ModelAdapter
+from gossamer.pruning.progress import Progress
+from gossamer.pruning.result import LayerResult
+from gossamer.sparsity.allocation import uniform
+from gossamer.sparsity.patterns import Pattern
+from gossamer.sparsity.solvers import Solver
+from gossamer.sparsity.statistics import LayerStatistics
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def prune(
+    adapter: ModelAdapter,
+    batches: Sequence[Batch],
+    layers: Sequence[Layer],
+    sparsity: float,
+    solver: Solver,
+    pattern: Pattern,
+    progress: Progress,
+) -> tuple[LayerResult, ...]:
+    """Remove the fraction `sparsity` of each layer's weights, in place.
+
+    Layers are calibrated group after group (the layers of one repeated block together, others
+    alone), so that each sees the outputs of those that are already sparse.
+
+    Args:
+        adapter: of the model to change.
+        batches: calibration data; may be empty if the solver needs none.
+        layers: to prune.
+        sparsity: 0 to 1, spread evenly over the layers.
+        solver: how.
+        pattern: which weights may be removed together.
+        progress: told of each layer.
+
+    Returns:
+        What became of each layer, in the order of `layers`.
+
+    Raises:
+        DataError: if a batch does not run, or a layer is reached by none.
+    """
+    by_name = {layer.name: layer for layer in layers}
+    allocation = uniform({layer.name: layer.weights for layer in layers}, sparsity)
+    zeros: dict[str, int] = {}
+
+    def solve(name: str, statistics: LayerStatistics | None) -> None:
+        solution = solver.solve(adapter.weight(name), statistics, pattern, allocation[name])
+        adapter.set_weight(name, solution.weight)
+        zeros[name] = _zeros(adapter.weight(name))
+        progress.advance()
+
+    if solver.needs == "nothing":
+        for layer in layers:
+            solve(layer.name, None)
+    else:
+        statistics: dict[str, LayerStatistics] = {}
+
+        def record(name: str, inputs: Tensor) -> None:
+            if name not in statistics:
+                statistics[name] = _statistics(by_name[name], solver)
+            statistics[name].update(inputs)
+
+        for group in adapter.walk(batches, group_layers(layers), record):
+            for name in group:
+                # Statistics of a wide layer take much memory, so they go as soon as they are used.
+                solve(name, statistics.pop(name, None) or _statistics(by_name[name], solver))
+    return tuple(
+        LayerResult(layer.name, layer.rows, layer.columns, zeros[layer.name]) for layer in layers
+    )
+
+
+def group_layers(layers: Sequence[Layer]) -> list[list[str]]:
+    """Return the names of the layers that are calibrated together: those of a repeated block."""
+    groups: list[list[str]] = []
+    for block, members in groupby(layers, key=lambda layer: layer.block):
+        names = [layer.name for layer in members]
+        groups += [names] if block is not None else [[name] for name in names]
+    return groups
+
+
+def check_weights(adapter: ModelAdapter, layers: Sequence[Layer]) -> None:
+    """Refuse a model that is broken before it is pruned.
+
+    Raises:
+        ModelError: if a weight is NaN or infinite.
+    """
+    for layer in layers:
+        if not adapter.weight(layer.name).isfinite().all():
+            raise ModelError(
+                f"layer '{layer.name}' has a weight that is NaN or infinite; repair the model, or "
+                "leave the layer out with layers="
+            )
+
+
+def _statistics(layer: Layer, solver: Solver) -> LayerStatistics:
+    return LayerStatistics(
+        layer.name, layer.columns, groups=layer.groups, hessian=solver.needs == "hessian"
+    )
+
+
+def _zeros(weight: Tensor) -> int:
+    return weight.numel() - int(weight.count_nonzero())
