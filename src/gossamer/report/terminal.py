@@ -1,0 +1,224 @@
+"""Tables for the terminal, in eighty columns; plain text where the output is no terminal.
+
+Each takes what `to_dict()` gives, so that a table can be made again from a JSON file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gossamer.report.quantities import count, figures, percent, quantity, size
+
+Document = Mapping[str, Any]
+
+
+def print_comparison(comparison: Document, console: Console | None = None) -> None:
+    """Print a comparison: a column for each candidate, and what it means in words.
+
+    Args:
+        comparison: `Comparison.to_dict()`.
+        console: where to; standard output by default.
+    """
+    candidates = comparison["candidates"]
+    _print(console, _comparison_table(candidates), *_comparison_notes(comparison))
+
+
+def print_sparsify(result: Document, console: Console | None = None) -> None:
+    """Print what sparsifying did: layers, trials of the search, sparsity and scores.
+
+    Args:
+        result: `SparsifyResult.to_dict()`.
+        console: where to; standard output by default.
+    """
+    layers = _table("layer", "shape", "weights", "zeros", "sparsity")
+    for layer in result["layers"]:
+        layers.add_row(
+            Text(layer["name"]),
+            f"{layer['rows']} x {layer['columns']}",
+            count(layer["weights"]),
+            count(layer["zeros"]),
+            percent(layer["sparsity"]),
+        )
+    parts: list[Table | str] = [layers]
+    if result["trials"]:
+        trials = _table("tried", "score", "drop", "within", "time")
+        for trial in result["trials"]:
+            trials.add_row(
+                percent(trial["sparsity"]),
+                f"{trial['score']:.4f}",
+                f"{trial['drop']:+.4f}",
+                "yes" if trial["accepted"] else "no",
+                f"{trial['seconds']:.1f} s",
+            )
+        parts.append(trials)
+    _print(console, *parts, *_sparsify_notes(result))
+
+
+def print_inspection(inspection: Document, console: Console | None = None) -> None:
+    """Print a model's layers and sums.
+
+    Args:
+        inspection: `Inspection.to_dict()`.
+        console: where to; standard output by default.
+    """
+    table = _table("layer", "kind", "shape", "weights", "zeros", "bytes", "mult-adds")
+    for layer in inspection["layers"]:
+        table.add_row(
+            Text(layer["name"]),
+            Text(layer["operator"]),
+            f"{layer['rows']} x {layer['columns']}",
+            count(layer["weights"]),
+            percent(layer["zeros"] / layer["weights"]) if layer["weights"] else "-",
+            size(layer["bytes"]),
+            _known_count(layer["multiply_adds"]),
+        )
+    summary = (
+        f"{len(inspection['layers'])} layers with {count(inspection['prunable_weights'])} prunable "
+        f"weights, sparsity {percent(inspection['sparsity'])}; whole model: "
+        f"{count(inspection['weights'])} weights, sparsity "
+        f"{percent(inspection['model_sparsity'])}, {size(inspection['bytes'])} as dense float32."
+    )
+    shapes = ", ".join(f"{name} {shape}" for name, shape in inspection["inputs"].items())
+    work = f"{_known_count(inspection['multiply_adds'])} multiply-adds for {shapes}."
+    _print(console, table, summary, *([work] if shapes else []))
+
+
+def _print(console: Console | None, *parts: Table | str) -> None:
+    console = console or Console()
+    for part in parts:
+        if isinstance(part, str):
+            console.print(Text(part))
+            continue
+        # A line between head and body helps the eye, and is in the way of other programs.
+        part.box = box.SIMPLE_HEAD if console.is_terminal else None
+        console.print(part)
+        console.print()
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(header_style="bold", pad_edge=False)
+    table.add_column(first, overflow="fold")
+    for other in others:
+        table.add_column(other, justify="right")
+    return table
+
+
+def _comparison_table(candidates: Iterable[Document]) -> Table:
+    candidates = list(candidates)
+    table = Table(header_style="bold", pad_edge=False, collapse_padding=True)
+    table.add_column("one inference", overflow="fold")
+    for candidate in candidates:
+        table.add_column(Text(candidate["name"]), justify="right", overflow="fold")
+    kind = candidates[0]["energy"]["kind"]
+    table.add_row("latency", *(_timed(c, "latency_ms", "latency", "s", 1e-3) for c in candidates))
+    table.add_row(
+        "CPU seconds", *(_timed(c, "cpu_seconds", "cpu_seconds", "s", 1) for c in candidates)
+    )
+    table.add_row(f"energy ({kind})", *(_energy(c) for c in candidates))
+    table.add_row(
+        "peak memory",
+        *(_exact(c, c["peak_memory"]["bytes"], "peak_memory_bytes") for c in candidates),
+    )
+    table.add_row("file", *(_exact(c, c["file_bytes"], "file_bytes") for c in candidates))
+    return table
+
+
+def _timed(candidate: Document, figure: str, gain: str, unit: str, scale: float) -> Text:
+    cell = Text(quantity(candidate[figure]["median"] * scale, unit))
+    return cell.append_text(_gain(candidate, gain))
+
+
+def _energy(candidate: Document) -> Text:
+    cell = Text(quantity(candidate["energy"]["joules"]["median"], "J"))
+    return cell.append_text(_gain(candidate, "energy"))
+
+
+def _exact(candidate: Document, number: int | None, gain: str) -> Text:
+    cell = Text(size(number))
+    ratio = candidate["gains"] and candidate["gains"][gain]
+    return cell.append(f"\n{_times(ratio)}", "dim") if ratio else cell
+
+
+def _gain(candidate: Document, name: str) -> Text:
+    if candidate["gains"] is None:
+        return Text()
+    gain = candidate["gains"][name]
+    # Coloured only where the interval leaves no doubt which of the two takes less.
+    style = "green" if gain["low"] > 1 else "red" if gain["high"] < 1 else "dim"
+    ends = [gain["low"], gain["high"]]
+    if gain["median"] < 1:
+        ends = [1 / end for end in reversed(ends)]
+    return Text(f"\n{_times(gain['median'])} ({figures(ends[0])}-{figures(ends[1])})", style)
+
+
+def _times(gain: float) -> str:
+    return f"{figures(gain)}x less" if gain >= 1 else f"{figures(1 / gain)}x more"
+
+
+def _agreement(difference: float | None) -> str:
+    if difference is None:
+        return "outputs not compared"
+    return f"outputs differ by {difference:.1g} of the largest" if difference else "same outputs"
+
+
+def _comparison_notes(comparison: Document) -> list[str]:
+    first, *others = comparison["candidates"]
+    notes = []
+    for other in others:
+        notes.append(
+            f"{other['name']}: latency: {other['speed_verdict']}; energy: "
+            f"{other['energy_verdict']}; {_agreement(other['max_relative_difference'])}."
+        )
+    if others:
+        notes.append(
+            f"Times less or more than {first['name']}, with 95 % intervals over "
+            f"{comparison['rounds']} turns."
+        )
+    else:
+        notes.append(f"Medians over {comparison['rounds']} turns.")
+    notes.append(f"Energy is {first['energy']['method']}.")
+    unmeasured = {
+        f"Peak memory of {candidate['name']} {candidate['peak_memory']['method']}."
+        for candidate in comparison["candidates"]
+        if candidate["peak_memory"]["bytes"] is None
+    }
+    notes += sorted(unmeasured)
+    if comparison["noisy_windows"]:
+        notes.append(
+            f"{comparison['noisy_windows']} turns began while this process was busy otherwise; "
+            "close what runs beside the candidates and measure again."
+        )
+    machine = comparison["environment"]
+    threads = sorted({c["threads"] for c in comparison["candidates"] if c["threads"]})
+    used = f"; threads: {', '.join(map(str, threads))}" if threads else ""
+    notes.append(f"{machine['processor']}; cores: {machine['cores']}{used}.")
+    return notes
+
+
+def _sparsify_notes(result: Document) -> list[str]:
+    notes = [
+        f"Sparsity {percent(result['sparsity'])} over {count(result['weights'])} prunable weights, "
+        f"{percent(result['model_sparsity'])} over the whole model's "
+        f"{count(result['model_weights'])}; {result['solver']}, {result['pattern']}, "
+        f"{result['seconds']:.1f} s."
+    ]
+    final = "final_" if result["final_score"] is not None else ""
+    if result[f"{final}score"] is not None:
+        interval = result[f"{final}drop_interval"]
+        within = f" ({interval[0]:+.4f} to {interval[1]:+.4f})" if interval else ""
+        notes.append(
+            f"Score {result[f'{final}dense_score']:.4f} dense, {result[f'{final}score']:.4f} "
+            f"sparse: drop {result[f'{final}drop']:+.4f}{within}, measured on "
+            f"{result['drop_measured_on']}."
+        )
+    return notes + list(result["notes"])
+
+
+def _known_count(number: int | None) -> str:
+    return "-" if number is None else count(number)
