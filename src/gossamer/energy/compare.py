@@ -60,6 +60,7 @@ def measure(
         )
     meter = CpuTimeEstimate(DEFAULT_WATTS_PER_CORE if watts_per_core is None else watts_per_core)
     batches = _batches(inputs)
+    surroundings = environment.describe()
     outputs = [_first_outputs(candidate, batches) for candidate in candidates]
     memory = [peak_memory(candidate, batches[0]) for candidate in candidates]
     timings = take_turns(
@@ -78,7 +79,7 @@ def measure(
         runs_per_round=timings.repeats,
         noisy_windows=timings.noisy_windows,
         inputs=tuple({name: array.shape for name, array in batch.items()} for batch in batches),
-        environment=environment.describe(),
+        environment=surroundings,
     )
 
 

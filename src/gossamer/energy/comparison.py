@@ -92,7 +92,7 @@ class Comparison:
         runs_per_round: inferences in one turn, for each candidate.
         noisy_windows: turns that began while this process was busy otherwise.
         inputs: shapes by name, one mapping for each batch that was cycled through.
-        environment: processor, cores, platform and versions.
+        environment: processor, cores, load before the measuring, platform and versions.
     """
 
     candidates: tuple[CandidateResult, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -13,7 +14,11 @@ _PACKAGES = ("gossamer", "llvmlite", "numpy", "onnx", "onnxruntime", "torch", "t
 
 
 def describe() -> dict[str, Any]:
-    """Return processor, usable cores, platform and versions, ready for JSON."""
+    """Return processor, usable cores, load, platform and versions, ready for JSON.
+
+    The load average counts busy processes over the last minute: well above zero before measuring,
+    other programs share the cores, and latencies are longer than they need be.
+    """
     import gossamer
 
     versions = {"python": platform.python_version()}
@@ -27,6 +32,7 @@ def describe() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": usable_cores(),
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "platform": f"{platform.system()} {platform.machine()}",
         "versions": versions,
     }
