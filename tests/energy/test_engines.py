@@ -81,7 +81,7 @@ def test_gossamer_compiles_a_sparse_file_from_its_graph(
 
 def test_inputs_that_do_not_fit_are_named(small_onnx: Path, compiled: list[Any]) -> None:
     for engine in ("onnxruntime", "gossamer"):
-        model = open_model(small_onnx, engine, 1)  # type: ignore[arg-type]
+        model = open_model(small_onnx, engine, 1)
         with pytest.raises(DataError, match=r"inputs named y do not fit .*, which takes x; name"):
             model.run({"y": X["x"]})
 

@@ -104,6 +104,7 @@ def test_text_that_is_no_description_is_malformed(text: str) -> None:
         {"shape": [4, -6]},
         {"shape": [4, 6.0]},
         {"shape": [2**63, 1]},
+        {"shape": [0, 2**62]},
         {"shape": [1] * 33},
         {"shape": "46"},
         {"encoding": "zip"},

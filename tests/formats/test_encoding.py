@@ -148,7 +148,7 @@ def test_an_unknown_element_type_is_refused_by_name(array: Array) -> None:
 def damaged(change: str) -> tuple[Any, dict[str, Array]]:
     tensor, parts = encode("w", sparse_matrix(0.9, (33, 31)))
     parts = {key: part.copy() for key, part in parts.items()}
-    fields = {}
+    fields: dict[str, Any] = {}
     if change == "mask bit":
         parts["mask:w"][5] ^= 1
     elif change == "padding bit":

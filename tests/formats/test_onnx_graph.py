@@ -251,3 +251,19 @@ def test_a_graph_that_does_not_fit_its_tensors_is_refused(
     save(small_graph(w=matrix(1)), tmp_path / "m.st")
     with pytest.raises(ModelError, match=r"carried graph .*; copy it again"):
         load(tmp_path / "m.st")
+
+
+def test_no_flipped_bit_in_a_file_with_a_graph_goes_unnoticed(tmp_path: Path) -> None:
+    model = small_graph(w=matrix(1), c=matrix(2))
+    save({"w": matrix(1)}, tmp_path / "m.st", graph=model)
+    content = (tmp_path / "m.st").read_bytes()
+    for position in range(0, len(content), 5):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << (position % 8)
+        (tmp_path / "m.st").write_bytes(damaged)
+        try:
+            restored = load(tmp_path / "m.st").onnx()
+        except ModelError as error:
+            assert "\n" not in str(error)
+        else:
+            np.testing.assert_array_equal(run(restored, X), run(model, X))

@@ -31,6 +31,7 @@ FORMAT = "gossamer-sparse"
 VERSION = 1
 _KEY, _CHECKSUM_KEY = "gossamer", "gossamer_crc32"
 _MAX_DIMENSIONS = 32
+_MAX_ELEMENTS = 2**58
 
 
 class Malformed(Exception):
@@ -209,7 +210,7 @@ def _tensor_from_json(document: dict[str, Any]) -> StoredTensor | SameTensor:
     return StoredTensor(
         name=name,
         dtype=dtype,
-        shape=tuple(shape),
+        shape=tuple(document["shape"]),
         encoding="sparse" if encoding == "sparse" else "dense",
         values=values,
         nonzeros=_count(document, "nonzeros"),
@@ -233,6 +234,13 @@ def _object(value: Any) -> dict[str, Any]:
 
 def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**63
+
+
+def _is_shape(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) > _MAX_DIMENSIONS:
+        return False
+    # numpy multiplies up the other axes even where one is empty.
+    return all(map(_is_count, value)) and prod(max(1, side) for side in value) < _MAX_ELEMENTS
 
 
 def _count(document: dict[str, Any], key: str) -> int:

@@ -191,7 +191,7 @@ class SparseFile:
                 decoded[name] = encoding.decode(tensor, self._container)
             else:
                 source = self._decode(tensor.same_as, decoded)
-                decoded[name] = np.ascontiguousarray(source.T) if tensor.transposed else source
+                decoded[name] = source.T if tensor.transposed else source
         return decoded[name]
 
 
