@@ -1,8 +1,101 @@
-"""The public verbs, which are what `import gossamer as gs` offers."""
+"""The public verbs, which are what `import gossamer as gs` offers; each is thin."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from gossamer.advice import advise
 from gossamer.formats import load, save
 from gossamer.inspection import inspect
+from gossamer.proof import compare
+from gossamer.source import as_onnx, read_onnx
 
-__all__ = ["inspect", "load", "save"]
+if TYPE_CHECKING:
+    from gossamer.pruning import SparsifyResult
+    from gossamer.runtime import Session
+
+__all__ = ["advise", "compare", "compile", "inspect", "load", "save", "sparsify"]
+
+
+def sparsify(
+    model: Any,
+    calibration: Any = None,
+    *,
+    sparsity: float | None = None,
+    evaluate: Callable[[Any], Any] | None = None,
+    max_drop: float | None = None,
+    final_evaluate: Callable[[Any], Any] | None = None,
+    solver: str = "obs",
+    pattern: str = "unstructured",
+    layers: str | Iterable[str] | None = None,
+    progress: bool = False,
+) -> SparsifyResult:
+    """Remove weights from a trained model; the given one stays as it is.
+
+    Either `sparsity` says how many, or `evaluate` and `max_drop` do: then the highest sparsity
+    whose score is within the drop is found by bisection.
+
+    Args:
+        model: what `gossamer.compile` takes.
+        calibration: a few hundred unlabelled samples: arrays by input name (first axis: samples),
+            an .npz file of such, FILE.py:FUNCTION, or an iterable of batches. The solver
+            "magnitude" does without.
+        sparsity: fraction of the pruned layers' weights to remove, 0 to 1.
+        evaluate: from the model (a module, or for ONNX a session) to one number or one a sample;
+            higher is better.
+        max_drop: how far the mean may fall below the dense model's, in its own unit.
+        final_evaluate: like `evaluate`, on data that the search does not use.
+        solver: "obs", "wanda" or "magnitude".
+        pattern: "unstructured".
+        layers: a regular expression or the names of the layers to prune; None for the usual ones.
+        progress: show a progress bar on stderr.
+
+    Returns:
+        The sparse model and how it came about; see `gossamer.pruning.SparsifyResult`.
+
+    Raises:
+        OptionError: if arguments are out of range or contradict each other.
+        ModelError: if the model cannot be read, or has weights that are NaN.
+        DataError: if the calibration data is empty, holds NaN or does not fit the model.
+        EvaluationError: if an evaluation raises or gives no finite number.
+    """
+    from gossamer import pruning
+
+    # A sparse file is a place where an ONNX model lies; the adapters know ONNX models.
+    found = read_onnx(model)
+    return pruning.sparsify(
+        model if found is None else found,
+        calibration,
+        sparsity=sparsity,
+        evaluate=evaluate,
+        max_drop=max_drop,
+        final_evaluate=final_evaluate,
+        solver=solver,
+        pattern=pattern,
+        layers=layers,
+        progress=progress,
+    )
+
+
+def compile(model: Any, example_inputs: Any = None, *, threads: int | None = None) -> Session:
+    """Compile a model to native code for this processor.
+
+    Args:
+        model: a ModelProto, the path of an .onnx file or of a sparse Gossamer file that carries
+            its graph, a Hugging Face directory, a .pt2 file, FILE.py:FUNCTION or an nn.Module.
+        example_inputs: for a model that is not ONNX yet: inputs to trace it with, as arrays or
+            tensors by name, one array or a tuple in the order of the arguments. A Hugging Face
+            text model needs none.
+        threads: to run with; by default every core that the process may use.
+
+    Returns:
+        A session: `run(None, {name: array})` as in onnxruntime.InferenceSession.
+
+    Raises:
+        ModelError: if the model cannot be read, exported or compiled.
+        DataError: if the model must be traced and the example is missing or does not fit.
+    """
+    from gossamer import runtime
+
+    return runtime.compile(as_onnx(model, example_inputs), threads=threads)

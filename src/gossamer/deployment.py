@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from gossamer.errors import OutputError
 from gossamer.formats import save, save_onnx
-from gossamer.source import as_onnx
+from gossamer.source import SPARSE_FILE, as_onnx
 
 if TYPE_CHECKING:
     from gossamer.pruning import SparsifyResult
 
-SPARSE_FILE = "model.gossamer.safetensors"
 ONNX_FILE = "model.onnx"
 RESULT_FILE = "result.json"
 

@@ -17,19 +17,17 @@ from onnx import numpy_helper
 
 from gossamer.errors import DataError
 from gossamer.formats import SparseFile, load
+from gossamer.models import ModelAdapter
+from gossamer.models.onnx_layers import constants, find_layers
 from gossamer.runtime.onnx_import import import_model
-from gossamer.source import graph_example, is_sparse_file, read_onnx, text_example
+from gossamer.source import adapter_of, graph_example, sparse_file, text_example
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gossamer.models import ModelAdapter
-
 Array = NDArray[Any]
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
-# Operators whose second input is a weight that may be pruned, and the ranks it may have.
-_RANKS = {"MatMul": (2,), "Gemm": (2,), "Conv": (3, 4)}
 
 
 @dataclass(frozen=True)
@@ -131,48 +129,13 @@ def inspect(model: Any, example: Mapping[str, Array] | None = None) -> Inspectio
         ModelError: if the model cannot be read.
         DataError: if `example` does not fit the model.
     """
-    if is_sparse_file(model):
-        stored = load(model)
-        if stored.description.graph is None:
-            return _inspect_arrays(stored)
-        return inspect_graph(stored.onnx(), example)
-    graph = read_onnx(model)
-    if graph is not None:
-        return inspect_graph(graph, example)
-    from gossamer.models import open_model
-
-    return _inspect_module(open_model(model), example)
-
-
-def constants(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
-    """Return the tensors of `graph` that are known without running it, by the value they give."""
-    found = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant":
-            for attribute in node.attribute:
-                if attribute.name == "value":
-                    found[node.output[0]] = attribute.t
-    return found
-
-
-def weighted_nodes(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
-    """Return the nodes that use each prunable weight, by the weight's name, in graph order.
-
-    Prunable are the constant float weights of MatMul (a matrix on the right), Gemm and Conv.
-    """
-    known = constants(graph)
-    found: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        if node.op_type not in _RANKS or len(node.input) < 2:
-            continue
-        tensor = known.get(node.input[1])
-        if (
-            tensor is not None
-            and tensor.data_type in _FLOATS
-            and len(tensor.dims) in _RANKS[node.op_type]
-        ):
-            found.setdefault(node.input[1], []).append(node)
-    return found
+    path = sparse_file(model)
+    if path is not None and (stored := load(path)).description.graph is None:
+        return _inspect_arrays(stored)
+    adapter = adapter_of(model)
+    if isinstance(adapter.model, onnx.ModelProto):
+        return inspect_graph(adapter.model, example)
+    return _inspect_module(adapter, example)
 
 
 def inspect_graph(model: onnx.ModelProto, example: Mapping[str, Array] | None = None) -> Inspection:
@@ -184,29 +147,28 @@ def inspect_graph(model: onnx.ModelProto, example: Mapping[str, Array] | None = 
             example = {}
     shapes = {name: tuple(array.shape) for name, array in example.items()}
     sizes = _value_shapes(model, shapes)
-    arrays = {
-        name: numpy_helper.to_array(tensor)
-        for name, tensor in constants(model.graph).items()
-        if tensor.data_type in _FLOATS and tensor.dims
-    }
-    zeros = {name: array.size - int(np.count_nonzero(array)) for name, array in arrays.items()}
     layers = []
-    for name, nodes in weighted_nodes(model.graph).items():
-        rows, columns = _matrix_shape(nodes[0], arrays[name].shape)
-        outputs = [sizes.get(node.output[0]) for node in nodes]
-        work = [math.prod(output) * columns for output in outputs if output is not None]
+    for found in find_layers(model):
+        outputs = [sizes.get(use.node.output[0]) for use in found.uses]
+        work = [math.prod(size) * found.layer.columns for size in outputs if size is not None]
         layers.append(
             Layer(
-                name=nodes[0].name or name,
-                operator=nodes[0].op_type,
-                rows=rows,
-                columns=columns,
-                zeros=zeros[name],
-                multiply_adds=sum(work) if len(work) == len(nodes) else None,
+                name=found.layer.name,
+                operator=found.uses[0].node.op_type,
+                rows=found.layer.rows,
+                columns=found.layer.columns,
+                zeros=_zeros(numpy_helper.to_array(found.tensor)),
+                multiply_adds=sum(work) if len(work) == len(found.uses) else None,
             )
         )
-    weights = sum(array.size for array in arrays.values())
-    return Inspection(tuple(layers), weights, sum(zeros.values()), shapes)
+    tensors = {id(tensor): tensor for tensor in constants(model.graph).values()}
+    arrays = [
+        numpy_helper.to_array(tensor)
+        for tensor in tensors.values()
+        if tensor.data_type in _FLOATS and tensor.dims
+    ]
+    weights = sum(array.size for array in arrays)
+    return Inspection(tuple(layers), weights, sum(map(_zeros, arrays)), shapes)
 
 
 def _inspect_module(adapter: ModelAdapter, example: Mapping[str, Array] | None) -> Inspection:
@@ -245,22 +207,17 @@ def _inspect_module(adapter: ModelAdapter, example: Mapping[str, Array] | None) 
 def _inspect_arrays(stored: SparseFile) -> Inspection:
     """Inspect a file without a graph: its matrices are all that is known of its layers."""
     arrays = {name: array for name, array in stored.arrays().items() if array.dtype.kind == "f"}
-    zeros = {name: array.size - int(np.count_nonzero(array)) for name, array in arrays.items()}
     layers = tuple(
-        Layer(name, "tensor", array.shape[0], array[0].size, zeros[name], None)
+        Layer(name, "tensor", array.shape[0], array[0].size, _zeros(array), None)
         for name, array in arrays.items()
         if array.ndim >= 2 and array.size
     )
     weights = sum(array.size for array in arrays.values())
-    return Inspection(layers, weights, sum(zeros.values()), {})
+    return Inspection(layers, weights, sum(map(_zeros, arrays.values())), {})
 
 
-def _matrix_shape(node: onnx.NodeProto, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return (outputs, weights of one output) of the weight of `node`."""
-    if node.op_type == "Conv":
-        return shape[0], math.prod(shape[1:])
-    transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
-    return (shape[0], shape[1]) if transposed else (shape[1], shape[0])
+def _zeros(array: Array) -> int:
+    return array.size - int(np.count_nonzero(array))
 
 
 def _value_shapes(

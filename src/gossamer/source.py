@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,16 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from gossamer.errors import DataError, ModelError
+from gossamer.errors import DataError
 from gossamer.formats import load, load_onnx
+from gossamer.models import ModelAdapter, open_model
+from gossamer.models.calibration import read_batches
 
 if TYPE_CHECKING:
-    from gossamer.models import ModelAdapter
+    from gossamer.models.adapter import Batch, Input
+
+SPARSE_FILE = "model.gossamer.safetensors"
+"""What the sparse file is called in the folder that `gossamer sparsify` writes."""
 
 Array = NDArray[Any]
 
@@ -26,39 +31,55 @@ _OPEN_PIXELS = 224
 _TOKEN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
-def is_sparse_file(model: Any) -> bool:
-    """Return whether `model` is the path of a file that Gossamer saved."""
-    return isinstance(model, str | Path) and str(model).endswith(".safetensors")
+def sparse_file(model: Any) -> Path | None:
+    """Return the sparse Gossamer file that `model` names, itself or by its folder; else None."""
+    if not isinstance(model, str | Path):
+        return None
+    path = Path(model)
+    if path.suffix == ".safetensors":
+        return path
+    inside = path / SPARSE_FILE
+    return inside if inside.is_file() else None
 
 
 def read_onnx(model: Any) -> onnx.ModelProto | None:
     """Return the ONNX model that `model` is or holds; None for what must be exported first.
 
     Args:
-        model: a ModelProto, an .onnx file or a sparse Gossamer file is read, without torch; an
-            nn.Module, a Hugging Face directory, a .pt2 file or FILE.py:FUNCTION gives None.
+        model: a ModelProto, an .onnx file, a sparse Gossamer file or the folder that
+            `gossamer sparsify` wrote is read, without torch; an nn.Module, a Hugging Face
+            directory, a .pt2 file or FILE.py:FUNCTION gives None.
 
     Raises:
         ModelError: if the file is missing or broken, or the sparse file carries no graph.
     """
     if isinstance(model, onnx.ModelProto):
         return model
-    if is_sparse_file(model):
-        return load(model).onnx()
+    stored = sparse_file(model)
+    if stored is not None:
+        return load(stored).onnx()
     if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
         return load_onnx(model)
-    if isinstance(model, Path) and not model.exists():
-        raise ModelError(f"{model} does not exist; check the path of the model")
     return None
 
 
-def as_onnx(model: Any, example: Mapping[str, Array] | None = None) -> onnx.ModelProto:
+def adapter_of(model: Any) -> ModelAdapter:
+    """Return the adapter for anything that `gossamer.compile` takes.
+
+    Raises:
+        ModelError: if it is no model, or cannot be read.
+    """
+    found = read_onnx(model)
+    return open_model(model if found is None else found)
+
+
+def as_onnx(model: Any, example: Any = None) -> onnx.ModelProto:
     """Return `model` as ONNX, exporting it where need be.
 
     Args:
         model: anything that `gossamer.compile` takes.
-        example: inputs by name, to trace a module with; a Hugging Face directory of a text model
-            needs none.
+        example: inputs to trace a module with: arrays or tensors by name, one array, or a tuple
+            in the order of the arguments. A Hugging Face text model needs none.
 
     Raises:
         ModelError: if the model cannot be read or exported.
@@ -72,16 +93,41 @@ def as_onnx(model: Any, example: Mapping[str, Array] | None = None) -> onnx.Mode
     return export(open_model(model), example)
 
 
-def export(adapter: ModelAdapter, example: Mapping[str, Array] | None = None) -> onnx.ModelProto:
+def export(adapter: ModelAdapter, example: Any = None) -> onnx.ModelProto:
     """Return the ONNX export of an adapter's model; see `as_onnx`."""
     if adapter.kind == "onnx":
         assert isinstance(adapter.model, onnx.ModelProto)
         return adapter.model
-    example = text_example(adapter) if example is None else example
+    if example is None:
+        example = text_example(adapter)
+    else:
+        (example,) = read_inputs([example], adapter.inputs())
     with tempfile.TemporaryDirectory(prefix="gossamer-") as folder:
         path = Path(folder) / "model.onnx"
         adapter.export_onnx(path, example)
         return load_onnx(path)
+
+
+def read_inputs(data: Any, inputs: Sequence[Input]) -> list[Batch]:
+    """Return inputs that a user gave as checked batches by name.
+
+    Args:
+        data: whatever `gossamer.models.calibration.read_batches` takes.
+        inputs: what the model takes.
+
+    Raises:
+        DataError: if the data is missing, empty or does not fit.
+    """
+    try:
+        return read_batches(data, inputs)
+    except DataError as error:
+        # The same checks serve calibration; here nothing is calibrated.
+        raise DataError(
+            str(error)
+            .replace("calibration batch 1", "the example")
+            .replace("calibration data", "the data")
+            .replace("calibration batch", "batch")
+        ) from error
 
 
 def text_example(adapter: ModelAdapter) -> dict[str, Array]:
@@ -98,6 +144,42 @@ def text_example(adapter: ModelAdapter) -> dict[str, Array]:
             "(on the command line, --inputs DATA)"
         )
     return {name: np.ones((1, _OPEN_SEQUENCE), np.int64) for name in _TOKEN_INPUTS if name in known}
+
+
+def one_inference(model: onnx.ModelProto, example: Any = None) -> Batch:
+    """Return what one inference of an ONNX model takes: `example`, checked, or made-up inputs."""
+    if example is None:
+        return graph_example(model)
+    (inputs,) = read_inputs([example], open_model(model).inputs())
+    return inputs
+
+
+def first_samples(model: Any, data: Any, count: int) -> Batch:
+    """Return the first `count` samples of what a user gave for DATA.
+
+    Args:
+        model: anything that `gossamer.compile` takes.
+        data: whatever `gossamer.models.calibration.read_batches` takes.
+        count: of samples.
+
+    Raises:
+        DataError: if the data does not fit the model, or the first batches hold too few samples.
+    """
+    found: list[Batch] = []
+    missing = count
+    for batch in read_inputs(data, adapter_of(model).inputs()):
+        found.append({name: array[:missing] for name, array in batch.items()})
+        missing -= len(next(iter(found[-1].values())))
+        if not missing:
+            break
+    else:
+        raise DataError(f"the data holds {count - missing} samples; {count} are asked for")
+    try:
+        return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"the first {count} samples differ in shape and make no batch; ask for fewer"
+        ) from error
 
 
 def graph_example(model: onnx.ModelProto) -> dict[str, Array]:

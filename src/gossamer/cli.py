@@ -1,0 +1,272 @@
+"""The command line: one function a verb, each of them thin.
+
+An error that the user can mend is one line on stderr and exit code 2; anything else is a bug and
+shows its traceback. Results go to stdout, as a table or with --json as one JSON object; progress
+goes to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gossamer import __version__
+from gossamer.errors import GossamerError
+
+app = typer.Typer(
+    name="gossamer",
+    help="Make trained models sparse, run them so that the zeros save energy, prove how much.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="An .onnx file, a sparse Gossamer file, a Hugging Face directory, an exported .pt2, "
+        "or FILE.py:FUNCTION that returns an nn.Module.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads to run with; by default every core.")
+]
+Inputs = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATA",
+        help="An .npz file whose arrays bear the input names (first axis: samples), or "
+        "FILE.py:FUNCTION yielding batches.",
+    ),
+]
+Batch = Annotated[int, typer.Option(min=1, help="Samples of one inference.")]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; `arguments` stand in for sys.argv[1:].
+
+    Raises:
+        SystemExit: always, as command lines do: 0 when all went well, 2 on bad input.
+    """
+    try:
+        app(arguments, prog_name="gossamer")
+    except GossamerError as error:
+        print(f"gossamer: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"gossamer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Make trained models sparse, run them so that the zeros save energy, prove how much."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for what the demo writes.")] = Path(
+        "gossamer-demo"
+    ),
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Show the whole path on a real text encoder and real documents, in a few minutes."""
+    from gossamer.demo import run_demo
+
+    found = run_demo(out, threads=threads)
+    if as_json:
+        _print_json(found.to_dict())
+    else:
+        found.print()
+
+
+@app.command()
+def inspect(model: ModelArgument, inputs: Inputs = None, as_json: Json = False) -> None:
+    """List the model's layers, with their weights, zeros, bytes and multiply-adds."""
+    from gossamer import api
+
+    found = api.inspect(model, _example(model, inputs)).to_dict()
+    if as_json:
+        _print_json(found)
+        return
+    from gossamer.report.terminal import print_inspection
+
+    print_inspection(found)
+
+
+@app.command()
+def advise(
+    model: ModelArgument,
+    inputs: Inputs = None,
+    batch: Batch = 1,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Time what each sparsity would save on this machine, before any pruning."""
+    from gossamer import api
+
+    example = _example(model, inputs, batch)
+    with _bar("measuring") as progress:
+        found = api.advise(model, example, threads=threads, progress=progress).to_dict()
+    if as_json:
+        _print_json(found)
+        return
+    from gossamer.report.advice import print_advice
+
+    print_advice(found)
+
+
+@app.command()
+def sparsify(
+    model: ModelArgument,
+    out: Annotated[Path, typer.Option(help="New folder for the sparse model.")],
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="A few hundred samples: an .npz file whose arrays bear the input names (first "
+            "axis: samples), or FILE.py:FUNCTION yielding batches.",
+        ),
+    ] = None,
+    sparsity: Annotated[
+        float | None, typer.Option(help="Fraction of the pruned weights to remove, 0 to 1.")
+    ] = None,
+    evaluate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:FUNCTION",
+            help="From the model to one number or one a sample; higher is better.",
+        ),
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(help="Search for the highest sparsity whose score falls by no more."),
+    ] = None,
+    final_evaluate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:FUNCTION",
+            help="Like --evaluate, on data that the search does not use.",
+        ),
+    ] = None,
+    solver: Annotated[str, typer.Option(help="obs, wanda or magnitude.")] = "obs",
+    layers: Annotated[
+        str | None,
+        typer.Option(help="Regular expression for the names of the layers to prune."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Remove weights to a stated sparsity, or as far as an accuracy drop allows."""
+    from gossamer import api
+    from gossamer.deployment import check_folder, write_folder, write_model
+    from gossamer.models.python_file import load_function
+
+    check_folder(out)
+    result = api.sparsify(
+        model,
+        calibration,
+        sparsity=sparsity,
+        evaluate=load_function(evaluate) if evaluate else None,
+        max_drop=max_drop,
+        final_evaluate=load_function(final_evaluate) if final_evaluate else None,
+        solver=solver,
+        layers=layers,
+        progress=True,
+    )
+    with _bar("writing"):
+        example = _example(result.model, calibration)
+        write_folder(out, lambda folder: write_model(folder, result, model, example))
+    if as_json:
+        _print_json({**result.to_dict(), "out": str(out)})
+        return
+    from gossamer.report.terminal import print_sparsify
+
+    print_sparsify(result.to_dict())
+    print(f"Written to {out}.")
+
+
+@app.command()
+def compare(
+    dense: Annotated[str, typer.Argument(metavar="DENSE", help="The dense MODEL.")],
+    sparse: Annotated[str, typer.Argument(metavar="SPARSE", help="The sparse MODEL.")],
+    inputs: Annotated[
+        str,
+        typer.Option(
+            metavar="DATA",
+            help="An .npz file whose arrays bear the input names (first axis: samples), or "
+            "FILE.py:FUNCTION yielding batches; the first samples are used.",
+        ),
+    ],
+    batch: Batch = 1,
+    evaluate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:FUNCTION",
+            help="From the model to one number or one a sample; scores both models.",
+        ),
+    ] = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Measure dense and sparse in turn: time, CPU seconds, energy, memory, file size."""
+    from gossamer import api
+    from gossamer.models.python_file import load_function
+
+    scoring = load_function(evaluate) if evaluate else None
+    example = _example(dense, inputs, batch)
+    with _bar("measuring") as progress:
+        found = api.compare(
+            dense, sparse, example, evaluate=scoring, threads=threads, progress=progress
+        ).to_dict()
+    if as_json:
+        _print_json(found)
+        return
+    from gossamer.report.terminal import print_comparison
+
+    print_comparison(found)
+    if found["scores"]:
+        scores = found["scores"]
+        print(
+            f"Score: dense {scores['dense']:.4f}, sparse {scores['sparse']:.4f}, drop "
+            f"{scores['drop']:+.4f}."
+        )
+
+
+def _example(model: Any, data: str | None, samples: int = 1) -> Any:
+    """Return the first samples of DATA as the model takes them; None without data."""
+    if data is None:
+        return None
+    from gossamer.source import first_samples
+
+    return first_samples(model, data, samples)
+
+
+@contextmanager
+def _bar(description: str) -> Iterator[Callable[[float], None]]:
+    """Show a progress bar on stderr; yield what is told the fraction done, 0 to 1."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(description, total=None)
+        yield lambda fraction: bars.update(task, total=1.0, completed=fraction)
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2))
