@@ -97,7 +97,7 @@ class Walk:
             held = {
                 holder: group
                 for group in waiting
-                if (holder := self._block(group, chain_of)) in chain
+                if (holder := self._block(group, chain_of)) is not None and holder in chain
             }
             waiting = [group for group in waiting if group not in held.values()]
             yield from self._push(chain, held)
@@ -148,9 +148,7 @@ class Walk:
             except _Stop:
                 pass
 
-    def _push(
-        self, chain: Sequence[str], held: Mapping[str | None, list[str]]
-    ) -> Iterator[list[str]]:
+    def _push(self, chain: Sequence[str], held: Mapping[str, list[str]]) -> Iterator[list[str]]:
         """Record the groups within a chain of blocks, pushing hidden states through it."""
         blocks = _blocks(self._model)
         with calibrating(self._model):

@@ -31,7 +31,8 @@ def unfold(
         dilation: along each spatial axis.
         groups: into which the channels are split.
     """
-    import torch.nn.functional as functional
+    import torch
+    from torch.nn import functional
 
     if inputs.ndim == 3:
         inputs = inputs.unsqueeze(2)
@@ -43,7 +44,7 @@ def unfold(
     columns = channels // groups * kernel[0] * kernel[1]
     positions = (height // stride[0] + 1) * (width // stride[1] + 1)
     samples = max(1, _PIECE // (columns * groups * positions))
-    for piece in inputs.split(samples):
+    for piece in torch.split(inputs, samples):
         taps = functional.unfold(
             piece, tuple(kernel), dilation=tuple(dilation), stride=tuple(stride)
         )
