@@ -28,8 +28,11 @@ _PLAIN_MEMBERS = re.compile(
     r"|sample_inputs/\w+\.pt)"
     r"|models/\w+\.json|archive_format|archive_version|byteorder|version|\.data/\w+|extra/.*"
 )
-# Sizes such as "2*s0 + 1" or "Max(1, s0)": no attribute, no text, no builtin function.
-_PLAIN_EXPRESSION = re.compile(r"([su]\d+|[A-Z][A-Za-z]*|\d+|[-+*/%(),<>=&|~\s])*")
+# Sizes such as "2*s0 + 1" or "Mul(Integer(2), Symbol('s0', integer=True))": no attribute, no text
+# but a symbol's name, no function of Python's own.
+_PLAIN_EXPRESSION = re.compile(
+    r"([su]\d+|'[a-z]+\d+'|[A-Z][A-Za-z]*|[a-z]+=(?=True|False)|\d+|[-+*/%(),<>=&|~\s])*"
+)
 
 
 def load_exported(path: Path) -> torch.nn.Module:

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gossamer.errors import DataError
+from gossamer.models.adapter import Input
+from gossamer.models.calibration import read_batches
+
+INPUTS = [Input("x", required=True), Input("extra", required=False)]
+TOKENS = [Input("input_ids", required=True), Input("attention_mask", required=False)]
+x = np.arange(140, dtype=np.float32).reshape(70, 2)
+
+
+def joined(batches: list[Any], name: str = "x") -> np.ndarray[Any, Any]:
+    return np.concatenate([batch[name] for batch in batches])
+
+
+def test_whole_arrays_are_cut_into_batches_of_32() -> None:
+    batches = read_batches({"x": x}, INPUTS)
+    assert [len(batch["x"]) for batch in batches] == [32, 32, 6]
+    np.testing.assert_array_equal(joined(batches), x)
+
+
+def test_one_array_is_the_first_input() -> None:
+    np.testing.assert_array_equal(joined(read_batches(torch.from_numpy(x), INPUTS)), x)
+
+
+def test_an_npz_file_holds_arrays_by_name(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", x=x)
+    np.testing.assert_array_equal(joined(read_batches(tmp_path / "data.npz", INPUTS)), x)
+
+
+def test_a_function_in_a_file_yields_batches(tmp_path: Path) -> None:
+    file = tmp_path / "data.py"
+    file.write_text(
+        "import numpy as np\n"
+        "def batches():\n"
+        "    for n in (2, 3):\n"
+        "        yield {'x': np.full((n, 2), n)}\n"
+        "def broken():\n"
+        "    raise ValueError('no disk')\n"
+        "    yield\n"
+    )
+    assert [len(batch["x"]) for batch in read_batches(f"{file}:batches", INPUTS)] == [2, 3]
+    with pytest.raises(DataError, match="no disk"):
+        read_batches(f"{file}:broken", INPUTS)
+
+
+def test_batches_may_be_mappings_arrays_or_tuples() -> None:
+    batches = read_batches([{"x": x[:2]}, torch.from_numpy(x[2:4]), (x[4:6],)], INPUTS)
+    np.testing.assert_array_equal(joined(batches), x[:6])
+
+
+def test_bfloat16_tensors_are_read() -> None:
+    (batch,) = read_batches([torch.ones(2, 3, dtype=torch.bfloat16)], INPUTS)
+    assert batch["x"].dtype == np.float32
+
+
+def test_a_model_of_fixed_batch_size_gets_batches_of_that_size() -> None:
+    inputs = [Input("x", required=True, shape=(20, 2), floating=True)]
+    assert [len(batch["x"]) for batch in read_batches({"x": x}, inputs)] == [20, 20, 20]
+    with pytest.raises(DataError, match="takes 20 at once"):
+        read_batches({"x": x[:5]}, inputs)
+
+
+def test_padded_sentences_are_sorted_by_length_and_trimmed() -> None:
+    random = np.random.default_rng(0)
+    lengths = random.integers(1, 9, 70)
+    mask = (np.arange(10) < lengths[:, None]).astype(np.int64)
+    ids = random.integers(1, 50, (70, 10)) * mask
+    batches = read_batches({"input_ids": ids, "attention_mask": mask}, TOKENS)
+    sentences = [
+        tuple(row[kept == 1])
+        for batch in batches
+        for row, kept in zip(batch["input_ids"], batch["attention_mask"], strict=True)
+    ]
+    expected = [tuple(row[kept == 1]) for row, kept in zip(ids, mask, strict=True)]
+    assert sorted(sentences) == sorted(expected)
+    assert all(batch["attention_mask"][-1].all() for batch in batches)
+    assert batches[0]["input_ids"].shape[1] < batches[-1]["input_ids"].shape[1] < 10
+
+
+def test_sentences_padded_at_the_start_are_left_as_they_are() -> None:
+    mask = np.array([[0, 0, 1], [1, 1, 1]])
+    (batch,) = read_batches({"input_ids": mask * 7, "attention_mask": mask}, TOKENS)
+    np.testing.assert_array_equal(batch["attention_mask"], mask)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([], "is empty"),
+        (x[:0], "is empty"),
+        ({}, "lacks an array named 'x'"),
+        ({"extra": x}, "lacks an array named 'x'"),
+        ({"y": x}, r"'y', which the model does not take; its inputs are: x, extra"),
+        ({"x": x, "extra": x[:3]}, "number of samples"),
+        ({"x": np.float32(3)}, "single number"),
+        ({"x": np.full((2, 2), np.nan)}, "NaN"),
+        ({"x": np.array(["a", "b"])}, "not an array of numbers"),
+        ([{"x": x}, {"x": x + np.inf}], "batch 2: 'x' holds NaN or infinity"),
+        ([(x, x)], "has 2 elements but the model requires 1"),
+        ([7], "is a int"),
+        (7, "is a int"),
+        ("missing.npz", "does not exist"),
+    ],
+)
+def test_data_that_does_not_fit_is_refused(data: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_batches(data, INPUTS)
+
+
+def test_a_file_with_pickled_objects_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "bad.npz", x=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(DataError, match=r"bad\.npz is not an \.npz file of plain arrays"):
+        read_batches(tmp_path / "bad.npz", INPUTS)
+    (tmp_path / "no.npz").write_text("not a zip")
+    with pytest.raises(DataError, match=r"no\.npz"):
+        read_batches(tmp_path / "no.npz", INPUTS)
