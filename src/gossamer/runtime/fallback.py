@@ -37,7 +37,9 @@ class FallbackRegion:
         try:
             return list(self._session.run([value.name for value in self.outputs], named))
         except Exception as error:
-            raise ModelError(f"ONNX Runtime could not run the model: {_first_line(error)}") from error
+            raise ModelError(
+                f"ONNX Runtime could not run the model: {_first_line(error)}"
+            ) from error
 
 
 def _session(
@@ -92,7 +94,7 @@ def _first_line(error: Exception) -> str:
 
 
 def schedule(graph: Graph) -> list[list[Node]]:
-    """The nodes in runs that are all native or all not, as few and as long as a greedy order gives."""
+    """The nodes in runs that are all native or all not, in a greedy order that makes them long."""
     left = list(graph.nodes)
     made_by = {output: node for node in left for output in node.outputs}
     done: set[Node] = set()

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.runtime.dims import Size
-from gossamer.runtime.layouts import PLAIN, Padded, Plain, Tokens
+from gossamer.runtime.layouts import PLAIN, Padded, Plain, Planes, Tokens
 
 Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[Size, ...]
-Layout: TypeAlias = Plain | Padded | Tokens
+Layout: TypeAlias = Plain | Padded | Planes | Tokens
 
 
 @dataclass(eq=False)

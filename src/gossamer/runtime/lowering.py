@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cache
 from typing import Protocol
 
@@ -11,18 +11,21 @@ import numpy as np
 from gossamer.runtime import tuning
 from gossamer.runtime.codegen import jit
 from gossamer.runtime.codegen.target import Target
+from gossamer.runtime.dims import Size
 from gossamer.runtime.graph import Node, Value
-from gossamer.runtime.kernels import dense_linear, sparse_linear
+from gossamer.runtime.kernels import dense_linear, sparse_conv, sparse_linear
 from gossamer.runtime.kernels.attention import Attention
 from gossamer.runtime.kernels.epilogue import Epilogue
 from gossamer.runtime.kernels.layer_norm import LayerNorm
 from gossamer.runtime.kernels.pointwise import Pointwise
-from gossamer.runtime.layouts import GROUP, PADDED, TILE, TOKENS
+from gossamer.runtime.kernels.pooling import GlobalAverage, Pool
+from gossamer.runtime.kernels.sparse_conv import Tap
+from gossamer.runtime.layouts import GROUP, TILE, TOKENS, Planes
 from gossamer.runtime.passes.partition import ALIASES
 from gossamer.runtime.program import Alias, Argument, Call, Flag, Scratch, Sizes
 
 
-class Kernel(Protocol):
+class Kernel(Hashable, Protocol):
     """What writes the LLVM module of a kernel; equal ones write the same."""
 
     def source(self, target: Target) -> str:
@@ -79,9 +82,7 @@ def _linear(node: Node, target: Target) -> Call:
         packed = sparse_linear.pack(weights, choice.block, tuning.CHUNKS)
         blocks = [choice.block * TILE, -(-columns // choice.block), tuning.CHUNKS]
         arguments = [x, output, vector, *packed.arrays(), *shared, *blocks, *others]
-        return _call(
-            sparse_linear.SparseLinear(epilogue), "sparse linear", target, arguments, node
-        )
+        return _call(sparse_linear.SparseLinear(epilogue), "sparse linear", target, arguments, node)
     matrix = dense_linear.pack(weights, dense_linear.rows_in_block(target))
     arguments = [x, output, vector, matrix, *shared, columns, rows, *others]
     return _call(dense_linear.DenseLinear(epilogue), "dense linear", target, arguments, node)
@@ -106,9 +107,6 @@ def _attention(node: Node, target: Target) -> Call:
     def scratch(sizes: Sizes) -> int:
         return sizes.shape(keys)[1] * TILE * 4
 
-    def count(value: Value, axis: int) -> Argument:
-        return lambda sizes: sizes.shape(value)[axis]
-
     def tile(value: Value) -> Argument:
         return lambda sizes: sizes.shape(value)[-1] * TILE
 
@@ -116,10 +114,10 @@ def _attention(node: Node, target: Target) -> Call:
     arguments: list[Argument] = [queries, keys, values, node.output, room]
     arguments += [
         lambda sizes: scratch(sizes),
-        count(queries, 0),
+        _size(queries, 0),
         given["heads"],
-        count(queries, 1),
-        count(keys, 1),
+        _size(queries, 1),
+        _size(keys, 1),
         tile(queries),
         tile(keys),
         tile(values),
@@ -133,7 +131,8 @@ def _attention(node: Node, target: Target) -> Call:
 def _mask_steps(mask: Value, full: bool) -> list[Argument]:
     """Floats from sequence to sequence, from head to head and from key to key; 0 where shared.
 
-    A mask `full` is `[batch, heads, keys, queries]` with padded rows, else `[batch, heads, 1, keys]`.
+    A mask `full` is `[batch, heads, keys, queries]` with padded rows; one by key is
+    `[batch, heads, 1, keys]`.
     """
     assert mask.shape is not None
     batch, heads, first, _ = mask.shape
@@ -159,13 +158,57 @@ def _mask_steps(mask: Value, full: bool) -> list[Argument]:
     return [sequence, head, key]
 
 
+def _convolution(node: Node, target: Target) -> Call:
+    x, output = node.source(0), node.output
+    weights, bias = node.source(1).data, node.inputs[2]
+    assert (
+        weights is not None and isinstance(x.layout, Planes) and isinstance(output.layout, Planes)
+    )
+    rows = weights.shape[0]
+    vector = bias.data if bias is not None else np.zeros(rows, np.float32)
+    assert vector is not None
+    taps = [Tap(*tap) for tap in node.attributes["taps"]]
+    group, phases = node.attributes["group"], node.attributes["phases"]
+    lists = sparse_conv.pack(weights, group, taps, phases, x.layout, output.layout, tuning.CHUNKS)
+    epilogue = Epilogue(tuple(node.attributes["steps"]))
+    kernel = sparse_conv.SparseConv(x.layout, output.layout, epilogue)
+    arguments: list[Argument] = [x, output, vector, *lists.arrays(), output.layout.kept()]
+    arguments += [_size(x, 0), _size(x, 1), rows, lists.segments.shape[0], tuning.CHUNKS]
+    arguments += [value for value in node.inputs[3:] if value is not None]
+    return _call(kernel, "sparse convolution", target, arguments, node)
+
+
+def _size(value: Value, axis: int) -> Argument:
+    return lambda sizes: sizes.shape(value)[axis]
+
+
+def _pool(node: Node, target: Target) -> Call:
+    x, output = node.source(0), node.output
+    assert isinstance(x.layout, Planes) and isinstance(output.layout, Planes)
+    taps = tuple(Tap(*tap) for tap in node.attributes["taps"])
+    kernel = Pool(node.op == "MaxPool", taps, node.attributes["phases"], x.layout, output.layout)
+    arguments: list[Argument] = [x, output, output.layout.kept()]
+    arguments.append(lambda sizes: sizes.shape(output)[0] * sizes.shape(output)[1])
+    return _call(kernel, "pooling", target, arguments, node)
+
+
+def _global_pool(node: Node, target: Target) -> Call:
+    x, output = node.source(0), node.output
+    assert isinstance(x.layout, Planes)
+    planes: Argument = lambda sizes: sizes.shape(output)[0] * sizes.shape(output)[1]  # noqa: E731
+    return _call(GlobalAverage(x.layout), "pooling", target, [x, output, planes], node)
+
+
+def _number(size: Size) -> Argument:
+    return lambda sizes: sizes.number(size)
+
+
 def _pointwise(node: Node, target: Target) -> Call:
     expression, sizes = node.attributes["expression"], node.attributes["sizes"]
-    layout = {TOKENS: "tokens", PADDED: "padded"}.get(node.output.layout, "plain")
-    kernel = Pointwise(expression, len(sizes), layout)
+    kernel = Pointwise(expression, len(sizes), node.output.layout)
     arguments: list[Argument] = [node.output, Flag()]
     arguments += [value for value in node.inputs if value is not None]
-    arguments += [lambda found, size=size: found.number(size) for size in sizes]
+    arguments += [_number(size) for size in sizes]
     return _call(kernel, "pointwise", target, arguments, node)
 
 
@@ -173,6 +216,9 @@ _LOWERINGS: dict[str, Callable[[Node, Target], Call]] = {
     "Linear": _linear,
     "LayerNormalization": _layer_norm,
     "Attention": _attention,
+    "Convolution": _convolution,
+    "MaxPool": _pool,
+    "AveragePool": _pool,
+    "GlobalAveragePool": _global_pool,
     "Pointwise": _pointwise,
 }
-

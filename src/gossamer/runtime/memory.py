@@ -48,7 +48,7 @@ def view(address: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[
     if not count:
         return np.empty(shape, dtype)
     memory = (ctypes.c_char * (count * dtype.itemsize)).from_address(address)
-    return np.frombuffer(memory, dtype, count).reshape(shape)
+    return np.frombuffer(memoryview(memory), dtype, count).reshape(shape)
 
 
 class Placed:

@@ -10,9 +10,10 @@ import onnx
 from onnx import helper, numpy_helper
 
 from gossamer.errors import ModelError
+from gossamer.runtime.contents import CONTENT, LIMIT
 from gossamer.runtime.dims import Dim, Size, UnknownSize
 from gossamer.runtime.graph import Array, Graph, Node, Value, constant
-from gossamer.runtime.shapes import CONTENT, SHAPES, Inferred
+from gossamer.runtime.shapes import SHAPES, Inferred
 
 # A constant larger than this is not computed ahead: a broken model could ask for any size.
 _FOLD_LIMIT = 1 << 26
@@ -55,7 +56,9 @@ class _Importer:
         try:
             outputs = [self.values[info.name] for info in source.output]
         except KeyError as error:
-            raise ModelError(f"the model's output {error} is made by no node; export it anew") from None
+            raise ModelError(
+                f"the model's output {error} is made by no node; export it anew"
+            ) from None
         graph = Graph(inputs, outputs, self.nodes, self.limits, self.opset)
         graph.drop_unused()
         return graph
@@ -137,7 +140,7 @@ class _Importer:
             content = rule(node, Inferred(self.opset, self.limits))
         except UnknownSize:
             return
-        if content is None or content.size > 64:
+        if content is None or content.size > LIMIT:
             return
         output.content = content
         output.shape = tuple(content.shape)
@@ -238,7 +241,9 @@ def _declared(info: onnx.ValueInfoProto) -> Value:
     for axis, size in enumerate(tensor.shape.dim):
         if size.HasField("dim_value"):
             if size.dim_value < 0:
-                raise ModelError(f"{info.name!r} has the negative size {size.dim_value}; export anew")
+                raise ModelError(
+                    f"{info.name!r} has the negative size {size.dim_value}; export anew"
+                )
             shape.append(size.dim_value)
         else:
             shape.append(Dim.symbol(size.dim_param or f"{info.name}.{axis}"))
@@ -272,19 +277,25 @@ def _array(tensor: onnx.TensorProto) -> Array:
     try:
         return np.asarray(numpy_helper.to_array(tensor))
     except Exception as error:
-        raise ModelError(f"tensor {tensor.name!r} is broken ({error}); export the model anew") from error
+        raise ModelError(
+            f"tensor {tensor.name!r} is broken ({error}); export the model anew"
+        ) from error
 
 
 def _dense(sparse: onnx.SparseTensorProto) -> Array:
     values, indices = _array(sparse.values), _array(sparse.indices)
     if values.dtype.kind not in "fiub":
-        raise ModelError(f"sparse tensor {sparse.values.name!r} is not numeric; export the model anew")
+        raise ModelError(
+            f"sparse tensor {sparse.values.name!r} is not numeric; export the model anew"
+        )
     size = int(np.prod(sparse.dims, dtype=float))
     dense = np.zeros(size, values.dtype)
     if indices.ndim == 2:
         indices = np.ravel_multi_index(tuple(indices.T), tuple(sparse.dims))
     if indices.size and (indices.min() < 0 or indices.max() >= size):
-        raise ModelError(f"sparse tensor {sparse.values.name!r} points outside itself; export it anew")
+        raise ModelError(
+            f"sparse tensor {sparse.values.name!r} points outside itself; export it anew"
+        )
     dense[indices] = values
     return dense.reshape(tuple(sparse.dims))
 

@@ -97,9 +97,7 @@ class Program:
     def __init__(self, graph: Graph, steps: Sequence[Step], team: Team) -> None:
         self.graph, self.team = graph, team
         self.steps = list(steps)
-        self._roots = {
-            step.output: step.source for step in self.steps if isinstance(step, Alias)
-        }
+        self._roots = {step.output: step.source for step in self.steps if isinstance(step, Alias)}
         self._weights = self._place_constants()
         self._plans: OrderedDict[tuple[tuple[str, int], ...], Plan] = OrderedDict()
         self._lock = threading.Lock()
@@ -251,9 +249,7 @@ class Program:
                 spans[root] = Lifetime(spans[root].size, spans[root].first, len(self.steps))
         offsets, total = plan(list(spans.values()))
         region = Region(total + align(8))
-        places = {
-            key: region.address + offset for key, offset in zip(spans, offsets, strict=True)
-        }
+        places = {key: region.address + offset for key, offset in zip(spans, offsets, strict=True)}
         flag = region.address + total
         addresses = {key: place for key, place in places.items() if isinstance(key, Value)}
         result = Plan(sizes, region, addresses, [], np.empty(0))

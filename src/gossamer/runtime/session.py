@@ -21,6 +21,7 @@ from gossamer.runtime.onnx_import import import_model
 from gossamer.runtime.passes.assign_layouts import assign_layouts
 from gossamer.runtime.passes.group_pointwise import group_pointwise
 from gossamer.runtime.passes.partition import HEAVY, partition
+from gossamer.runtime.passes.place_images import place_images
 from gossamer.runtime.program import Alias, Call, Program, Step
 from gossamer.runtime.threads import Team
 
@@ -93,12 +94,16 @@ def load_model(model: str | Path | bytes | onnx.ModelProto) -> onnx.ModelProto:
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"{named} is not an ONNX model ({_first_line(error)}); export it anew") from None
+        raise ModelError(
+            f"{named} is not an ONNX model ({_first_line(error)}); export it anew"
+        ) from None
     try:
         onnx.checker.check_model(loaded)
     except Exception as error:
         if "2GiB" not in str(error) and "2GB" not in str(error):
-            raise ModelError(f"{named} is not valid ONNX ({_first_line(error)}); export it anew") from None
+            raise ModelError(
+                f"{named} is not valid ONNX ({_first_line(error)}); export it anew"
+            ) from None
     if loaded.functions:
         loaded = onnx.inliner.inline_local_functions(loaded)
     return loaded
@@ -128,6 +133,7 @@ class Session:
         partition(self._graph)
         if not any(node.native and node.op in HEAVY for node in self._graph.nodes):
             _leave_to_onnxruntime(self._graph)
+        place_images(self._graph)
         assign_layouts(self._graph)
         group_pointwise(self._graph)
         self._team = Team(self.threads, self._target)
@@ -143,9 +149,7 @@ class Session:
             later = {v for other in runs[position + 1 :] for node in other for v in node.inputs}
             needed = later | set(self._graph.outputs)
             outputs = [v for node in run for v in node.outputs if v in needed]
-            steps.append(
-                fallback.FallbackRegion(run, outputs, model.opset_import, self.threads)
-            )
+            steps.append(fallback.FallbackRegion(run, outputs, model.opset_import, self.threads))
         return steps
 
     def get_inputs(self) -> list[Port]:
@@ -199,7 +203,9 @@ class Session:
             arrays[value] = np.ascontiguousarray(array)
         for size, limit in self._graph.limits:
             if isinstance(size, Dim) and size.evaluate(sizes) > limit:
-                raise DataError(f"{size} is {size.evaluate(sizes)}; the model takes at most {limit}")
+                raise DataError(
+                    f"{size} is {size.evaluate(sizes)}; the model takes at most {limit}"
+                )
         return arrays, sizes
 
     def explain(self, feeds: Mapping[str, ArrayLike] | None = None) -> list[Explanation]:
@@ -218,7 +224,9 @@ class Session:
                 lines.append(_explain_call(step, seconds.get(step)))
             elif isinstance(step, Alias):
                 node = step.output.producer
-                lines.append(Explanation(node.name if node else "", node.op if node else "", "view"))
+                lines.append(
+                    Explanation(node.name if node else "", node.op if node else "", "view")
+                )
             else:
                 lines += [
                     Explanation(node.name, node.op, "ONNX Runtime", node.reason)
@@ -255,7 +263,7 @@ def _leave_to_onnxruntime(graph: Graph) -> None:
     except ImportError:
         return
     for node in graph.nodes:
-        if node.native and node.domain != "gossamer":
+        if node.native:
             node.native, node.reason = False, "nothing in the model gains from sparsity"
 
 
@@ -297,7 +305,7 @@ def _explain_call(call: Call, seconds: float | None) -> Explanation:
         members: list[Node] = node.attributes["nodes"]
         op = "+".join(member.op for member in members[::-1])
     sparsity = None
-    if node.op == "Linear":
+    if node.op in ("Linear", "Convolution"):
         weight = node.source(1).data
         assert weight is not None
         sparsity = 1 - float(np.count_nonzero(weight)) / weight.size
@@ -306,5 +314,3 @@ def _explain_call(call: Call, seconds: float | None) -> Explanation:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n", maxsplit=1)[0][:200]
-
-

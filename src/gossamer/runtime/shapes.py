@@ -1,4 +1,4 @@
-"""Types and shapes of each operator's outputs, and the contents of tensors that hold sizes.
+"""Types and shapes of each operator's outputs.
 
 `SHAPES` covers the operators that have a lowering, and those that exporters put around them.
 A rule raises `UnknownSize` where the shape depends on numbers that only a run can know; the node
@@ -7,19 +7,16 @@ then runs in ONNX Runtime.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import helper
 
 from gossamer.runtime.dims import Dim, Size, UnknownSize, divide, product
 from gossamer.runtime.graph import Node, Shape, Value
 
-Content: TypeAlias = NDArray[np.object_]
 Typed: TypeAlias = tuple[np.dtype[Any], Shape]
 
 BOOL, INT64 = np.dtype(bool), np.dtype(np.int64)
@@ -63,10 +60,7 @@ def content_of(value: Value | None) -> list[Size]:
 
 def numbers_of(value: Value | None) -> list[int]:
     """The elements of a constant integer tensor."""
-    found = content_of(value)
-    if any(isinstance(item, Dim) for item in found):
-        raise UnknownSize("an axis depends on the input")
-    return [int(item) for item in found]  # type: ignore[arg-type]
+    return list(fixed(content_of(value)))
 
 
 def axes_of(node: Node, index: int, rank: int) -> list[int] | None:
@@ -82,6 +76,18 @@ def axes_of(node: Node, index: int, rank: int) -> list[int] | None:
     return [axis % rank for axis in axes]
 
 
+def fixed(sizes: Sequence[Size]) -> tuple[int, ...]:
+    """Sizes as numbers.
+
+    Raises:
+        UnknownSize: if one of them depends on the input.
+    """
+    numbers = tuple(size for size in sizes if isinstance(size, int))
+    if len(numbers) < len(sizes):
+        raise UnknownSize("a size depends on the input")
+    return numbers
+
+
 def broadcast(*shapes: Shape) -> Shape:
     """The shape that arrays of these shapes broadcast to (NumPy's rule).
 
@@ -90,7 +96,8 @@ def broadcast(*shapes: Shape) -> Shape:
     """
     rank = max(map(len, shapes))
     result: list[Size] = []
-    for column in zip(*([1] * (rank - len(s)) + list(s) for s in shapes), strict=True):
+    padded = [(*[1] * (rank - len(shape)), *shape) for shape in shapes]
+    for column in zip(*padded, strict=True):
         sizes = {size for size in column if size != 1}
         if len(sizes) > 1:
             raise UnknownSize(f"sizes {column} may not broadcast")
@@ -118,9 +125,11 @@ def slices(node: Node, inferred: Inferred) -> list[tuple[int, Size, int, Size]]:
     return cuts
 
 
-def _cut(size: Size, start: Size, end: Size, step: int, inferred: Inferred) -> tuple[Size, int, Size]:
-    if all(isinstance(item, int) for item in (size, start, end)):
-        whole = range(size)[slice(start, end, step)]  # type: ignore[arg-type,misc]
+def _cut(
+    size: Size, start: Size, end: Size, step: int, inferred: Inferred
+) -> tuple[Size, int, Size]:
+    if isinstance(size, int) and isinstance(start, int) and isinstance(end, int):
+        whole = range(size)[slice(start, end, step)]
         return whole.start, step, len(whole)
     if step != 1:
         raise UnknownSize("a slice with steps depends on the input")
@@ -178,7 +187,13 @@ def _clip(node: Node, inferred: Inferred) -> list[Typed]:
 
 
 def _shape(node: Node, inferred: Inferred) -> list[Typed]:
-    return [(INT64, (len(_shape_content(node, inferred)),))]
+    shape = shape_of(node.input(0))
+    return [(INT64, (len(shape[bounds_of(node)]),))]
+
+
+def bounds_of(node: Node) -> slice:
+    """The axes that a Shape tells of."""
+    return slice(node.attributes.get("start", 0), node.attributes.get("end"))
 
 
 def _reshape(node: Node, inferred: Inferred) -> list[Typed]:
@@ -262,11 +277,11 @@ def _constant_of_shape(node: Node, inferred: Inferred) -> list[Typed]:
 
 def _range(node: Node, inferred: Inferred) -> list[Typed]:
     (start,), (end,), (step,) = (content_of(value) for value in node.inputs)
-    if step == 1:
+    count: Size
+    if isinstance(start, int) and isinstance(end, int) and isinstance(step, int) and step:
+        count = len(range(start, end, step))
+    elif step == 1:
         count = end - start
-        count = max(count, 0) if isinstance(count, int) else count
-    elif all(isinstance(item, int) for item in (start, end, step)) and step != 0:
-        count = max(0, math.ceil((end - start) / step))  # type: ignore[operator,arg-type]
     else:
         raise UnknownSize("the length of a range depends on the input")
     return [(_dtype(node.input(0)), (count,))]
@@ -414,107 +429,6 @@ def _reduce(node: Node, inferred: Inferred) -> list[Typed]:
     return [(_dtype(node.input(0)), tuple(result))]
 
 
-# Rules for contents
-
-
-def _shape_content(node: Node, inferred: Inferred) -> Content:
-    shape = shape_of(node.input(0))
-    start = node.attributes.get("start", 0)
-    end = node.attributes.get("end", len(shape))
-    return _objects(list(shape[start:end]))
-
-
-def _objects(items: Sequence[Any]) -> Content:
-    result = np.empty(len(items), object)
-    result[:] = items
-    return result
-
-
-def _array(value: Value | None) -> Content:
-    if value is None or value.content is None:
-        raise UnknownSize("an integer tensor is computed from data")
-    return value.content
-
-
-def _with(function: Callable[..., Any]) -> Callable[[Node, Inferred], Content]:
-    def rule(node: Node, inferred: Inferred) -> Content:
-        result = function(*(_array(value) for value in node.inputs))
-        return np.asarray(result, dtype=object)
-
-    return rule
-
-
-def _content_gather(node: Node, inferred: Inferred) -> Content:
-    indices = np.array(_array(node.input(1)), dtype=np.int64)
-    source = _array(node.input(0))
-    axis = node.attributes.get("axis", 0)
-    if indices.size and not (-source.shape[axis] <= indices.min() <= indices.max() < source.shape[axis]):
-        raise UnknownSize("a gather points outside")
-    return np.asarray(np.take(source, indices, axis=axis), dtype=object)
-
-
-def _content_concat(node: Node, inferred: Inferred) -> Content:
-    parts = [_array(value) for value in node.inputs]
-    return np.concatenate(parts, axis=node.attributes["axis"])
-
-
-def _content_reshaped(node: Node, inferred: Inferred) -> Content:
-    shape = shape_of(node.outputs[0])
-    if any(isinstance(size, Dim) for size in shape):
-        raise UnknownSize("a shape's shape depends on the input")
-    return _array(node.input(0)).reshape(shape)  # type: ignore[arg-type]
-
-
-def _content_slice(node: Node, inferred: Inferred) -> Content:
-    result = _array(node.input(0))
-    for axis, start, step, count in slices(node, inferred):
-        indices = np.arange(count) * step + start  # type: ignore[arg-type]
-        result = np.take(result, indices.astype(np.int64), axis=axis)
-    return result
-
-
-def _content_cast(node: Node, inferred: Inferred) -> Content:
-    if _dtype(node.outputs[0]).kind not in "i":
-        raise UnknownSize("only integers hold sizes")
-    return _array(node.input(0))
-
-
-def _content_filled(node: Node, inferred: Inferred) -> Content:
-    value = node.attributes.get("value", np.zeros(1, np.float32))
-    shape = numbers_of(node.input(0))
-    if math.prod(shape) > 64:
-        raise UnknownSize("too large to hold sizes")
-    return np.full(shape, int(value.reshape(-1)[0]), dtype=object)
-
-
-def _content_expand(node: Node, inferred: Inferred) -> Content:
-    shape = shape_of(node.outputs[0])
-    if any(isinstance(size, Dim) for size in shape) or math.prod(shape) > 64:  # type: ignore[arg-type]
-        raise UnknownSize("too large to hold sizes")
-    return np.broadcast_to(_array(node.input(0)), shape)  # type: ignore[arg-type]
-
-
-def _floor_divide(left: Content, right: Content) -> Any:
-    if all(isinstance(item, int) and item < 0 for item in [*left.reshape(-1), *right.reshape(-1)]):
-        raise UnknownSize("division of negative sizes")
-    return left // right
-
-
-def _equal(left: Content, right: Content) -> Any:
-    return np.frompyfunc(lambda a, b: a == b, 2, 1)(left, right)
-
-
-def _choose(condition: Content, yes: Content, no: Content) -> Any:
-    return np.frompyfunc(lambda c, a, b: a if c else b, 3, 1)(condition, yes, no)
-
-
-def _content_reduce_product(node: Node, inferred: Inferred) -> Content:
-    total = product(content_of(node.input(0)))
-    result = np.empty(shape_of(node.outputs[0]), object)  # type: ignore[arg-type]
-    result[...] = total
-    return result
-
-
 Rule: TypeAlias = Callable[[Node, Inferred], list[Typed]]
 
 _SAME = (
@@ -560,26 +474,3 @@ SHAPES: dict[str, Rule] = {
     "ReduceMin": _reduce,
     "ReduceProd": _reduce,
 }
-
-CONTENT: dict[str, Callable[[Node, Inferred], Content | None]] = {
-    "Shape": _shape_content,
-    "Gather": _content_gather,
-    "Concat": _content_concat,
-    "Slice": _content_slice,
-    "Cast": _content_cast,
-    "ConstantOfShape": _content_filled,
-    "Expand": _content_expand,
-    "Reshape": _content_reshaped,
-    "Unsqueeze": _content_reshaped,
-    "Squeeze": _content_reshaped,
-    "Flatten": _content_reshaped,
-    "Identity": _with(lambda x: x),
-    "Add": _with(lambda x, y: x + y),
-    "Sub": _with(lambda x, y: x - y),
-    "Mul": _with(lambda x, y: x * y),
-    "Div": _with(_floor_divide),
-    "Equal": _with(_equal),
-    "Where": _with(_choose),
-    "ReduceProd": _content_reduce_product,
-}
-"""Applied where every input holds sizes; the result replaces the node where it is constant."""

@@ -91,9 +91,7 @@ class _Bench:
         x = self._region.address
         self._pointers = [x, x + x_size, x + x_size + y_size]
 
-    def time(
-        self, kernel: Any, arrays: Sequence[NDArray[Any]], numbers: Sequence[int]
-    ) -> float:
+    def time(self, kernel: Any, arrays: Sequence[NDArray[Any]], numbers: Sequence[int]) -> float:
         """The least seconds of a few calls on one thread."""
         weights = Placed(arrays)
         tiles = [self._TILES, TILE // GROUP, self._x_tile, self._y_tile]

@@ -172,7 +172,7 @@ class Builder:
 
     # Numbers
 
-    def int(self, value: Number) -> Term:
+    def i64(self, value: Number) -> Term:
         """A 64-bit integer."""
         return value if isinstance(value, Term) else Term(self, ir.Constant(I64, value))
 
@@ -188,7 +188,7 @@ class Builder:
 
     def at(self, base: Term, index: Number, kind: Any = F32) -> Term:
         """The address of element `index` of an array of `kind` at `base`."""
-        step = self.int(index).ir
+        step = self.i64(index).ir
         return Term(self, self.ir.gep(base.ir, [step], source_etype=kind, inbounds=True))
 
     def load(self, address: Term, kind: Any = F32, align: int | None = None) -> Term:
@@ -281,7 +281,7 @@ class Builder:
     @contextmanager
     def loop(self, low: Number, high: Number, step: Number = 1) -> Iterator[Term]:
         """Run the block for each index from `low` up to, not including, `high`."""
-        low, high, step = self.int(low), self.int(high), self.int(step)
+        low, high, step = self.i64(low), self.i64(high), self.i64(step)
         before = self.ir.block
         body = self.ir.append_basic_block("loop")
         after = self.ir.append_basic_block("done")

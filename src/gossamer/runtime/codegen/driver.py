@@ -27,7 +27,7 @@ _FUTEX_WAIT_PRIVATE, _FUTEX_WAKE_PRIVATE = 128, 129
 
 
 def write_driver(triple: str) -> str:
-    """The LLVM module with `run(state)` for the caller and `work(state, thread, epoch)` for the others."""
+    """The LLVM module: `run(state)` for the caller, `work(state, thread, epoch)` for the others."""
     module = ir.Module("driver")
     machine = triple.split("-", maxsplit=1)[0]
     walk = _write_walk(module, machine)
@@ -65,8 +65,8 @@ def _sleep(b: Builder, machine: str, address: Term, seen: Term) -> None:
     """Sleep while the integer at the address is what was seen; waking early is allowed."""
     if sys.platform == "linux" and machine in _FUTEX_SYSTEM_CALL:
         low = b.cast(seen, I32)
-        zero = b.int(0)
-        number = b.int(_FUTEX_SYSTEM_CALL[machine])
+        zero = b.i64(0)
+        number = b.i64(_FUTEX_SYSTEM_CALL[machine])
         wait = b.number(I32, _FUTEX_WAIT_PRIVATE)
         _system_call(b, number, address, wait, low, zero)
     elif sys.platform == "win32":
@@ -79,10 +79,10 @@ def _wake(b: Builder, machine: str, state: Term, position: int) -> None:
     """Wake every thread that sleeps on a field, where the platform needs to be told."""
     if sys.platform == "linux" and machine in _FUTEX_SYSTEM_CALL:
         with b.when(_read(b, state, SLEEPERS) > 0):
-            number = b.int(_FUTEX_SYSTEM_CALL[machine])
+            number = b.i64(_FUTEX_SYSTEM_CALL[machine])
             wake = b.number(I32, _FUTEX_WAKE_PRIVATE)
             everyone = b.number(I32, 2**31 - 1)
-            _system_call(b, number, _field(b, state, position), wake, everyone, b.int(0))
+            _system_call(b, number, _field(b, state, position), wake, everyone, b.i64(0))
 
 
 def _system_call(b: Builder, *arguments: Term) -> None:
@@ -102,7 +102,7 @@ def _wait_for_change(
     spin = b.ir.append_basic_block("spin")
     rest = b.ir.append_basic_block("rest")
     after = b.ir.append_basic_block("changed")
-    left = Variable(b, b.int(spins))
+    left = Variable(b, b.i64(spins))
     b.ir.branch(test)
     b.ir.position_at_end(test)
     b.ir.cbranch(_read(b, state, position).compare("==", seen).ir, spin, after)
@@ -116,7 +116,7 @@ def _wait_for_change(
     _add(b, state, SLEEPERS, 1)
     _sleep(b, machine, _field(b, state, position), seen)
     _add(b, state, SLEEPERS, -1)
-    left.set(b.int(spins))
+    left.set(b.i64(spins))
     b.ir.branch(test)
     b.ir.position_at_end(after)
 

@@ -39,7 +39,7 @@ def _initialize() -> None:
 
 @cache
 def target(name: str = "host") -> Target:
-    """The target of that name: `host` (all that this processor has) or `avx2` (x86 without AVX-512).
+    """The target of that name: `host` (all that this processor has) or `avx2` (no AVX-512).
 
     Raises:
         OptionError: if there is no such target, or this processor cannot run it.

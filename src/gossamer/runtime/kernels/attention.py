@@ -100,9 +100,7 @@ class _Writer:
         """Where the lanes of a group begin for the channels of this head."""
         return group // _GROUPS * tile_size + group % _GROUPS * LANES + self.channel
 
-    def _each_key(
-        self, tile_size: Term, body: Callable[[Term, Term, int], None]
-    ) -> None:
+    def _each_key(self, tile_size: Term, body: Callable[[Term, Term, int], None]) -> None:
         """Run the body for keys `step` at a time, then for the rest one by one.
 
         The body receives the key's place within its tile, its number, and how many there are.

@@ -72,7 +72,7 @@ class DenseLinear:
 
         with b.loop(low, high) as item:
             tile, row_block = item // row_blocks, item % row_blocks
-            all_groups = b.select(tile.compare("==", tiles - 1), last_groups, b.int(GROUPS))
+            all_groups = b.select(tile.compare("==", tiles - 1), last_groups, b.i64(GROUPS))
             row = row_block * block
             packed = b.at(weights, row * columns)
             with b.loop(0, all_groups, together) as skipped:
@@ -88,8 +88,7 @@ class DenseLinear:
                     row: Term = row,
                 ) -> None:
                     sums = [
-                        [b.variable(b.number(VEC, 0)) for _ in range(groups)]
-                        for _ in range(block)
+                        [b.variable(b.number(VEC, 0)) for _ in range(groups)] for _ in range(block)
                     ]
                     with b.loop(0, columns) as column:
                         source = b.at(input_, column * TILE)

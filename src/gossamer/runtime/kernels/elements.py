@@ -164,10 +164,11 @@ ELEMENTWISE: dict[str, Compute] = {
 FLOAT32_ONLY = {"Sigmoid", "Tanh", "Erf", "Exp", "Gelu"}
 """Operators whose polynomials are made for 32-bit floats."""
 
-FLOAT_ONLY = FLOAT32_ONLY | set(
-    "Pow Sqrt Floor Ceil Round Log Sin Cos Reciprocal Relu LeakyRelu HardSigmoid HardSwish "
-    "Clip IsNaN".split()
-)
+FLOAT_ONLY = {
+    *FLOAT32_ONLY,
+    *("Pow", "Sqrt", "Floor", "Ceil", "Round", "Log", "Sin", "Cos", "Reciprocal"),
+    *("Relu", "LeakyRelu", "HardSigmoid", "HardSwish", "Clip", "IsNaN"),
+}
 """Operators that run natively on floats only; on integers they are rare."""
 
 
@@ -195,7 +196,7 @@ def _insert_axes(w: Writer, expression: Expression, index: Index) -> Term:
 def _remove_axes(w: Writer, expression: Expression, index: Index) -> Term:
     source = list(index)
     for axis in sorted(expression.attribute("axes")):
-        source.insert(axis, w.b.int(0))
+        source.insert(axis, w.b.i64(0))
     return w.element(expression.operands[0], tuple(source))
 
 
@@ -210,7 +211,7 @@ def _slice(w: Writer, expression: Expression, index: Index) -> Term:
 def _concat(w: Writer, expression: Expression, index: Index) -> Term:
     """The first operand whose part the index lies in; each is read at an index of its own."""
     b, axis = w.b, expression.attribute("axis")
-    begin = b.int(0)
+    begin = b.i64(0)
     result: Term | None = None
     for operand in expression.operands:
         size = w.extents(operand)[axis]
@@ -244,7 +245,7 @@ def _gather_nd(w: Writer, expression: Expression, index: Index) -> Term:
     sizes = w.extents(operand)
     which = index[: len(indices.shape) - 1]
     positions = [
-        w.checked(w.element(indices, (*which, w.b.int(part))), sizes[batch + part])
+        w.checked(w.element(indices, (*which, w.b.i64(part))), sizes[batch + part])
         for part in range(depth)
     ]
     rest = index[len(indices.shape) - 1 :]
@@ -256,9 +257,27 @@ def _range(w: Writer, expression: Expression, index: Index) -> Term:
     return start + w.b.cast(index[0], start.type) * step
 
 
+def _phases(w: Writer, expression: Expression, index: Index) -> Term:
+    """Every second (third, ...) row and column as a channel of its own; `fill` beyond the end."""
+    b = w.b
+    (operand,) = expression.operands
+    down, across = expression.attribute("strides")
+    image, channel, row, column = index
+    phase = channel % (down * across)
+    above, left = expression.attribute("before")
+    row = row * down + phase // across - above
+    column = column * across + phase % across - left
+    _, _, height, width = w.extents(operand)
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    row = b.larger(b.smaller(row, height - 1), 0)
+    column = b.larger(b.smaller(column, width - 1), 0)
+    value = w.element(operand, (image, channel // (down * across), row, column))
+    return b.select(inside, value, b.number(value.type, expression.attribute("fill")))
+
+
 def _sizes(w: Writer, expression: Expression, index: Index) -> Term:
     """A small integer tensor that depends on shapes only, one operand an element."""
-    place = w.b.int(0)
+    place = w.b.i64(0)
     for size, term in zip(w.extents(expression), index, strict=True):
         place = place * size + term
     first, *rest = (w.element(operand, ()) for operand in expression.operands)
@@ -278,6 +297,7 @@ MOVEMENT: dict[str, Move] = {
     "Gather": _gather,
     "GatherElements": _gather_elements,
     "GatherND": _gather_nd,
+    "Phases": _phases,
     "Range": _range,
     "Sizes": _sizes,
 }

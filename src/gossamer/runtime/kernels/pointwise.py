@@ -16,9 +16,10 @@ from llvmlite import ir
 from gossamer.runtime.codegen.builder import F32, F64, I1, I8, I32, I64, Builder, Term, write_kernel
 from gossamer.runtime.codegen.target import Target
 from gossamer.runtime.kernels.elements import ELEMENTWISE, MOVEMENT
-from gossamer.runtime.layouts import GROUP, TILE
+from gossamer.runtime.layouts import GROUP, PADDED, PLAIN, TILE, Padded, Plain, Planes, Tokens
 
 Index: TypeAlias = "tuple[Term, ...]"
+Layout: TypeAlias = "Plain | Padded | Planes | Tokens"
 Extent: TypeAlias = "int | str"
 """A size: a number, or the name of one that the kernel receives."""
 
@@ -60,8 +61,8 @@ class Pointwise:
     expression: Expression
     sizes: int
     """How many sizes the kernel receives, named `d0`, `d1`, ..."""
-    layout: str = "plain"
-    """How the output lies: `plain`, `padded` or `tokens`."""
+    layout: Layout = PLAIN
+    """How the output lies."""
 
     def source(self, target: Target) -> str:
         """The LLVM module."""
@@ -70,10 +71,12 @@ class Pointwise:
 
         def body(b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
             writer = Writer(self, b, arguments, inputs)
-            if self.layout == "tokens":
+            if isinstance(self.layout, Tokens):
                 writer.write_tokens(thread, threads)
+            elif isinstance(self.layout, Planes):
+                writer.write_planes(self.layout, thread, threads)
             else:
-                writer.write_rows(thread, threads, padded=self.layout == "padded")
+                writer.write_rows(thread, threads, padded=self.layout == PADDED)
 
         return write_kernel(body, 2 + inputs + self.sizes)
 
@@ -89,13 +92,13 @@ class Writer:
         self.output, self.flag = b.pointer(arguments[0]), b.pointer(arguments[1])
         self.arrays = [b.pointer(argument) for argument in arguments[2 : 2 + inputs]]
         self.sizes = {f"d{i}": size for i, size in enumerate(arguments[2 + inputs :])}
-        self.wrong = b.variable(b.int(0))
+        self.wrong = b.variable(b.i64(0))
         self._done: dict[Any, tuple[Term, Index]] = {}
 
     def extents(self, expression: Expression) -> list[Term]:
         """The sizes of an expression's shape."""
         return [
-            self.b.int(size) if isinstance(size, int) else self.sizes[size]
+            self.b.i64(size) if isinstance(size, int) else self.sizes[size]
             for size in expression.shape
         ]
 
@@ -106,16 +109,16 @@ class Writer:
         """
         b = self.b
         extents = self.extents(self.expression)
-        *outer, inner = extents or [b.int(1)]
+        *outer, inner = extents or [b.i64(1)]
         width = (inner + GROUP - 1) // GROUP * GROUP if padded else inner
-        rows = b.int(1)
+        rows = b.i64(1)
         for size in outer:
             rows = rows * size
         if outer:
             low, high = b.share(rows, thread, threads)
-            first, last = b.int(0), width
+            first, last = b.i64(0), width
         else:
-            low, high = b.int(0), b.int(1)
+            low, high = b.i64(0), b.i64(1)
             first, last = b.share(width, thread, threads)
         with b.loop(low, high) as row:
             index = self.unravel(row, outer)
@@ -129,7 +132,7 @@ class Writer:
         """Tile by tile; lanes beyond the end of a sequence repeat its last token."""
         b = self.b
         *leading, tokens, channels = self.extents(self.expression)
-        sequences = b.int(1)
+        sequences = b.i64(1)
         for size in leading:
             sequences = sequences * size
         groups = (tokens + GROUP - 1) // GROUP
@@ -146,6 +149,26 @@ class Writer:
                     token = b.smaller(start + lane, tokens - 1)
                     value = self.element(self.expression, (*index, token, channel))
                     self._store(value, row + lane)
+        self._report()
+
+    def write_planes(self, layout: Planes, thread: Term, threads: Term) -> None:
+        """Plane by plane, zeros around and between the rows included."""
+        b = self.b
+        images, channels, *_ = self.extents(self.expression)
+        low, high = b.share(images * channels, thread, threads)
+        zero = b.number(REGISTER_TYPES[self.expression.dtype], 0)
+        with b.loop(low, high) as plane:
+            image, channel = plane // channels, plane % channels
+            with b.loop(0, layout.plane) as place:
+                # Counted with the zeros above, so that nothing is negative.
+                counted = place + (layout.above * layout.row + layout.row - layout.front)
+                row = counted // layout.row - (layout.above + 1)
+                column = counted % layout.row
+                inside = (place >= layout.front) & (row < layout.height) & (column < layout.width)
+                row = b.larger(b.smaller(row, layout.height - 1), 0)
+                column = b.smaller(column, layout.width - 1)
+                value = self.element(self.expression, (image, channel, row, column))
+                self._store(b.select(inside, value, zero), plane * layout.plane + place)
         self._report()
 
     def unravel(self, flat: Term, sizes: Sequence[Term]) -> Index:
@@ -181,7 +204,7 @@ class Writer:
         """The element that broadcasting puts at an index of a larger shape."""
         skipped = len(index) - len(expression.shape)
         own = [
-            self.b.int(0) if size == 1 else term
+            self.b.i64(0) if size == 1 else term
             for size, term in zip(expression.shape, index[skipped:], strict=True)
         ]
         return self.element(expression, tuple(own))
@@ -193,15 +216,20 @@ class Writer:
         position = b.select(position < 0, position + size, position)
         outside = (position < 0) | (position >= size)
         self.wrong.set(self.wrong.get() | b.cast(outside, I64))
-        return b.select(outside, b.int(0), position)
+        return b.select(outside, b.i64(0), position)
 
     def _load(self, expression: Expression, index: Index) -> Term:
         b = self.b
         extents = self.extents(expression)
-        if expression.attribute("tokens"):
+        layout = expression.attribute("layout")
+        if isinstance(layout, Tokens):
             place = self._place_in_tiles(extents, index)
+        elif isinstance(layout, Planes):
+            image, channel, row, column = index
+            plane = image * extents[1] + channel
+            place = plane * layout.plane + layout.front + row * layout.row + column
         else:
-            place = b.int(0)
+            place = b.i64(0)
             for size, term in zip(extents, index, strict=True):
                 place = place * size + term
         kind = MEMORY_TYPES[expression.dtype]
@@ -210,7 +238,7 @@ class Writer:
 
     def _place_in_tiles(self, extents: Sequence[Term], index: Index) -> Term:
         *leading, tokens, channels = extents
-        sequence = self.b.int(0)
+        sequence = self.b.i64(0)
         for size, term in zip(leading, index[:-2], strict=True):
             sequence = sequence * size + term
         token, channel = index[-2:]
@@ -228,4 +256,4 @@ class Writer:
     def _report(self) -> None:
         b = self.b
         with b.when(self.wrong.get() > 0):
-            b.store(b.int(1), self.flag)
+            b.store(b.i64(1), self.flag)

@@ -11,50 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.runtime.codegen.builder import (
-    F32,
-    I16,
-    I32,
-    I64,
-    LANES,
-    VEC,
-    Builder,
-    Term,
-    write_kernel,
-)
+from gossamer.runtime.codegen.builder import I16, LANES, VEC, Builder, Term, write_kernel
 from gossamer.runtime.codegen.target import Target
 from gossamer.runtime.kernels.epilogue import Epilogue
+from gossamer.runtime.kernels.sparse_lists import ListKernel, SparseLists, make_lists
 from gossamer.runtime.layouts import TILE
 
 GROUPS = TILE // LANES
 
 
-@dataclass(frozen=True)
-class SparseWeights:
-    """A weight matrix as the kernel walks it: by block of inputs, then chunk of rows, then row."""
-
-    values: NDArray[np.float32]
-    """[nonzeros]"""
-    offsets: NDArray[np.uint16]
-    """[nonzeros] where each nonzero's input lies within its block's part of the tile, in floats."""
-    rows: NDArray[np.int32]
-    """[blocks * rows] which row each list belongs to."""
-    ends: NDArray[np.int32]
-    """[1 + blocks * rows] where each list ends, and before it the previous one."""
-    segments: NDArray[np.int64]
-    """[blocks, chunks + 1] the first list of each chunk."""
-
-    def arrays(self) -> list[NDArray[Any]]:
-        """The arrays in the order in which the kernel takes them."""
-        return [self.values, self.offsets, self.rows, self.ends, self.segments]
-
-
-def pack(weight: NDArray[np.float32], block: int, chunks: int) -> SparseWeights:
+def pack(weight: NDArray[np.float32], block: int, chunks: int) -> SparseLists:
     """Arrange a matrix `[rows, columns]` for the kernel.
 
     Args:
@@ -62,35 +32,9 @@ def pack(weight: NDArray[np.float32], block: int, chunks: int) -> SparseWeights:
         block: input channels in a block, at most 1,023.
         chunks: parts of about equal work into which the rows are divided, for threads to share.
     """
-    rows, columns = weight.shape
-    nonzero = weight != 0
-    bounds = np.linspace(0, nonzero.sum(), chunks + 1)
-    work = np.concatenate([[0], np.cumsum(nonzero.sum(axis=1))])
-    cuts = np.searchsorted(work, bounds, side="left")
-    cuts[0], cuts[-1] = 0, rows
-    cuts = np.maximum.accumulate(cuts)
-    values, offsets, order, counts, segments = [], [], [], [], []
-    for start in range(0, columns, block):
-        part = weight[:, start : start + block]
-        kept = nonzero[:, start : start + block]
-        length = kept.sum(axis=1)
-        # Within each chunk from few to many nonzeros.
-        chunk_of_row = np.searchsorted(cuts[1:-1], np.arange(rows), side="right")
-        visit = np.lexsort((length, chunk_of_row))
-        row, column = np.nonzero(kept[visit])
-        values.append(part[visit][row, column])
-        offsets.append((column * TILE).astype(np.uint16))
-        segments.append(len(order) * rows + cuts)
-        order.append(visit)
-        counts.append(length[visit])
-    ends = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
-    return SparseWeights(
-        np.concatenate(values).astype(np.float32),
-        np.concatenate(offsets),
-        np.concatenate(order).astype(np.int32),
-        ends.astype(np.int32),
-        np.stack(segments).astype(np.int64),
-    )
+    places = (np.arange(weight.shape[1]) % block * TILE).astype(np.uint16)
+    starts = range(0, weight.shape[1], block)
+    return make_lists(weight, places, [slice(start, start + block) for start in starts], chunks)
 
 
 @dataclass(frozen=True)
@@ -110,73 +54,41 @@ class SparseLinear:
         return write_kernel(self._body, 15 + self.epilogue.operands)
 
     def _body(self, b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-        x, y, bias, values, offsets, rows, ends, segments = map(b.pointer, arguments[:8])
+        x, y, bias = map(b.pointer, arguments[:3])
         tiles, last_groups, x_tile, y_tile, x_block, blocks, chunks = arguments[8:15]
         operands = [b.pointer(argument) for argument in arguments[15:]]
+        lists = ListKernel(b, arguments[3:8], I16, aligned=True)
         low, high = b.share(tiles * chunks, thread, threads)
 
         with b.loop(low // chunks, (high + chunks - 1) // chunks) as tile:
-            first_chunk = b.larger(low - tile * chunks, 0)
-            end_chunk = b.smaller(high - tile * chunks, chunks)
-            groups = b.select(
-                tile.compare("==", tiles - 1), last_groups, b.int(GROUPS)
-            )
+            mine = (b.larger(low - tile * chunks, 0), b.smaller(high - tile * chunks, chunks))
+            is_last_tile = tile.compare("==", tiles - 1)
+            groups = b.select(is_last_tile, last_groups, b.i64(GROUPS))
             place = tile * y_tile
             with b.loop(0, blocks) as block:
-                input_ = b.at(x, tile * x_tile + block * x_block)
-                is_first = block.compare("==", 0)
+                source = b.at(x, tile * x_tile + block * x_block)
                 is_last = block.compare("==", blocks - 1)
-                segment = b.at(segments, block * (chunks + 1), I64)
-                begin = b.load(b.at(segment, first_chunk, I64), I64)
-                end = b.load(b.at(segment, end_chunk, I64), I64)
+
+                def initial(row: Term, count: int) -> list[Term]:
+                    return [b.splat(b.load(b.at(bias, row)))] * count
+
+                def address(row: Term, group: int, place: Term = place) -> Term:
+                    return b.at(y, place + row * TILE + group * LANES)
+
+                def final(row: Term, group: int, value: Term, place: Term = place) -> Term:
+                    position = place + row * TILE + group * LANES
+                    others = [b.load(b.at(other, position), VEC, align=64) for other in operands]
+                    return self.epilogue.apply(b, value, others)
 
                 def width(
-                    groups: int,
-                    input_: Term = input_,
-                    place: Term = place,
-                    is_first: Term = is_first,
+                    count: int,
+                    source: Term = source,
+                    block: Term = block,
                     is_last: Term = is_last,
-                    begin: Term = begin,
-                    end: Term = end,
+                    mine: tuple[Term, Term] = mine,
                 ) -> None:
-                    with b.loop(begin, end) as entry:
-                        row = b.cast(b.load(b.at(rows, entry, I32), I32), I64)
-                        start = b.cast(b.load(b.at(ends, entry, I32), I32), I64)
-                        stop = b.cast(b.load(b.at(ends, entry + 1, I32), I32), I64)
-                        output = place + row * TILE
-                        sums = [b.variable(b.number(VEC, 0)) for _ in range(groups)]
-
-                        def from_bias() -> None:
-                            for part in sums:
-                                part.set(b.splat(b.load(b.at(bias, row))))
-
-                        def from_before() -> None:
-                            for group, part in enumerate(sums):
-                                address = b.at(y, output + group * LANES)
-                                part.set(b.load(address, VEC, align=64))
-
-                        b.choose(is_first, from_bias, from_before)
-                        with b.loop(start, stop) as nonzero:
-                            weight = b.splat(b.load(b.at(values, nonzero)))
-                            offset = b.widen(b.load(b.at(offsets, nonzero, I16), I16))
-                            source = b.at(input_, offset)
-                            for group, part in enumerate(sums):
-                                lanes = b.load(b.at(source, group * LANES), VEC, align=64)
-                                part.set(b.fma(weight, lanes, part.get()))
-
-                        def finish() -> None:
-                            for group, part in enumerate(sums):
-                                position = output + group * LANES
-                                others = [
-                                    b.load(b.at(operand, position), VEC, align=64)
-                                    for operand in operands
-                                ]
-                                part.set(self.epilogue.apply(b, part.get(), others))
-
-                        if self.epilogue.steps:
-                            with b.when(is_last):
-                                finish()
-                        for group, part in enumerate(sums):
-                            b.store(part.get(), b.at(y, output + group * LANES), align=64)
+                    lists.write(
+                        count, source, block, is_last, mine, chunks, initial, address, final
+                    )
 
                 b.switch(groups, GROUPS, width)

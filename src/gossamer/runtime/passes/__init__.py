@@ -8,9 +8,20 @@ from gossamer.runtime.passes.fold_batch_norm import fold_batch_norm
 from gossamer.runtime.passes.fuse_attention import fuse_attention
 from gossamer.runtime.passes.fuse_gelu import fuse_gelu
 from gossamer.runtime.passes.fuse_layer_norm import fuse_layer_norm
-from gossamer.runtime.passes.fuse_linear import fuse_linear
+from gossamer.runtime.passes.fuse_layers import fuse_layers
+from gossamer.runtime.passes.mean_as_pooling import mean_as_pooling
+from gossamer.runtime.passes.share import share
 
-FUSIONS = (clean, fold_batch_norm, fuse_gelu, fuse_layer_norm, fuse_linear, fuse_attention)
+FUSIONS = (
+    clean,
+    share,
+    mean_as_pooling,
+    fold_batch_norm,
+    fuse_gelu,
+    fuse_layer_norm,
+    fuse_layers,
+    fuse_attention,
+)
 
 
 def optimize(graph: Graph) -> None:

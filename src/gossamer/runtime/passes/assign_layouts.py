@@ -6,10 +6,11 @@ import numpy as np
 
 from gossamer.runtime.graph import Graph, Layout, Node, Value
 from gossamer.runtime.kernels.elements import ELEMENTWISE
-from gossamer.runtime.layouts import PADDED, PLAIN, TOKENS
-from gossamer.runtime.passes.partition import ALIASES, HEAVY
+from gossamer.runtime.layouts import PLAIN, TOKENS
+from gossamer.runtime.passes.partition import ALIASES
+from gossamer.runtime.passes.place_images import IMAGE_OPS
 
-_IN_TILES = {*HEAVY, "LayerNormalization"}
+_IN_TILES = {"Linear", "Attention", "LayerNormalization"}
 
 
 def assign_layouts(graph: Graph) -> None:
@@ -39,7 +40,8 @@ def assign_layouts(graph: Graph) -> None:
             ]
             node.output.layout = TOKENS
         elif node.native and node.op not in ALIASES:
-            if _follows(node):
+            # Images and what follows them were placed before; the others follow their inputs.
+            if node.op not in IMAGE_OPS and node.output.layout == PLAIN and _follows(node):
                 node.output.layout = TOKENS
         else:
             node.inputs = [v if v is None else convert(v, PLAIN) for v in node.inputs]
@@ -58,7 +60,7 @@ def _in_tiles(node: Node, position: int) -> bool:
 def _follows(node: Node) -> bool:
     """Whether an elementwise node's output lies in tiles because an input of its shape does."""
     output = node.output
-    if node.op not in ELEMENTWISE or output.dtype != np.float32 or output.layout == PADDED:
+    if node.op not in ELEMENTWISE or output.dtype != np.float32:
         return False
     return any(
         value is not None and value.layout == TOKENS and value.shape == output.shape

@@ -140,7 +140,12 @@ def _view(value: Value) -> _View | None:
     """Follow a value up through reshapes, transposes and factors to `[batch, tokens, channels]`."""
     chain: list[Node] = []
     scale = 1.0
-    while value.producer is not None and value.producer.op in ("Reshape", "Transpose", "Mul", "Div"):
+    while value.producer is not None and value.producer.op in (
+        "Reshape",
+        "Transpose",
+        "Mul",
+        "Div",
+    ):
         node = value.producer
         if node.op in ("Mul", "Div"):
             factor = scalar(node.input(1))
@@ -218,7 +223,11 @@ def _way_back(users: dict[Value, list[Node]], mixed: Node, axes: Axes) -> Node |
         if moved is None:
             return None
         axes, node = moved, following
-        if [tuple(atom.path for atom in axis) for axis in axes] == [((0,),), ((1,),), ((2, 0), (2, 1))]:
+        if [tuple(atom.path for atom in axis) for axis in axes] == [
+            ((0,),),
+            ((1,),),
+            ((2, 0), (2, 1)),
+        ]:
             return node
 
 
@@ -234,5 +243,3 @@ def _by_key(graph: Graph, mask: Value, masks: dict[Value, Value]) -> Value:
         graph.nodes.insert(position, node)
         masks[mask] = turned
     return masks[mask]
-
-

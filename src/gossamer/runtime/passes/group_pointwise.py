@@ -11,7 +11,7 @@ from gossamer.runtime.dims import Dim, Size, UnknownSize
 from gossamer.runtime.graph import Graph, Node, Value, constant, scalar
 from gossamer.runtime.kernels.elements import ELEMENTWISE, FLOAT32_ONLY, FLOAT_ONLY, MOVEMENT
 from gossamer.runtime.kernels.pointwise import REGISTER_TYPES, Expression
-from gossamer.runtime.layouts import TOKENS
+from gossamer.runtime.layouts import PLAIN
 from gossamer.runtime.shapes import (
     Inferred,
     axes_of,
@@ -22,15 +22,29 @@ from gossamer.runtime.shapes import (
 )
 
 # Cheap enough to compute again for each that takes them, instead of storing them once.
-_CHEAP = {"Unsqueeze", "Squeeze", "Expand", "Range", "Cast", "Transpose", "ConstantOfShape", "Concat"}
+_CHEAP = {
+    "Unsqueeze",
+    "Squeeze",
+    "Expand",
+    "Range",
+    "Cast",
+    "Transpose",
+    "ConstantOfShape",
+    "Concat",
+}
 _DEPTH = 24
 
 
 def pointwise_reason(node: Node) -> str | None:
     """Why a node cannot be an expression, or None if it can."""
-    if node.domain or node.op not in (*ELEMENTWISE, *MOVEMENT, "ConstantOfShape") or node.op in (
-        "Constant",
-        "Sizes",
+    if (
+        node.domain
+        or node.op not in (*ELEMENTWISE, *MOVEMENT, "ConstantOfShape")
+        or node.op
+        in (
+            "Constant",
+            "Sizes",
+        )
     ):
         return f"no lowering for {node.domain or 'ai.onnx'} {node.op}"
     values = [*node.inputs, *node.outputs]
@@ -144,9 +158,6 @@ class _Builder:
     def _joins(self, value: Value, node: Node, depth: int) -> bool:
         if node not in self.native or not _is_expression(node) or depth > _DEPTH:
             return False
-        if value.layout is TOKENS and any(v is not None and v.layout is TOKENS for v in node.inputs):
-            # Keep what lies in tiles there unless this is its only use.
-            return len(self.users.get(value, [])) == 1 and value not in self.outputs
         if value in self.outputs:
             return False
         return len(self.users.get(value, [])) == 1 or node.op in _CHEAP
@@ -155,8 +166,8 @@ class _Builder:
         if value not in self.arrays:
             self.arrays.append(value)
         attributes: tuple[tuple[str, Any], ...] = (("slot", self.arrays.index(value)),)
-        if value.layout is TOKENS:
-            attributes = (*attributes, ("tokens", True))
+        if value.layout != PLAIN:
+            attributes = (*attributes, ("layout", value.layout))
         return Expression("Input", dtype, self._shape(value), (), attributes)
 
     def _sizes(self, value: Value) -> Expression:
@@ -204,8 +215,10 @@ def _operands_and_attributes(
         if axes is None:
             axes = [axis for axis, size in enumerate(shape) if size == 1]
         return first, (("axes", tuple(axes)),)
-    if op == "Expand":
+    if op in ("Expand", "Identity"):
         return first, ()
+    if op == "Phases":
+        return first, tuple(sorted(node.attributes.items()))
     if op == "ConstantOfShape":
         given = node.attributes.get("value", np.zeros(1, np.float32))
         return [constant("", given.reshape(()))], ()
@@ -260,4 +273,3 @@ def _bounds(node: Node) -> list[tuple[str, float]]:
         elif attribute in node.attributes:
             found.append((name, float(node.attributes[attribute])))
     return found
-

@@ -6,11 +6,12 @@ import numpy as np
 
 from gossamer.runtime.graph import Graph, Node
 from gossamer.runtime.passes.group_pointwise import pointwise_reason
+from gossamer.runtime.passes.place_images import IMAGE_OPS, image_reason
 
 ALIASES = {"Reshape", "Flatten"}
 """Operators that only look at the same elements under another shape."""
 
-HEAVY = {"Linear", "Attention"}
+HEAVY = {"Linear", "Attention", "Convolution"}
 """Operators worth a region of generated code of their own."""
 
 
@@ -19,6 +20,9 @@ def partition(graph: Graph) -> None:
     for node in graph.nodes:
         node.reason = _reason(node)
         node.native = not node.reason
+        if node.native and node.op in ALIASES:
+            # The shape is known; what it was computed from need not be.
+            node.inputs = node.inputs[:1]
 
 
 def _reason(node: Node) -> str:
@@ -26,6 +30,8 @@ def _reason(node: Node) -> str:
         return ""
     if node.op == "LayerNormalization" and not node.domain:
         return _layer_norm_reason(node)
+    if node.op in IMAGE_OPS and not node.domain:
+        return image_reason(node)
     if node.op in ALIASES and not node.domain:
         known = node.output.known and node.source(0).known
         return "" if known else "a shape is known only when the model runs"

@@ -1,31 +1,36 @@
-"""Linear layers: a product with constant weights, its bias, and what follows it at once."""
+"""Layers with constant weights: the product or convolution, its bias, and what follows at once."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from gossamer.runtime.graph import Graph, Node, Value, constant, only_user
+from gossamer.runtime.graph import Array, Graph, Node, Value, constant, only_user
+from gossamer.runtime.passes.place_images import image_reason
 
 _ACTIVATIONS = {"Relu", "Sigmoid", "Tanh", "Gelu"}
 
 
-def fuse_linear(graph: Graph) -> None:
-    """Make MatMul and Gemm with constant weights `Linear`, and pull later steps into it.
+_LAYERS = ("Linear", "Convolution")
 
-    `Linear` takes the input, the weights `[outputs, inputs]`, the bias, and the other operand of
-    each sum among its `steps`: what is done to an output before it is stored, in order.
+
+def fuse_layers(graph: Graph) -> None:
+    """Make MatMul and Gemm `Linear`, Conv `Convolution`, and pull later steps into them.
+
+    Both take the input, the weights (`[outputs, inputs]`, or as in Conv), the bias, and the other
+    operand of each sum among their `steps`: what is done to an output before it is stored, in
+    order.
     """
     for position, node in enumerate(graph.nodes):
-        linear = _from_matmul(node) or _from_gemm(node)
-        if linear is not None:
-            graph.nodes[position] = linear
+        layer = _from_matmul(node) or _from_gemm(node) or _from_conv(node)
+        if layer is not None:
+            graph.nodes[position] = layer
     users = graph.users()
     for position, node in enumerate(graph.nodes):
         if node.op in ("Add", *_ACTIVATIONS) and not node.domain:
             fused = _absorb(graph, users, node)
             if fused is not None:
                 graph.nodes[position] = fused
-                # The linear layer now runs where its last step stood.
+                # The layer now runs where its last step stood.
                 users = graph.users()
     graph.drop_unused()
 
@@ -58,31 +63,39 @@ def _from_gemm(node: Node) -> Node | None:
     return _linear(node, weight * np.float32(node.attributes.get("alpha", 1.0)), bias)
 
 
-def _linear(node: Node, weight: np.ndarray, bias: Value | None) -> Node:
+def _from_conv(node: Node) -> Node | None:
+    if node.op != "Conv" or image_reason(node):
+        return None
+    inputs = [node.inputs[0], node.inputs[1], node.input(2)]
+    attributes = {"group": 1, **node.attributes, "steps": ()}
+    return Node("Convolution", inputs, node.outputs, attributes, name=node.name)
+
+
+def _linear(node: Node, weight: Array, bias: Value | None) -> Node:
     weights = constant(node.source(1).name, np.ascontiguousarray(weight))
     inputs = [node.inputs[0], weights, bias]
     return Node("Linear", inputs, node.outputs, {"steps": ()}, name=node.name)
 
 
 def _absorb(graph: Graph, users: dict[Value, list[Node]], node: Node) -> Node | None:
-    """The linear layer before a node with the node as its last step, if that is possible."""
+    """The layer before a node with the node as its last step, if that is possible."""
     candidates = [
         value.producer
         for value in node.inputs
-        if value is not None and value.producer is not None and value.producer.op == "Linear"
+        if value is not None and value.producer is not None and value.producer.op in _LAYERS
         if only_user(users, value) is node and value not in graph.outputs
     ]
     # Of two, the later one: the other's output is there when it runs.
-    for linear in sorted(candidates, key=graph.nodes.index, reverse=True):
-        inputs, steps = list(linear.inputs), linear.attributes["steps"]
+    for layer in sorted(candidates, key=graph.nodes.index, reverse=True):
+        inputs, steps = list(layer.inputs), layer.attributes["steps"]
         if node.op == "Add":
-            other = node.source(1) if node.source(0) is linear.output else node.source(0)
+            other = node.source(1) if node.source(0) is layer.output else node.source(0)
             if other.data is not None and inputs[2] is None and not steps:
-                bias = _bias(other, linear)
+                bias = _bias(other, layer)
                 if bias is None:
                     continue
                 inputs[2] = bias
-            elif other.shape == linear.output.shape and other.dtype == np.float32:
+            elif other.shape == layer.output.shape and other.dtype == np.float32:
                 inputs.append(other)
                 steps = (*steps, "Add")
             else:
@@ -91,13 +104,16 @@ def _absorb(graph: Graph, users: dict[Value, list[Node]], node: Node) -> Node | 
             steps = (*steps, "GeluTanh")
         else:
             steps = (*steps, node.op)
-        return Node("Linear", inputs, node.outputs, {"steps": steps}, name=linear.name)
+        attributes = {**layer.attributes, "steps": steps}
+        return Node(layer.op, inputs, node.outputs, attributes, name=layer.name)
     return None
 
 
-def _bias(value: Value, linear: Node) -> Value | None:
-    weight = linear.source(1).data
+def _bias(value: Value, layer: Node) -> Value | None:
+    weight = layer.source(1).data
     assert weight is not None and value.data is not None
+    if layer.op != "Linear":
+        return None
     if value.data.dtype != np.float32 or value.data.size != weight.shape[0]:
         return None
     if value.data.ndim and value.data.shape[-1] != weight.shape[0]:
