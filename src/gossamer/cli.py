@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -89,11 +87,13 @@ def demo(
     """Show the whole path on a real text encoder and real documents, in a few minutes."""
     from gossamer.demo import run_demo
 
-    found = run_demo(out, threads=threads)
+    found = run_demo(out, threads=threads).to_dict()
     if as_json:
-        _print_json(found.to_dict())
-    else:
-        found.print()
+        _print_json(found)
+        return
+    from gossamer.report.demo import print_demo
+
+    print_demo(found, str(out))
 
 
 @app.command()
@@ -120,9 +120,10 @@ def advise(
 ) -> None:
     """Time what each sparsity would save on this machine, before any pruning."""
     from gossamer import api
+    from gossamer.report.progress import bar
 
     example = _example(model, inputs, batch)
-    with _bar("measuring") as progress:
+    with bar("compiling and measuring") as progress:
         found = api.advise(model, example, threads=threads, progress=progress).to_dict()
     if as_json:
         _print_json(found)
@@ -176,6 +177,7 @@ def sparsify(
     from gossamer import api
     from gossamer.deployment import check_folder, write_folder, write_model
     from gossamer.models.python_file import load_function
+    from gossamer.report.progress import bar
 
     check_folder(out)
     result = api.sparsify(
@@ -189,7 +191,7 @@ def sparsify(
         layers=layers,
         progress=True,
     )
-    with _bar("writing"):
+    with bar("writing"):
         example = _example(result.model, calibration)
         write_folder(out, lambda folder: write_model(folder, result, model, example))
     if as_json:
@@ -227,10 +229,11 @@ def compare(
     """Measure dense and sparse in turn: time, CPU seconds, energy, memory, file size."""
     from gossamer import api
     from gossamer.models.python_file import load_function
+    from gossamer.report.progress import bar
 
     scoring = load_function(evaluate) if evaluate else None
     example = _example(dense, inputs, batch)
-    with _bar("measuring") as progress:
+    with bar("compiling and measuring") as progress:
         found = api.compare(
             dense, sparse, example, evaluate=scoring, threads=threads, progress=progress
         ).to_dict()
@@ -255,17 +258,6 @@ def _example(model: Any, data: str | None, samples: int = 1) -> Any:
     from gossamer.source import first_samples
 
     return first_samples(model, data, samples)
-
-
-@contextmanager
-def _bar(description: str) -> Iterator[Callable[[float], None]]:
-    """Show a progress bar on stderr; yield what is told the fraction done, 0 to 1."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task(description, total=None)
-        yield lambda fraction: bars.update(task, total=1.0, completed=fraction)
 
 
 def _print_json(document: Any) -> None:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import onnx
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from gossamer.source import SPARSE_FILE, as_onnx
 if TYPE_CHECKING:
     from gossamer.pruning import SparsifyResult
 
+Written = TypeVar("Written")
+
 ONNX_FILE = "model.onnx"
 RESULT_FILE = "result.json"
 
@@ -26,44 +28,59 @@ RESULT_FILE = "result.json"
 _KEPT_SUFFIXES = {".json", ".txt", ".model", ".jinja"}
 
 
-def check_folder(folder: Path) -> None:
-    """Check that `folder` can be made, before the work whose result it is to hold.
+def check_folder(folder: Path, *, mark: str | None = None) -> None:
+    """Check that `folder` can be written, before the work whose result it is to hold.
+
+    Args:
+        folder: must not exist, or be empty, or hold the file `mark`.
+        mark: a file by which a folder that may be replaced is known.
 
     Raises:
-        OutputError: if it exists and is not an empty folder, or its parent cannot be written.
+        OutputError: if it holds something else, or cannot be written.
     """
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    if folder.exists():
-        raise OutputError(f"{folder} exists already; choose a new folder, or remove it first")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.").cleanup()
+        taken = folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
+        if taken and not (mark and (folder / mark).is_file()):
+            raise OutputError(f"{folder} exists already; choose a new folder, or remove it first")
+        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryDirectory(dir=folder.absolute().parent, prefix=_prefix(folder)).cleanup()
     except OSError as error:
         raise OutputError(
             f"cannot write {folder}: {error.strerror}; choose a folder that can be written"
         ) from error
 
 
-def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
+def write_folder(
+    folder: Path, write: Callable[[Path], Written], *, mark: str | None = None
+) -> Written:
     """Let `write` fill a temporary folder, which becomes `folder` when all of it is there.
 
+    Returns:
+        What `write` returned.
+
     Raises:
-        OutputError: if `folder` holds something already, or cannot be written.
+        OutputError: if `folder` holds something already (see `check_folder`), or cannot be written.
     """
-    check_folder(folder)
-    try:
-        with tempfile.TemporaryDirectory(
-            dir=folder.parent, prefix=f".{folder.name}.", ignore_cleanup_errors=True
-        ) as name:
-            filled = Path(name) / folder.name
-            filled.mkdir()
-            write(filled)
-            filled.replace(folder)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {folder}: {error.strerror}; choose another place or free some space"
-        ) from error
+    check_folder(folder, mark=mark)
+    with tempfile.TemporaryDirectory(
+        dir=folder.absolute().parent, prefix=_prefix(folder), ignore_cleanup_errors=True
+    ) as name:
+        filled = Path(name) / "new"
+        filled.mkdir()
+        written = write(filled)
+        try:
+            if folder.exists():
+                folder.rename(Path(name) / "old")
+            filled.rename(folder)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {folder}: {error.strerror}; choose another place"
+            ) from error
+    return written
+
+
+def _prefix(folder: Path) -> str:
+    return f".{folder.absolute().name}."
 
 
 def write_model(
@@ -89,9 +106,13 @@ def write_model(
         save(result.model, folder / SPARSE_FILE, graph=graph)
     if isinstance(source, str | Path) and Path(source).is_dir():
         _copy_configuration(Path(source), folder)
-    text = json.dumps(result.to_dict(), indent=2) + "\n"
-    (folder / RESULT_FILE).write_text(text, encoding="utf-8")
+    write_json(folder / RESULT_FILE, result.to_dict())
     return graph
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a document as a JSON file that people can read."""
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def _copy_configuration(source: Path, folder: Path) -> None:

@@ -14,6 +14,7 @@ from gossamer.source import adapter_of, as_onnx, one_inference, sparse_file
 
 if TYPE_CHECKING:
     from gossamer.energy import Comparison
+    from gossamer.energy.engines import EngineName
     from gossamer.pruning.result import Scores
 
 
@@ -70,12 +71,13 @@ def compare(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gossamer-")))
         dense_file = _file(dense, folder / "dense.onnx", inputs)
         sparse_path = _file(sparse, folder / "sparse.onnx", inputs)
-        candidates = []
-        for path, engine, name in (
+        kinds: tuple[tuple[Path, EngineName, str], ...] = (
             (dense_file, "onnxruntime", "dense, ONNX Runtime"),
             (dense_file, "gossamer", "dense, Gossamer"),
             (sparse_path, "gossamer", "sparse, Gossamer"),
-        ):
+        )
+        candidates = []
+        for path, engine, name in kinds:
             candidate = Candidate.from_file(path, engine=engine, threads=threads, name=name)
             stack.callback(candidate.close)
             candidates.append(candidate)
