@@ -9,6 +9,8 @@ from gossamer.errors import ModelError
 from gossamer.models.python_file import describe, is_function, load_function
 
 if TYPE_CHECKING:
+    import onnx
+
     from gossamer.models.adapter import ModelAdapter
 
 
@@ -28,9 +30,7 @@ def open_model(model: Any) -> ModelAdapter:
     import onnx
 
     if isinstance(model, onnx.ModelProto):
-        from gossamer.models.onnx_model import OnnxModel
-
-        return OnnxModel(model)
+        return _open_onnx(model)
     return _open_module(model, "the model")
 
 
@@ -55,9 +55,8 @@ def _open_path(text: str) -> ModelAdapter:
         )
     if path.suffix == ".onnx":
         from gossamer.formats.onnx_io import load_onnx
-        from gossamer.models.onnx_model import OnnxModel
 
-        return OnnxModel(load_onnx(path))
+        return _open_onnx(load_onnx(path))
     if path.suffix == ".pt2":
         from gossamer.models.exported import load_exported
         from gossamer.models.torch_model import TorchModel
@@ -67,6 +66,12 @@ def _open_path(text: str) -> ModelAdapter:
         f"{path} is no kind of model that can be sparsified; give an .onnx or .pt2 file, a "
         "Hugging Face directory or FILE.py:FUNCTION"
     )
+
+
+def _open_onnx(model: onnx.ModelProto) -> ModelAdapter:
+    from gossamer.models.onnx_model import OnnxModel
+
+    return OnnxModel(model)
 
 
 def _open_module(model: Any, source: str) -> ModelAdapter:

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gossamer.errors import DataError
+from gossamer.models import Layer, open_model
+from gossamer.models.selection import choose_layers
+from gossamer.pruning.one_shot import group_layers, prune
+from gossamer.pruning.progress import showing
+from gossamer.sparsity.patterns import get_pattern
+from gossamer.sparsity.solvers import get_solver
+from gossamer.sparsity.statistics import LayerStatistics
+
+unstructured = get_pattern("unstructured")
+
+
+@pytest.fixture
+def perceptron() -> nn.Module:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    return nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def test_layers_of_a_block_are_calibrated_together_and_others_alone() -> None:
+    layers = [
+        Layer(name, "linear", 2, 2, block=block)
+        for name, block in (("a", None), ("b", None), ("c", "x.0"), ("d", "x.0"), ("e", "x.1"))
+    ]
+    assert group_layers(layers) == [["a"], ["b"], ["c", "d"], ["e"]]
+
+
+@pytest.mark.parametrize("solver", ["magnitude", "wanda", "obs"])
+def test_each_layer_is_solved_with_the_inputs_that_the_sparse_layers_before_give(
+    perceptron: nn.Module, solver: str
+) -> None:
+    x = np.random.default_rng(0).standard_normal((40, 6)).astype(np.float32)
+    dense, sparse = open_model(perceptron), open_model(perceptron).copy()
+    layers = choose_layers(dense.layers(), r"\d")
+    with showing(False) as progress:
+        results = prune(
+            sparse, [{"input": x}], layers, 0.5, get_solver(solver), unstructured, progress
+        )
+    hidden = torch.from_numpy(x)
+    for layer, result in zip(layers, results, strict=True):
+        statistics = LayerStatistics(layer.name, layer.columns)
+        statistics.update(hidden)
+        expected, _ = get_solver(solver).solve(
+            dense.weight(layer.name), statistics, unstructured, 0.5
+        )
+        torch.testing.assert_close(sparse.weight(layer.name), expected, rtol=1e-4, atol=1e-5)
+        assert (result.name, result.zeros, result.sparsity) == (layer.name, layer.weights // 2, 0.5)
+        with torch.no_grad():
+            hidden = sparse.model[int(layer.name)](hidden).relu()
+
+
+class Unused(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.used = nn.Linear(3, 3)
+        self.unused = nn.Linear(3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.used(x)
+
+
+def test_a_layer_that_the_data_never_reaches_is_named() -> None:
+    adapter = open_model(Unused()).copy()
+    batches = [{"x": np.ones((2, 3), np.float32)}]
+    with showing(False) as progress, pytest.raises(DataError, match=r"'unused' was never reached"):
+        prune(adapter, batches, adapter.layers(), 0.5, get_solver("obs"), unstructured, progress)

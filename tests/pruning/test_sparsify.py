@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from gossamer.errors import DataError, EvaluationError, ModelError, OptionError
+from gossamer.models import open_model, opening
+from gossamer.models.onnx_model import OnnxModel
+from gossamer.pruning import sparsify
+
+x = np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32)
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    return nn.Sequential(
+        nn.Linear(8, 20), nn.ReLU(), nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 5)
+    )
+
+
+@pytest.fixture
+def bert() -> nn.Module:
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    config = BertConfig(
+        vocab_size=40,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=16,
+    )
+    return BertModel(config).eval()
+
+
+@pytest.fixture
+def tokens() -> dict[str, np.ndarray[Any, Any]]:
+    mask = np.ones((40, 8), np.int64)
+    mask[::2, 5:] = 0
+    ids = np.random.default_rng(0).integers(0, 40, (40, 8))
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def zeros(module: nn.Module) -> float:
+    """Return the sparsity of the one layer that is pruned by default."""
+    return float((module[2].weight == 0).double().mean())
+
+
+@pytest.mark.parametrize("solver", ["magnitude", "wanda", "obs"])
+@pytest.mark.parametrize("sparsity", [0, 0.3, 0.85, 1])
+def test_the_sparsity_asked_for_is_what_comes_out(
+    model: nn.Module, solver: str, sparsity: float
+) -> None:
+    result = sparsify(model, x, sparsity=sparsity, solver=solver)
+    assert result.sparsity == zeros(result.model) == pytest.approx(sparsity)
+    assert result.zeros == round(sparsity * 400) and result.weights == 400
+    assert result.model_sparsity == result.zeros / sum(p.numel() for p in model.parameters())
+    assert [layer.name for layer in result.layers] == ["2"]
+
+
+def test_the_user_s_model_is_untouched_in_weights_and_mode(model: nn.Module) -> None:
+    before = copy.deepcopy(model.state_dict())
+    model.train()
+
+    def spoiling(module: nn.Module) -> float:
+        with torch.no_grad():
+            module[0].weight.zero_()
+        return 1.0
+
+    sparsify(model, x, sparsity=0.5, evaluate=spoiling)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert model.training and not any(module._forward_hooks for module in model.modules())
+
+
+def test_obs_keeps_the_outputs_closer_than_magnitude(model: nn.Module) -> None:
+    with torch.no_grad():
+        dense = model(torch.from_numpy(x))
+        lost = {
+            solver: float(
+                (
+                    sparsify(model, x, sparsity=0.7, solver=solver, layers=".").model(
+                        torch.from_numpy(x)
+                    )
+                    - dense
+                )
+                .square()
+                .mean()
+            )
+            for solver in ("magnitude", "obs")
+        }
+    assert lost["obs"] < 0.7 * lost["magnitude"]
+
+
+def test_the_search_finds_the_highest_sparsity_within_the_drop(model: nn.Module) -> None:
+    result = sparsify(model, x, evaluate=lambda m: 1 - zeros(m) ** 2, max_drop=0.25)
+    assert result.sparsity == pytest.approx(0.5, abs=0.011)
+    assert result.drop is not None and result.drop <= 0.25
+    assert (result.dense_score, result.requested_sparsity) == (1.0, None)
+    assert len(result.trials) <= 7
+    assert [trial.accepted for trial in result.trials] == [
+        trial.drop <= 0.25 + 1e-9 for trial in result.trials
+    ]
+    best = max(trial.sparsity for trial in result.trials if trial.accepted)
+    assert best == pytest.approx(result.sparsity, abs=0.002)
+    assert zeros(result.model) == result.sparsity
+
+
+def test_a_drop_that_nothing_keeps_gives_the_dense_model_and_says_so(model: nn.Module) -> None:
+    result = sparsify(model, x, evaluate=lambda m: -100 * zeros(m), max_drop=0.1)
+    assert (result.sparsity, result.model_sparsity, result.drop) == (0, 0, 0)
+    assert all(map(torch.equal, result.model.parameters(), model.parameters()))
+    assert "left dense" in result.notes[0] and not any(t.accepted for t in result.trials)
+
+
+def test_a_drop_that_allows_everything_stops_below_one(model: nn.Module) -> None:
+    result = sparsify(model, x, evaluate=lambda m: 1.0, max_drop=0)
+    assert result.sparsity == pytest.approx(0.99)
+
+
+def test_the_drop_to_report_comes_from_data_that_the_search_did_not_use(model: nn.Module) -> None:
+    searched = sparsify(model, x, evaluate=lambda m: 1 - zeros(m), max_drop=0.3)
+    assert searched.drop_measured_on == "the data of the search" and searched.final_drop is None
+    assert any("final_evaluate" in note for note in searched.notes)
+    result = sparsify(
+        model,
+        x,
+        evaluate=lambda m: 1 - zeros(m),
+        max_drop=0.3,
+        final_evaluate=lambda m: 2 - 2 * zeros(m),
+    )
+    assert result.drop_measured_on == "unseen data" and not result.notes
+    assert result.final_drop == pytest.approx(2 * result.sparsity)
+    assert (result.final_dense_score, result.drop) == (2, pytest.approx(result.sparsity))
+
+
+def test_with_a_given_sparsity_the_evaluation_is_only_reported(model: nn.Module) -> None:
+    result = sparsify(model, x, sparsity=0.5, evaluate=lambda m: [1, 1 - zeros(m)])
+    assert not result.trials and result.drop == 0.25
+    assert result.drop_interval is not None and result.drop_measured_on == "unseen data"
+
+
+def test_the_result_is_ready_for_json(model: nn.Module) -> None:
+    result = sparsify(model, x, evaluate=lambda m: [1 - zeros(m)] * 3, max_drop=0.2)
+    told = json.loads(json.dumps(result.to_dict()))
+    assert told["sparsity"] == result.sparsity
+    assert told["model_sparsity"] == result.model_sparsity < told["sparsity"]
+    assert told["trials"][0]["sparsity"] == 0.5
+    assert told["layers"] == [
+        {
+            "name": "2",
+            "rows": 20,
+            "columns": 20,
+            "zeros": result.zeros,
+            "weights": 400,
+            "sparsity": result.sparsity,
+        }
+    ]
+    assert told["final_drop"] is None and told["seconds"] > 0
+
+
+def test_progress_is_drawn_on_standard_error_only(model: nn.Module, capsys: Any) -> None:
+    sparsify(model, x, sparsity=0.5, progress=True)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_transformer_in_a_directory_gives_a_transformer(
+    bert: nn.Module, tokens: dict[str, Any], tmp_path: Path
+) -> None:
+    bert.save_pretrained(tmp_path)
+    result = sparsify(tmp_path, tokens, sparsity=0.6)
+    assert type(result.model) is type(bert) and len(result.layers) == 12
+    assert result.sparsity == pytest.approx(0.6, abs=0.001)
+    assert result.model.embeddings.word_embeddings.weight.count_nonzero() == 640 - 16
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_half_precision_models_stay_so(
+    bert: nn.Module, tokens: dict[str, Any], precision: torch.dtype
+) -> None:
+    result = sparsify(bert.to(precision), tokens, sparsity=0.5)
+    assert {parameter.dtype for parameter in result.model.parameters()} == {precision}
+    assert result.sparsity == pytest.approx(0.5, abs=0.001)
+
+
+def test_the_module_and_its_onnx_file_become_the_same_sparse_model(
+    bert: nn.Module, tokens: dict[str, Any], tmp_path: Path
+) -> None:
+    open_model(bert).export_onnx(tmp_path / "bert.onnx", tokens)
+    graph = sparsify(tmp_path / "bert.onnx", tokens, sparsity=0.5)
+    module = sparsify(bert, tokens, sparsity=0.5)
+    assert isinstance(graph.model, onnx.ModelProto)
+    ours, theirs = OnnxModel(graph.model), open_model(module.model)
+    for one, other in zip(graph.layers, module.layers, strict=True):
+        weights = ours.weight(one.name), theirs.weight(other.name)
+        torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-4)
+
+
+def test_an_onnx_model_is_evaluated_as_a_session(
+    bert: nn.Module, tokens: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gossamer.models import onnx_model
+
+    open_model(bert).export_onnx(tmp_path / "bert.onnx", tokens)
+    monkeypatch.setattr(
+        opening,
+        "_open_onnx",
+        lambda model: onnx_model.OnnxModel(
+            model, session=lambda m: onnxruntime.InferenceSession(m.SerializeToString())
+        ),
+    )
+    reference = onnxruntime.InferenceSession(tmp_path / "bert.onnx").run(None, tokens)[0]
+
+    def similarity(session: Any) -> float:
+        hidden = session.run(None, tokens)[0]
+        return float(np.corrcoef(hidden.ravel(), reference.ravel())[0, 1])
+
+    result = sparsify(onnx.load(tmp_path / "bert.onnx"), tokens, evaluate=similarity, max_drop=0.05)
+    assert result.dense_score == pytest.approx(1)
+    assert result.score is not None and 0.95 <= result.score < 1 and result.sparsity > 0.05
+
+
+def test_a_model_file_in_python_is_sparsified(tmp_path: Path) -> None:
+    file = tmp_path / "m.py"
+    file.write_text("import torch\ndef make():\n    return torch.nn.Linear(8, 4)\n")
+    assert sparsify(f"{file}:make", x, sparsity=0.5).sparsity == 0.5
+
+
+def test_magnitude_needs_no_data_and_the_others_say_that_they_do(model: nn.Module) -> None:
+    assert sparsify(model, sparsity=0.5, solver="magnitude").sparsity == 0.5
+    with pytest.raises(DataError, match="needs calibration data"):
+        sparsify(model, sparsity=0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give either sparsity="),
+        ({"sparsity": 0.5, "max_drop": 0.1}, "contradict"),
+        ({"max_drop": 0.1}, "needs an evaluation"),
+        ({"max_drop": -1, "evaluate": lambda m: 1}, "max_drop is -1"),
+        ({"max_drop": float("nan"), "evaluate": lambda m: 1}, "max_drop is nan"),
+        ({"sparsity": 1.5}, "from 0 to 1"),
+        ({"sparsity": -0.1}, "from 0 to 1"),
+        ({"sparsity": 0.5, "solver": "adam"}, r"unknown solver 'adam'.*magnitude, obs, wanda"),
+        ({"sparsity": 0.5, "pattern": "wave"}, r"unknown pattern 'wave'.*unstructured"),
+        ({"sparsity": 0.5, "layers": "head"}, "fits no prunable layer"),
+    ],
+)
+def test_bad_options_are_refused(model: nn.Module, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        sparsify(model, x, **options)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_broken_weight_is_told_by_its_layer(model: nn.Module, bad: float) -> None:
+    with torch.no_grad():
+        model[2].weight[3, 4] = bad
+    with pytest.raises(ModelError, match="layer '2' has a weight that is NaN or infinite"):
+        sparsify(model, x, sparsity=0.5)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([], "is empty"),
+        (x * np.nan, "NaN"),
+        ({"pixels": x}, "does not take"),
+        (x[:, :5], "batch 1 does not run through the model"),
+    ],
+)
+def test_bad_data_is_refused(model: nn.Module, data: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        sparsify(model, data, sparsity=0.5)
+
+
+def test_an_evaluation_that_fails_is_told(model: nn.Module) -> None:
+    with pytest.raises(EvaluationError, match="NaN"):
+        sparsify(model, x, evaluate=lambda m: float("nan"), max_drop=0.1)
+    with pytest.raises(EvaluationError, match="ZeroDivisionError"):
+        sparsify(model, x, evaluate=lambda m: 1 / 0, max_drop=0.1)
