@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnx
@@ -20,7 +20,7 @@ class FallbackRegion:
         self,
         nodes: Sequence[Node],
         outputs: Sequence[Value],
-        opsets: Sequence[onnx.OperatorSetIdProto],
+        opsets: Mapping[str, int],
         threads: int,
     ) -> None:
         self.nodes = list(nodes)
@@ -45,7 +45,7 @@ class FallbackRegion:
 def _session(
     region: FallbackRegion,
     constants: Sequence[Value],
-    opsets: Sequence[onnx.OperatorSetIdProto],
+    opsets: Mapping[str, int],
     threads: int,
 ) -> Any:
     reasons = "; ".join(dict.fromkeys(f"{node.op}: {node.reason}" for node in region.nodes))
@@ -66,7 +66,8 @@ def _session(
         [_info(value) for value in region.outputs],
         initializers,
     )
-    model = helper.make_model(graph, opset_imports=list(opsets), ir_version=10)
+    imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=10)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     # Its threads would otherwise spin on while generated code runs.

@@ -82,7 +82,13 @@ class Graph:
     nodes: list[Node]
     limits: list[tuple[Size, int]] = field(default_factory=list)
     """Sizes of the input, and the largest number that each may be."""
-    opset: int = 0
+    opsets: dict[str, int] = field(default_factory=dict)
+    """The version of each operator set that the model uses, by domain."""
+
+    @property
+    def opset(self) -> int:
+        """The version of ONNX's own operators."""
+        return self.opsets.get("", 0)
 
     def users(self) -> dict[Value, list[Node]]:
         """The nodes that take each value, once for each use."""
@@ -108,6 +114,15 @@ class Graph:
                 kept.append(node)
                 needed.update(value for value in node.inputs if value is not None)
         self.nodes = kept[::-1]
+
+    def forget_constants(self) -> None:
+        """Let go of the nodes' constants, once there are kernels that hold what they need."""
+        kept = set(self.outputs)
+        for node in self.nodes:
+            for value in node.inputs:
+                if value is not None and value not in kept:
+                    value.data = None
+            node.attributes = {}
 
 
 def constant(name: str, data: Array) -> Value:

@@ -48,7 +48,14 @@ def lower(node: Node, target: Target) -> Call | Alias:
 def _call(
     kernel: Kernel, label: str, target: Target, arguments: list[Argument], node: Node
 ) -> Call:
-    return Call(label, _address(kernel, target), arguments, node, node.output)
+    op, sparsity = node.op, None
+    if op == "Pointwise":
+        op = "+".join(member.op for member in reversed(node.attributes["nodes"]))
+    elif op in ("Linear", "Convolution"):
+        weights = node.source(1).data
+        assert weights is not None
+        sparsity = 1 - float(np.count_nonzero(weights)) / max(weights.size, 1)
+    return Call(label, _address(kernel, target), arguments, node.name, op, sparsity)
 
 
 def _tiles(value: Value) -> Argument:

@@ -8,7 +8,6 @@ import math
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -51,15 +50,25 @@ def view(address: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[
     return np.frombuffer(memoryview(memory), dtype, count).reshape(shape)
 
 
-class Placed:
+class ConstantMemory:
     """Copies of arrays that do not change, side by side on huge pages."""
 
-    def __init__(self, arrays: Sequence[NDArray[Any]]) -> None:
-        offsets = [0, *accumulate(align(array.nbytes) for array in arrays)]
-        self._region = Region(offsets[-1])
-        self.addresses = [self._region.address + offset for offset in offsets[:-1]]
-        for array, address in zip(arrays, self.addresses, strict=True):
-            view(address, array.shape, array.dtype)[...] = array
+    _LEAST = 16 << 20
+
+    def __init__(self) -> None:
+        self._regions: list[Region] = []
+        self._used = 0
+
+    def place(self, array: NDArray[Any]) -> int:
+        """Copy an array; return the address of the copy, which lives as long as this object."""
+        size = align(array.nbytes)
+        if not self._regions or self._used + size > self._regions[-1].size:
+            self._regions.append(Region(max(size, self._LEAST)))
+            self._used = 0
+        address = self._regions[-1].address + self._used
+        self._used += size
+        view(address, array.shape, array.dtype)[...] = array
+        return address
 
 
 @dataclass(frozen=True)

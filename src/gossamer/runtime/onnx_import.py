@@ -37,7 +37,11 @@ class _Importer:
         self.values: dict[str, Value] = {}
         self.nodes: list[Node] = []
         self.limits: list[tuple[Size, int]] = []
-        self.opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+        self.opsets = {
+            "" if item.domain == "ai.onnx" else item.domain: item.version
+            for item in model.opset_import
+        }
+        self.opset = self.opsets.get("", 0)
 
     def graph(self) -> Graph:
         source = self.model.graph
@@ -59,7 +63,7 @@ class _Importer:
             raise ModelError(
                 f"the model's output {error} is made by no node; export it anew"
             ) from None
-        graph = Graph(inputs, outputs, self.nodes, self.limits, self.opset)
+        graph = Graph(inputs, outputs, self.nodes, self.limits, self.opsets)
         graph.drop_unused()
         return graph
 

@@ -14,8 +14,8 @@ import numpy as np
 from gossamer.errors import DataError
 from gossamer.runtime.dims import Size, number
 from gossamer.runtime.fallback import FallbackRegion
-from gossamer.runtime.graph import Array, Graph, Node, Value
-from gossamer.runtime.memory import Lifetime, Placed, Region, align, plan, view
+from gossamer.runtime.graph import Array, Graph, Value
+from gossamer.runtime.memory import ConstantMemory, Lifetime, Region, align, plan, view
 from gossamer.runtime.threads import Team
 
 _KEPT_PLANS = 32
@@ -60,8 +60,20 @@ class Call:
     """What kind of kernel, for people to read."""
     address: int
     arguments: list[Argument]
-    node: Node
-    output: Value
+    name: str
+    op: str
+    sparsity: float | None = None
+    """Fraction of zeros among its weights, if it has any."""
+
+    def place_constants(self, memory: ConstantMemory, placed: dict[Value, int]) -> None:
+        """Copy the arrays among the arguments to memory of the program's own."""
+        for position, argument in enumerate(self.arguments):
+            if isinstance(argument, np.ndarray):
+                self.arguments[position] = memory.place(argument)
+            elif isinstance(argument, Value) and argument.data is not None:
+                if argument not in placed:
+                    placed[argument] = memory.place(argument.data)
+                self.arguments[position] = placed[argument]
 
 
 @dataclass(eq=False)
@@ -94,11 +106,13 @@ class Plan:
 class Program:
     """Steps over values, run by a team of threads."""
 
-    def __init__(self, graph: Graph, steps: Sequence[Step], team: Team) -> None:
+    def __init__(
+        self, graph: Graph, steps: Sequence[Step], constants: ConstantMemory, team: Team
+    ) -> None:
         self.graph, self.team = graph, team
+        self._constants = constants
         self.steps = list(steps)
         self._roots = {step.output: step.source for step in self.steps if isinstance(step, Alias)}
-        self._weights = self._place_constants()
         self._plans: OrderedDict[tuple[tuple[str, int], ...], Plan] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -196,20 +210,6 @@ class Program:
 
     # Binding
 
-    def _place_constants(self) -> Placed:
-        """Copy the arrays that calls take into memory on huge pages."""
-        found: dict[int, Array] = {}
-        for step in self.steps:
-            for argument in step.arguments if isinstance(step, Call) else ():
-                array = argument.data if isinstance(argument, Value) else argument
-                if isinstance(array, np.ndarray):
-                    found[id(array)] = array
-        # The originals are kept, so that their identities stay theirs.
-        self._constants = list(found.values())
-        placed = Placed(self._constants)
-        self._constant_places = dict(zip(found, placed.addresses, strict=True))
-        return placed
-
     def _bind(self, values: Mapping[str, int]) -> Plan:
         key = tuple(sorted(values.items()))
         if key in self._plans:
@@ -228,7 +228,7 @@ class Program:
             touched: list[Value] = []
             if isinstance(step, Call):
                 calls.append(step)
-                touched = [a for a in step.arguments if isinstance(a, Value) and a.data is None]
+                touched = [a for a in step.arguments if isinstance(a, Value)]
                 for argument in step.arguments:
                     if isinstance(argument, Scratch):
                         size = align(argument.size(sizes)) * self.team.threads
@@ -273,8 +273,6 @@ class Program:
     ) -> int:
         if isinstance(argument, int):
             return argument
-        if isinstance(argument, np.ndarray):
-            return self._constant_places[id(argument)]
         if isinstance(argument, Flag):
             if flag not in result.flags:
                 result.flags.append(flag)
@@ -282,13 +280,12 @@ class Program:
         if isinstance(argument, Scratch):
             return places[argument]
         if isinstance(argument, Value):
-            if argument.data is not None:
-                return self._constant_places[id(argument.data)]
             root = self.root(argument)
             if self._lives_outside(root):
                 result.outside.setdefault(root, []).append(where)
                 return 0
             return places[root]
+        assert not isinstance(argument, np.ndarray), "constants are placed before"
         return int(argument(result.sizes))
 
     def _lives_outside(self, root: Value) -> bool:

@@ -16,7 +16,8 @@ from gossamer.errors import DataError, ModelError, OptionError
 from gossamer.runtime import fallback, lowering, passes
 from gossamer.runtime.codegen.target import target as find_target
 from gossamer.runtime.dims import Dim
-from gossamer.runtime.graph import Array, Graph, Node, Value
+from gossamer.runtime.graph import Array, Graph, Value
+from gossamer.runtime.memory import ConstantMemory
 from gossamer.runtime.onnx_import import import_model
 from gossamer.runtime.passes.assign_layouts import assign_layouts
 from gossamer.runtime.passes.group_pointwise import group_pointwise
@@ -71,7 +72,8 @@ def compile(
         ModelError: if the model is broken, or needs ONNX Runtime where that is not installed.
         OptionError: if there is no such target, or `threads` is not positive.
     """
-    return Session(load_model(model), threads=threads, target=target)
+    # The model itself is let go of as soon as it is imported: it is as large as the result.
+    return Session(import_model(load_model(model)), threads=threads, target=target)
 
 
 def load_model(model: str | Path | bytes | onnx.ModelProto) -> onnx.ModelProto:
@@ -113,19 +115,17 @@ class Session:
     """A compiled model. Several threads may call `run` at once; they take turns.
 
     Args:
-        model: a valid ONNX model.
+        graph: an imported model.
         threads: how many threads an inference uses; by default all cores of this process.
         target: the processor to generate code for.
     """
 
-    def __init__(
-        self, model: onnx.ModelProto, *, threads: int | None = None, target: str = "host"
-    ) -> None:
+    def __init__(self, graph: Graph, *, threads: int | None = None, target: str = "host") -> None:
         if threads is not None and threads < 1:
             raise OptionError(f"threads must be at least 1, not {threads}")
         self.threads = threads or _cores()
         self._target = find_target(target)
-        self._graph = import_model(model)
+        self._graph = graph
         self._declared = list(self._graph.outputs)
         # Kept: passes rename what stands behind an output, never what the user calls it.
         self._names = [value.name for value in self._graph.outputs]
@@ -136,20 +136,27 @@ class Session:
         place_images(self._graph)
         assign_layouts(self._graph)
         group_pointwise(self._graph)
+        self._constants = ConstantMemory()
         self._team = Team(self.threads, self._target)
-        self._program = Program(self._graph, self._lower(model), self._team)
+        self._program = Program(self._graph, self._lower(), self._constants, self._team)
+        self._graph.forget_constants()
 
-    def _lower(self, model: onnx.ModelProto) -> list[Step]:
+    def _lower(self) -> list[Step]:
         steps: list[Step] = []
+        placed: dict[Value, int] = {}
         runs = fallback.schedule(self._graph)
         for position, run in enumerate(runs):
             if run[0].native:
-                steps += [lowering.lower(node, self._target) for node in run]
+                for node in run:
+                    step = lowering.lower(node, self._target)
+                    if isinstance(step, Call):
+                        step.place_constants(self._constants, placed)
+                    steps.append(step)
                 continue
             later = {v for other in runs[position + 1 :] for node in other for v in node.inputs}
             needed = later | set(self._graph.outputs)
             outputs = [v for node in run for v in node.outputs if v in needed]
-            steps.append(fallback.FallbackRegion(run, outputs, model.opset_import, self.threads))
+            steps.append(fallback.FallbackRegion(run, outputs, self._graph.opsets, self.threads))
         return steps
 
     def get_inputs(self) -> list[Port]:
@@ -221,7 +228,8 @@ class Session:
         lines = []
         for step in self._program.steps:
             if isinstance(step, Call):
-                lines.append(_explain_call(step, seconds.get(step)))
+                taken = seconds.get(step)
+                lines.append(Explanation(step.name, step.op, step.kernel, "", step.sparsity, taken))
             elif isinstance(step, Alias):
                 node = step.output.producer
                 lines.append(
@@ -296,20 +304,6 @@ def _port(value: Value, name: str) -> Port:
 
 
 _TYPE_NAMES = {"float32": "float", "float64": "double"}
-
-
-def _explain_call(call: Call, seconds: float | None) -> Explanation:
-    node = call.node
-    op = node.op
-    if op == "Pointwise":
-        members: list[Node] = node.attributes["nodes"]
-        op = "+".join(member.op for member in members[::-1])
-    sparsity = None
-    if node.op in ("Linear", "Convolution"):
-        weight = node.source(1).data
-        assert weight is not None
-        sparsity = 1 - float(np.count_nonzero(weight)) / weight.size
-    return Explanation(node.name, op, call.kernel, "", sparsity, seconds)
 
 
 def _first_line(error: Exception) -> str:

@@ -17,7 +17,7 @@ from gossamer.runtime.codegen.target import Target
 from gossamer.runtime.kernels import dense_linear, sparse_linear
 from gossamer.runtime.kernels.epilogue import Epilogue
 from gossamer.runtime.layouts import GROUP, TILE
-from gossamer.runtime.memory import Placed, Region
+from gossamer.runtime.memory import ConstantMemory, Region
 
 CHUNKS = 16
 """Parts of about equal work into which the rows of a sparse layer are divided."""
@@ -93,9 +93,10 @@ class _Bench:
 
     def time(self, kernel: Any, arrays: Sequence[NDArray[Any]], numbers: Sequence[int]) -> float:
         """The least seconds of a few calls on one thread."""
-        weights = Placed(arrays)
+        memory = ConstantMemory()
+        weights = [memory.place(array) for array in arrays]
         tiles = [self._TILES, TILE // GROUP, self._x_tile, self._y_tile]
-        arguments = np.array([*self._pointers, *weights.addresses, *tiles, *numbers], np.int64)
+        arguments = np.array([*self._pointers, *weights, *tiles, *numbers], np.int64)
         times = []
         for _ in range(_REPEATS):
             begin = time.perf_counter()
