@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.runtime.dims import UnknownSize, product
+from gossamer.runtime.dims import Dim, Size, UnknownSize, product
 from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.shapes import (
     Inferred,
@@ -102,14 +102,29 @@ def _content_expand(node: Node, inferred: Inferred) -> Content:
     return np.broadcast_to(_array(node.input(0)), shape)
 
 
-def _floor_divide(left: Content, right: Content) -> Any:
-    if all(isinstance(item, int) and item < 0 for item in [*left.reshape(-1), *right.reshape(-1)]):
-        raise UnknownSize("division of negative sizes")
+def _divide(left: Content, right: Content) -> Any:
+    # ONNX rounds towards zero, Python downwards: the same where nothing is negative.
+    if any(item < 0 for item in left.reshape(-1)) or any(item <= 0 for item in right.reshape(-1)):
+        raise UnknownSize("a division of negative sizes or by zero")
     return left // right
 
 
 def _equal(left: Content, right: Content) -> Any:
-    return np.frompyfunc(lambda a, b: a == b, 2, 1)(left, right)
+    return np.frompyfunc(_is_equal, 2, 1)(left, right)
+
+
+def _is_equal(left: Size, right: Size) -> bool:
+    """Whether two sizes are equal whatever the symbols are.
+
+    Raises:
+        UnknownSize: where it depends on them.
+    """
+    difference = left - right
+    if not isinstance(difference, Dim):
+        return difference == 0
+    if difference > 0 or difference < 0:
+        return False
+    raise UnknownSize("whether sizes are equal depends on the input")
 
 
 def _choose(condition: Content, yes: Content, no: Content) -> Any:
@@ -136,7 +151,7 @@ CONTENT: dict[str, Callable[[Node, Inferred], Content | None]] = {
     "Add": _with(lambda x, y: x + y),
     "Sub": _with(lambda x, y: x - y),
     "Mul": _with(lambda x, y: x * y),
-    "Div": _with(_floor_divide),
+    "Div": _with(_divide),
     "Equal": _with(_equal),
     "Where": _with(_choose),
     "ReduceProd": _content_reduce_product,

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from functools import cache
-from typing import Protocol
+from collections.abc import Callable
 
 import numpy as np
 
 from gossamer.runtime import tuning
-from gossamer.runtime.codegen import jit
 from gossamer.runtime.codegen.target import Target
 from gossamer.runtime.dims import Size
 from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.kernels import dense_linear, sparse_conv, sparse_linear
 from gossamer.runtime.kernels.attention import Attention
 from gossamer.runtime.kernels.epilogue import Epilogue
+from gossamer.runtime.kernels.kernel import Kernel, address_of
 from gossamer.runtime.kernels.layer_norm import LayerNorm
 from gossamer.runtime.kernels.pointwise import Pointwise
 from gossamer.runtime.kernels.pooling import GlobalAverage, Pool
@@ -23,19 +21,6 @@ from gossamer.runtime.kernels.sparse_conv import Tap
 from gossamer.runtime.layouts import GROUP, TILE, TOKENS, Planes
 from gossamer.runtime.passes.partition import ALIASES
 from gossamer.runtime.program import Alias, Argument, Call, Flag, Scratch, Sizes
-
-
-class Kernel(Hashable, Protocol):
-    """What writes the LLVM module of a kernel; equal ones write the same."""
-
-    def source(self, target: Target) -> str:
-        """The LLVM module."""
-        ...
-
-
-@cache
-def _address(kernel: Kernel, target: Target) -> int:
-    return jit.load(kernel.source(target), target)
 
 
 def lower(node: Node, target: Target) -> Call | Alias:
@@ -55,7 +40,7 @@ def _call(
         weights = node.source(1).data
         assert weights is not None
         sparsity = 1 - float(np.count_nonzero(weights)) / max(weights.size, 1)
-    return Call(label, _address(kernel, target), arguments, node.name, op, sparsity)
+    return Call(label, address_of(kernel, target), arguments, node.name, op, sparsity)
 
 
 def _tiles(value: Value) -> Argument:

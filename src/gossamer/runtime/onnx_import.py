@@ -124,7 +124,7 @@ class _Importer:
                 inferred = Inferred(self.opset, self.limits)
                 for output, (dtype, shape) in zip(node.outputs, rule(node, inferred), strict=False):
                     output.dtype, output.shape = dtype, shape
-            except UnknownSize:
+            except _NOT_INFERRED:
                 pass
         for output in node.outputs:
             hint = hints.get(output.name)
@@ -142,14 +142,14 @@ class _Importer:
             return
         try:
             content = rule(node, Inferred(self.opset, self.limits))
-        except UnknownSize:
+            if content is None or content.size > LIMIT:
+                return
+            known = not any(isinstance(item, Dim) for item in content.reshape(-1))
+            data = content.astype(output.dtype) if known else None
+        except _NOT_INFERRED:
             return
-        if content is None or content.size > LIMIT:
-            return
-        output.content = content
+        output.content, output.data = content, data
         output.shape = tuple(content.shape)
-        if not any(isinstance(item, Dim) for item in content.reshape(-1)):
-            output.data = content.astype(output.dtype)
 
     def _fold(self, node: Node) -> None:
         """Compute a node whose inputs are all constant."""
@@ -173,6 +173,18 @@ class _Importer:
             output.data, output.content = folded.data, folded.content
             output.dtype, output.shape = folded.dtype, folded.shape
 
+
+# Beside sizes that only a run can know: what a rule meets in a broken node, which will be refused
+# with its reason by ONNX Runtime.
+_NOT_INFERRED = (
+    UnknownSize,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 
 _NOT_CONSTANT = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"} | {
     "Multinomial",

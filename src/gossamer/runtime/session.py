@@ -82,30 +82,20 @@ def load_model(model: str | Path | bytes | onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         ModelError: if there is no such file, or it is not a valid ONNX model.
     """
-    named = "the model"
+    named = str(model) if isinstance(model, (str, Path)) else "the model"
+    if isinstance(model, (str, Path)) and not Path(model).is_file():
+        raise ModelError(f"there is no file {named}; check the path")
     try:
+        # Checked as given: the checker would otherwise write the whole model out once more.
+        onnx.checker.check_model(str(model) if isinstance(model, Path) else model)
         if isinstance(model, (str, Path)):
-            named = str(model)
-            if not Path(model).is_file():
-                raise ModelError(f"there is no file {named}; check the path")
             loaded = onnx.load(model)
-        elif isinstance(model, bytes):
-            loaded = onnx.load_from_string(model)
         else:
-            loaded = model
-    except ModelError:
-        raise
+            loaded = onnx.load_from_string(model) if isinstance(model, bytes) else model
     except Exception as error:
         raise ModelError(
-            f"{named} is not an ONNX model ({_first_line(error)}); export it anew"
+            f"{named} is not valid ONNX ({_first_line(error)}); export it anew"
         ) from None
-    try:
-        onnx.checker.check_model(loaded)
-    except Exception as error:
-        if "2GiB" not in str(error) and "2GB" not in str(error):
-            raise ModelError(
-                f"{named} is not valid ONNX ({_first_line(error)}); export it anew"
-            ) from None
     if loaded.functions:
         loaded = onnx.inliner.inline_local_functions(loaded)
     return loaded

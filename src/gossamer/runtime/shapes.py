@@ -398,6 +398,13 @@ def _conv(node: Node, inferred: Inferred) -> list[Typed]:
     kernel = [size for size in weight[2:] if isinstance(size, int)]
     if len(shape) != len(weight) or len(kernel) != len(shape) - 2:
         raise UnknownSize("a convolution whose ranks differ")
+    group = node.attributes.get("group", 1)
+    rows, each = fixed(weight[:2])
+    if group < 1 or rows % group or shape[1] != each * group:
+        raise UnknownSize("a convolution whose channels do not fit its groups")
+    bias = node.input(2)
+    if bias is not None and shape_of(bias) != (rows,):
+        raise UnknownSize("a convolution whose bias does not fit its outputs")
     sizes = _windowed(node, shape[2:], kernel)
     return [(_dtype(node.input(0)), (shape[0], weight[0], *sizes))]
 

@@ -16,6 +16,7 @@ from gossamer.runtime.codegen import cache, jit
 from gossamer.runtime.codegen.target import Target
 from gossamer.runtime.kernels import dense_linear, sparse_linear
 from gossamer.runtime.kernels.epilogue import Epilogue
+from gossamer.runtime.kernels.kernel import address_of, source_of
 from gossamer.runtime.layouts import GROUP, TILE
 from gossamer.runtime.memory import ConstantMemory, Region
 
@@ -26,6 +27,10 @@ _BLOCKS = (96, 128, 192, 256)
 # Below this sparsity the dense kernel always won, by so much that timing both is a waste.
 _LEAST_SPARSITY = 0.2
 _REPEATS = 5
+
+# How an output is finished costs both the same, so the plain kernels stand for all.
+_SPARSE = sparse_linear.SparseLinear(Epilogue())
+_DENSE = dense_linear.DenseLinear(Epilogue())
 
 
 @dataclass(frozen=True)
@@ -41,9 +46,7 @@ def choose(weight: NDArray[np.float32], target: Target) -> Choice:
     sparsity = 1 - np.count_nonzero(weight) / max(weight.size, 1)
     if sparsity < _LEAST_SPARSITY:
         return Choice(sparse=False)
-    sources = [sparse_linear.SparseLinear(Epilogue()).source(target)]
-    sources.append(dense_linear.DenseLinear(Epilogue()).source(target))
-    name = _key(weight, target, sources)
+    name = _key(weight, target)
     kept = cache.read(name)
     if kept is not None:
         try:
@@ -51,24 +54,26 @@ def choose(weight: NDArray[np.float32], target: Target) -> Choice:
             return Choice(bool(found["sparse"]), int(found["block"]))
         except (ValueError, KeyError, TypeError):
             pass
-    choice = _time_all(weight, target, sources)
+    choice = _time_all(weight, target)
     cache.write(name, json.dumps(choice.__dict__).encode())
     return choice
 
 
-def _key(weight: NDArray[np.float32], target: Target, sources: Sequence[str]) -> str:
+def _key(weight: NDArray[np.float32], target: Target) -> str:
     """What the choice depends on: the kernels, the shape, and how many weights are left."""
-    parts = [jit.key(source, target) for source in sources]
+    parts = [jit.key(source_of(kernel, target), target) for kernel in (_SPARSE, _DENSE)]
     # Layers of the same shape and nearly the same sparsity behave alike.
     hundredths = round(100 * np.count_nonzero(weight) / weight.size)
     parts += [str(weight.shape), str(hundredths), str(_BLOCKS), str(CHUNKS)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest() + ".json"
 
 
-def _time_all(weight: NDArray[np.float32], target: Target, sources: Sequence[str]) -> Choice:
+def _time_all(weight: NDArray[np.float32], target: Target) -> Choice:
     rows, columns = weight.shape
     bench = _Bench(rows, columns)
-    sparse, dense = (jit.callable_kernel(jit.load(source, target)) for source in sources)
+    sparse, dense = (
+        jit.callable_kernel(address_of(kernel, target)) for kernel in (_SPARSE, _DENSE)
+    )
     times: dict[Choice, float] = {}
     for block in dict.fromkeys(min(block, columns) for block in _BLOCKS):
         packed = sparse_linear.pack(weight, block, CHUNKS)

@@ -77,7 +77,7 @@ def _power(b: Builder, expression: Expression, kind: Any, x: Term, y: Term) -> T
         return x * x * x
     if exponent == 0.5:
         return b.intrinsic("sqrt", x)
-    return b.intrinsic("pow", x, y)
+    return b.intrinsic("pow", x, b.cast(y, kind))
 
 
 def _clip(b: Builder, expression: Expression, kind: Any, x: Term, *bounds: Term) -> Term:

@@ -96,6 +96,9 @@ def _fuse(graph: Graph, softmax: Node, masks: dict[Value, Value]) -> None:
         return
     if (value.axes[1][0].size, value.axes[3][0].size) != (heads, head):
         return
+    if not query.base.shape[:1] == key.base.shape[:1] == value.base.shape[:1]:
+        # Broadcast along the batch, which the kernel does not do.
+        return
     inputs: list[Value | None] = [query.base, key.base, value.base]
     kind = "none"
     if mask is not None:

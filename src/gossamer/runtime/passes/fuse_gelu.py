@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from gossamer.runtime.graph import Graph, Node, Value, only_user, scalar
 
 
@@ -21,6 +23,9 @@ def _fuse(graph: Graph, erf: Node) -> None:
     x, factor = _variable_and_scalar(inner)
     expected = math.sqrt(2) if inner.op == "Div" else math.sqrt(0.5)
     if x is None or factor is None or abs(factor - expected) > 1e-4:
+        return
+    if not x.known or x.dtype != np.float32:
+        # No kernel would take it, and ONNX Runtime knows Gelu in new operator sets only.
         return
     users = graph.users()
     add = only_user(users, erf.output)

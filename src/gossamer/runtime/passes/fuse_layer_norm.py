@@ -31,6 +31,9 @@ def _fuse(graph: Graph, divide: Node) -> None:
         return
     if not _is_mean_of(variance, square.output) or x.shape is None:
         return
+    if len(x.shape) < 2 or x.dtype != np.float32:
+        # No kernel would take it.
+        return
     users = graph.users()
     multiply = only_user(users, divide.output)
     if multiply is None or multiply.op != "Mul":

@@ -230,9 +230,16 @@ def _operands_and_attributes(
         return _values(node.inputs), (("axis", node.attributes["axis"] % len(shape)),)
     if op in ("Gather", "GatherElements"):
         axis = node.attributes.get("axis", 0) % len(shape)
+        if op == "GatherElements":
+            rest = [shape_of(v)[:axis] + shape_of(v)[axis + 1 :] for v in node.inputs]
+            if rest[0] != rest[1]:
+                raise UnknownSize("no lowering for GatherElements of a part of the other axes")
         return _values(node.inputs), (("axis", axis),)
     if op == "GatherND":
-        return _values(node.inputs), (("batch", node.attributes.get("batch_dims", 0)),)
+        batch = node.attributes.get("batch_dims", 0)
+        if shape[:batch] != shape_of(node.source(1))[:batch]:
+            raise UnknownSize("no lowering for GatherND whose batch axes differ")
+        return _values(node.inputs), (("batch", batch),)
     if op == "Range":
         if node.output.dtype != np.int64:
             raise UnknownSize(f"no lowering for Range of {node.output.dtype}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from gossamer.runtime.dims import UnknownSize
 from gossamer.runtime.graph import Graph, Node, Value
 from gossamer.runtime.shapes import axes_of
@@ -14,7 +16,7 @@ def mean_as_pooling(graph: Graph) -> None:
         if node.op != "ReduceMean" or node.domain or not node.source(0).known:
             continue
         x = node.source(0)
-        if x.shape is None or len(x.shape) != 4:
+        if x.shape is None or len(x.shape) != 4 or x.dtype != np.float32:
             continue
         try:
             axes = axes_of(node, 1, 4)

@@ -1,0 +1,30 @@
+"""What all kernels have in common, and their way into this process."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import cache
+from typing import Protocol
+
+from gossamer.runtime.codegen import jit
+from gossamer.runtime.codegen.target import Target
+
+
+class Kernel(Hashable, Protocol):
+    """A description of a kernel that can write its LLVM module; equal ones write the same."""
+
+    def source(self, target: Target) -> str:
+        """The LLVM module."""
+        ...
+
+
+@cache
+def source_of(kernel: Kernel, target: Target) -> str:
+    """A kernel's module, written once."""
+    return kernel.source(target)
+
+
+@cache
+def address_of(kernel: Kernel, target: Target) -> int:
+    """The address of a kernel's code, compiled unless the cache on disk has it."""
+    return jit.load(source_of(kernel, target), target)
