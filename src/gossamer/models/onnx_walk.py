@@ -18,7 +18,6 @@ from gossamer.errors import DataError, ModelError
 from gossamer.models.adapter import Batch, Record
 from gossamer.models.onnx_layers import OnnxLayer, attribute, constants, operands
 from gossamer.models.python_file import describe
-from gossamer.models.torch_batches import without_padding
 from gossamer.models.unfold import unfold
 
 if TYPE_CHECKING:
@@ -104,6 +103,8 @@ class OnnxWalk:
     def _record_part(self, names: Sequence[str], alive: Sequence[Values]) -> None:
         """Record the inputs of a group's layers, as the model stands."""
         import torch
+
+        from gossamer.models.torch_batches import without_padding
 
         uses = [(name, use) for name in names for use in self._chosen[name].uses]
         wanted = sorted({use.inputs for _, use in uses})
