@@ -60,7 +60,7 @@ def _session(
         assert value.data is not None
         initializers.append(numpy_helper.from_array(value.data, value.name))
     graph = helper.make_graph(
-        [to_proto(node) for node in region.nodes],
+        _protos(region.nodes),
         "fallback",
         [_info(value) for value in region.inputs],
         [_info(value) for value in region.outputs],
@@ -79,6 +79,21 @@ def _session(
         )
     except Exception as error:
         raise ModelError(f"ONNX Runtime refuses the model: {_first_line(error)}") from error
+
+
+def _protos(nodes: Sequence[Node]) -> list[onnx.NodeProto]:
+    """The nodes, and the names under which their inner graphs take values from around them."""
+    protos = []
+    named: set[str] = set()
+    for node in nodes:
+        captured = node.attributes.get("captured", ())
+        for name, value in zip(reversed(captured), reversed(node.inputs), strict=False):
+            # A pass may have put another value in place of the one that bore the name.
+            if value is not None and value.name != name and name not in named:
+                named.add(name)
+                protos.append(helper.make_node("Identity", [value.name], [name]))
+        protos.append(to_proto(node))
+    return protos
 
 
 def _info(value: Value) -> onnx.ValueInfoProto:

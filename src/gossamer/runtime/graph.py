@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -89,6 +89,27 @@ class Graph:
     def opset(self) -> int:
         """The version of ONNX's own operators."""
         return self.opsets.get("", 0)
+
+    def copy(self) -> Graph:
+        """The same graph of values and nodes of its own; constants share their elements."""
+        copies: dict[Value, Value] = {}
+
+        def copied(value: Value) -> Value:
+            if value not in copies:
+                copies[value] = replace(value, producer=None)
+            return copies[value]
+
+        nodes = [
+            replace(
+                node,
+                inputs=[copied(value) if value is not None else None for value in node.inputs],
+                outputs=[copied(value) for value in node.outputs],
+                attributes=dict(node.attributes),
+            )
+            for node in self.nodes
+        ]
+        inputs, outputs = ([copied(v) for v in values] for values in (self.inputs, self.outputs))
+        return Graph(inputs, outputs, nodes, list(self.limits), dict(self.opsets))
 
     def users(self) -> dict[Value, list[Node]]:
         """The nodes that take each value, once for each use."""

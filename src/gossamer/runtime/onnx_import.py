@@ -103,14 +103,13 @@ class _Importer:
                     "export the model anew"
                 )
             inputs.append(self.values[name] if name else None)
-        for name in _captured(proto):
-            if name in self.values:
-                inputs.append(self.values[name])
+        captured = [name for name in _captured(proto) if name in self.values]
+        inputs += [self.values[name] for name in captured]
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         outputs = [self._add(Value(name)) if name else Value("") for name in proto.output]
         node = Node(proto.op_type, inputs, outputs, attributes, domain, proto.name)
         if any(value.type == onnx.AttributeProto.GRAPH for value in proto.attribute):
-            attributes["captured"] = len(proto.input)
+            attributes["captured"] = captured
         if not domain:
             self._infer(node, hints)
             if all(output.data is not None for output in outputs if output.name):
@@ -213,7 +212,7 @@ def _evaluate(node: Node, opset: int) -> list[Array]:
 
 def to_proto(node: Node) -> onnx.NodeProto:
     """The ONNX form of a node that no pass has changed."""
-    count = node.attributes.get("captured", len(node.inputs))
+    count = len(node.inputs) - len(node.attributes.get("captured", ()))
     proto = onnx.NodeProto(op_type=node.op, domain=node.domain, name=node.name)
     proto.input.extend(value.name if value is not None else "" for value in node.inputs[:count])
     proto.output.extend(value.name for value in node.outputs)

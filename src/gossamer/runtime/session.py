@@ -115,14 +115,17 @@ class Session:
             raise OptionError(f"threads must be at least 1, not {threads}")
         self.threads = threads or _cores()
         self._target = find_target(target)
-        self._graph = graph
-        self._declared = list(self._graph.outputs)
         # Kept: passes rename what stands behind an output, never what the user calls it.
-        self._names = [value.name for value in self._graph.outputs]
-        passes.optimize(self._graph)
-        partition(self._graph)
-        if not any(node.native and node.op in HEAVY for node in self._graph.nodes):
-            _leave_to_onnxruntime(self._graph)
+        self._names = [value.name for value in graph.outputs]
+        untouched = graph.copy()
+        passes.optimize(graph)
+        partition(graph)
+        if not any(node.native and node.op in HEAVY for node in graph.nodes) and _has_onnxruntime():
+            # As it was: what passes make of it is for generated code.
+            graph = untouched
+            for node in graph.nodes:
+                node.reason = "nothing in the model gains from sparsity"
+        self._graph = graph
         place_images(self._graph)
         assign_layouts(self._graph)
         group_pointwise(self._graph)
@@ -197,7 +200,7 @@ class Session:
                 )
             if value.shape is not None:
                 _match(name, value, array, sizes)
-            arrays[value] = np.ascontiguousarray(array)
+            arrays[value] = np.asarray(array, order="C")
         for size, limit in self._graph.limits:
             if isinstance(size, Dim) and size.evaluate(sizes) > limit:
                 raise DataError(
@@ -254,15 +257,12 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _leave_to_onnxruntime(graph: Graph) -> None:
-    """Without a layer worth generating code for, ONNX Runtime runs the model as it is."""
+def _has_onnxruntime() -> bool:
     try:
         import onnxruntime  # noqa: F401
     except ImportError:
-        return
-    for node in graph.nodes:
-        if node.native:
-            node.native, node.reason = False, "nothing in the model gains from sparsity"
+        return False
+    return True
 
 
 def _match(name: str, value: Value, array: Array, sizes: dict[str, int]) -> None:

@@ -32,7 +32,9 @@ def fold_batch_norm(graph: Graph) -> None:
         shape = (-1, *([1] * (weight.ndim - 1)))
         conv.inputs = [
             conv.inputs[0],
-            constant(f"{node.output.name}.weight", (weight * factor.reshape(shape)).astype(np.float32)),
+            constant(
+                f"{node.output.name}.weight", (weight * factor.reshape(shape)).astype(np.float32)
+            ),
             constant(f"{node.output.name}.bias", ((old - mean) * factor + bias).astype(np.float32)),
         ]
         graph.replace(node.output, conv.output)

@@ -96,7 +96,7 @@ def _fuse(graph: Graph, softmax: Node, masks: dict[Value, Value]) -> None:
         return
     if (value.axes[1][0].size, value.axes[3][0].size) != (heads, head):
         return
-    if not query.base.shape[:1] == key.base.shape[:1] == value.base.shape[:1]:
+    if not query.axes[0][0].size == key.axes[0][0].size == value.axes[0][0].size:
         # Broadcast along the batch, which the kernel does not do.
         return
     inputs: list[Value | None] = [query.base, key.base, value.base]
