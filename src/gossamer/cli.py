@@ -45,6 +45,9 @@ Inputs = Annotated[
         "FILE.py:FUNCTION yielding batches.",
     ),
 ]
+Seconds = Annotated[
+    float, typer.Option(min=0.0, help="Seconds of measuring; more makes the intervals narrower.")
+]
 Batch = Annotated[int, typer.Option(min=1, help="Samples of one inference.")]
 
 
@@ -115,6 +118,7 @@ def advise(
     model: ModelArgument,
     inputs: Inputs = None,
     batch: Batch = 1,
+    seconds: Seconds = 10.0,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
@@ -124,7 +128,9 @@ def advise(
 
     example = _example(model, inputs, batch)
     with bar("compiling and measuring") as progress:
-        found = api.advise(model, example, threads=threads, progress=progress).to_dict()
+        found = api.advise(
+            model, example, threads=threads, min_time=seconds, progress=progress
+        ).to_dict()
     if as_json:
         _print_json(found)
         return
@@ -223,6 +229,7 @@ def compare(
             help="From the model to one number or one a sample; scores both models.",
         ),
     ] = None,
+    seconds: Seconds = 10.0,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
@@ -235,7 +242,13 @@ def compare(
     example = _example(dense, inputs, batch)
     with bar("compiling and measuring") as progress:
         found = api.compare(
-            dense, sparse, example, evaluate=scoring, threads=threads, progress=progress
+            dense,
+            sparse,
+            example,
+            evaluate=scoring,
+            threads=threads,
+            min_time=seconds,
+            progress=progress,
         ).to_dict()
     if as_json:
         _print_json(found)

@@ -1,0 +1,318 @@
+"""The command line: results on stdout, one clear line and exit code 2 on bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+import gossamer
+from gossamer.cli import main
+from gossamer.formats import save
+
+
+class Ran:
+    """What a command line printed, and its exit code."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code = code
+        self.out = out
+        self.err = err
+
+    @property
+    def document(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Any:
+    def command(*arguments: object) -> Ran:
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Ran(int(stop.value.code or 0), captured.out, captured.err)
+
+    return command
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    """A file with evaluation functions: one constant, one raising, one NaN, one slow to fall."""
+    path = tmp_path / "task.py"
+    path.write_text(
+        "import numpy as np\n"
+        "X = np.random.default_rng(2).standard_normal((50, 64)).astype(np.float32)\n"
+        "def agreement(session):\n"
+        "    y = session.run(None, {'x': X})[0]\n"
+        "    return (y.argmax(axis=1) >= 0).astype(float)\n"
+        "def broken(session):\n"
+        "    raise ValueError('no labels')\n"
+        "def nan(session):\n"
+        "    return float('nan')\n"
+        "def batches():\n"
+        "    yield {'x': X}\n"
+    )
+    return path
+
+
+def refused(ran: Ran, *words: str) -> None:
+    """Check for exit code 2, nothing on stdout, and one line on stderr that holds the words."""
+    assert ran.code == 2
+    assert ran.out == ""
+    lines = ran.err.strip().splitlines()
+    assert len(lines) == 1, ran.err
+    assert lines[0].startswith("gossamer: ")
+    for word in words:
+        assert word in lines[0]
+
+
+# Results
+
+
+def test_version(run: Any) -> None:
+    assert run("--version").out == f"gossamer {gossamer.__version__}\n"
+
+
+def test_inspect_prints_a_table_and_json(run: Any, small_onnx: Path) -> None:
+    assert "hidden_layer" in run("inspect", small_onnx).out
+    document = run("inspect", small_onnx, "--json").document
+    assert [layer["name"] for layer in document["layers"]] == ["hidden_layer", "output_layer"]
+
+
+def test_sparsify_writes_a_folder_that_runs(
+    run: Any, small_onnx: Path, small_data: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    out = tmp_path / "deep" / "sparse"
+    ran = run(
+        "sparsify", small_onnx, "--calibration", small_data, "--sparsity", 0.75, "--out", out,
+        "--json",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert ran.document["sparsity"] == pytest.approx(0.75, abs=0.01)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "model.gossamer.safetensors",
+        "model.onnx",
+        "result.json",
+    ]
+    assert json.loads((out / "result.json").read_text())["solver"] == "obs"
+    x = np.load(small_data)["x"]
+    outputs = [
+        gossamer.compile(out / name, threads=1).run(None, {"x": x})[0]
+        for name in ("model.onnx", "model.gossamer.safetensors")
+    ]
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_sparsify_searches_within_a_drop(
+    run: Any, small_onnx: Path, small_data: Path, task: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    ran = run(
+        "sparsify", small_onnx, "--calibration", small_data, "--solver", "magnitude",
+        "--evaluate", f"{task}:agreement", "--final-evaluate", f"{task}:agreement",
+        "--max-drop", 0.01, "--out", tmp_path / "sparse",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    # This evaluation never falls, so the search ends at its highest sparsity.
+    assert "99.0 %" in ran.out
+    assert "measured on unseen data" in " ".join(ran.out.split())
+
+
+def test_compare_measures_three_in_turn_and_scores(
+    run: Any, small_onnx: Path, small_data: Path, task: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    sparse = tmp_path / "small.gossamer.safetensors"
+    save(onnx.load(small_onnx), sparse)
+    document = run(
+        "compare", small_onnx, sparse, "--inputs", small_data, "--batch", 4, "--threads", 1,
+        "--seconds", 0.2, "--evaluate", f"{task}:agreement", "--json",
+    ).document  # fmt: skip
+    assert [candidate["engine"] for candidate in document["candidates"]] == [
+        "onnxruntime",
+        "gossamer",
+        "gossamer",
+    ]
+    assert document["inputs"] == [{"x": [4, 64]}]
+    assert document["scores"]["drop"] == 0
+    assert document["candidates"][2]["max_relative_difference"] < 1e-4
+
+
+def test_data_may_come_from_a_function(run: Any, small_onnx: Path, task: Path) -> None:
+    document = run("inspect", small_onnx, "--inputs", f"{task}:batches", "--json").document
+    assert document["inputs"] == {"x": [1, 64]}
+
+
+# Bad input
+
+
+def test_a_missing_model(run: Any, tmp_path: Path) -> None:
+    refused(run("inspect", tmp_path / "gone.onnx"), "gone.onnx does not exist")
+    refused(run("inspect", tmp_path / "gone.gossamer.safetensors"), "does not exist")
+    refused(run("inspect", tmp_path / "gone"), "gone does not exist")
+    refused(run("inspect", f"{tmp_path}/gone.py:model"), "gone.py does not exist")
+
+
+def test_a_model_that_is_not_onnx(run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "text.onnx"
+    path.write_text("not a model")
+    refused(run("inspect", path), "text.onnx is not an ONNX model")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "tampered"])
+def test_a_damaged_sparse_file(run: Any, small_onnx: Path, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "small.gossamer.safetensors"
+    save(onnx.load(small_onnx), path)
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        del content[len(content) // 2 :]
+    else:
+        at = content.index(b'"shape":[')
+        content[at + 9] = ord("7") if content[at + 9] != ord("7") else ord("8")
+    path.write_bytes(content)
+    refused(run("inspect", path), "small.gossamer.safetensors", "copy it again")
+
+
+def sparsify(run: Any, model: Path, out: Path, *options: object) -> Ran:
+    ran: Ran = run("sparsify", model, "--out", out, *options)
+    assert not out.exists(), "a refused run must leave nothing"
+    assert not list(out.parent.glob(f".{out.name}*")), "nor anything half-written"
+    return ran
+
+
+def test_a_nan_weight(run: Any, small_onnx: Path, small_data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    model = onnx.load(small_onnx)
+    weight = numpy_helper.to_array(model.graph.initializer[0]).copy()
+    weight[3, 5] = np.nan
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight, "first"))
+    onnx.save(model, small_onnx)
+    ran = sparsify(
+        run, small_onnx, tmp_path / "out", "--calibration", small_data, "--sparsity", 0.5
+    )
+    refused(ran, "hidden_layer", "NaN")
+
+
+def npz(path: Path, **arrays: Any) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+def test_calibration_data_that_does_not_fit(run: Any, small_onnx: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    out = tmp_path / "out"
+    half = ("--sparsity", 0.5)
+    empty = npz(tmp_path / "empty.npz", x=np.zeros((0, 64), np.float32))
+    refused(sparsify(run, small_onnx, out, "--calibration", empty, *half), "empty")
+    name = npz(tmp_path / "name.npz", pixels=np.zeros((4, 64), np.float32))
+    refused(sparsify(run, small_onnx, out, "--calibration", name, *half), "'pixels'", "x")
+    shape = npz(tmp_path / "shape.npz", x=np.zeros((4, 63), np.float32))
+    refused(sparsify(run, small_onnx, out, "--calibration", shape, *half), "(4, 63)", "64")
+    gone = tmp_path / "gone.npz"
+    refused(sparsify(run, small_onnx, out, "--calibration", gone, *half), "gone.npz does not")
+    refused(sparsify(run, small_onnx, out, *half), "calibration data")
+
+
+def test_an_evaluation_that_fails(
+    run: Any, small_onnx: Path, small_data: Path, task: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    given = ("--calibration", small_data, "--max-drop", 0.01)
+    out = tmp_path / "out"
+    ran = sparsify(run, small_onnx, out, *given, "--evaluate", f"{task}:broken")
+    refused(ran, "evaluate failed: ValueError: no labels")
+    ran = sparsify(run, small_onnx, out, *given, "--evaluate", f"{task}:nan")
+    refused(ran, "evaluate returned NaN")
+    ran = sparsify(run, small_onnx, out, *given, "--evaluate", f"{task}:missing")
+    refused(ran, "no function 'missing'")
+
+
+@pytest.mark.parametrize("sparsity", [-0.1, 1.5, "nan"])
+def test_a_sparsity_out_of_range(
+    run: Any, small_onnx: Path, small_data: Path, tmp_path: Path, sparsity: object
+) -> None:
+    pytest.importorskip("torch")
+    ran = sparsify(
+        run, small_onnx, tmp_path / "out", "--calibration", small_data, "--sparsity", sparsity
+    )
+    refused(ran, "sparsity", "0 to 1")
+
+
+def test_neither_a_sparsity_nor_a_drop(
+    run: Any, small_onnx: Path, small_data: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    ran = sparsify(run, small_onnx, tmp_path / "out", "--calibration", small_data)
+    refused(ran, "sparsity=", "max_drop=")
+
+
+def test_an_output_that_cannot_be_written(
+    run: Any, small_onnx: Path, small_data: Path, tmp_path: Path
+) -> None:
+    given = ("--calibration", small_data, "--sparsity", 0.5)
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "thesis.txt").write_text("years of work")
+    refused(run("sparsify", small_onnx, "--out", taken, *given), "taken exists already")
+    assert (taken / "thesis.txt").read_text() == "years of work"
+    file = tmp_path / "file"
+    file.write_text("")
+    refused(run("sparsify", small_onnx, "--out", file / "out", *given), "cannot write")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission(
+    run: Any, small_onnx: Path, small_data: Path, tmp_path: Path
+) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    ran = run(
+        "sparsify", small_onnx, "--out", locked / "out", "--calibration", small_data,
+        "--sparsity", 0.5,
+    )  # fmt: skip
+    refused(ran, "cannot write")
+
+
+def test_too_few_samples_for_a_batch(run: Any, small_onnx: Path, small_data: Path) -> None:
+    ran = run("compare", small_onnx, small_onnx, "--inputs", small_data, "--batch", 65)
+    refused(ran, "64 samples", "65")
+
+
+def test_a_bug_shows_its_traceback(monkeypatch: pytest.MonkeyPatch, small_onnx: Path) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("gossamer.api.inspect", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["inspect", str(small_onnx)])
+
+
+# The process
+
+
+def test_the_exit_code_reaches_the_shell(tmp_path: Path) -> None:
+    script = "import sys; from gossamer.cli import main; main(sys.argv[1:])"
+    gone = str(tmp_path / "gone.onnx")
+    done = subprocess.run(
+        [sys.executable, "-c", script, "inspect", gone], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr == f"gossamer: {gone} does not exist; check the path of the ONNX model\n"
+
+
+def test_importing_gossamer_is_light() -> None:
+    script = (
+        "import sys, gossamer; heavy = {'torch', 'onnx', 'onnxruntime', 'transformers', 'rich', "
+        "'sklearn', 'llvmlite', 'numpy'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
