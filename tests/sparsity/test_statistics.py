@@ -7,9 +7,10 @@ from gossamer.errors import DataError
 from gossamer.sparsity.statistics import LayerStatistics
 
 
-def test_batches_add_up_to_the_hessian_of_all_inputs() -> None:
-    inputs = torch.randn(50, 6, dtype=torch.float64)
-    statistics = LayerStatistics("layer", 6)
+@pytest.mark.parametrize("columns", [6, 256, 600])
+def test_batches_add_up_to_the_hessian_of_all_inputs(columns: int) -> None:
+    inputs = torch.randn(50, columns, dtype=torch.float64)
+    statistics = LayerStatistics("layer", columns)
     for batch in inputs.split(20):
         statistics.update(batch)
     assert statistics.count == 50

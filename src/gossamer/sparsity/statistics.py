@@ -9,6 +9,9 @@ from gossamer.errors import DataError
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Columns of X^T X computed at once.
+_STRIP = 256
+
 
 class LayerStatistics:
     """Sums over the inputs of one layer, gathered batch by batch.
@@ -55,7 +58,7 @@ class LayerStatistics:
         if inputs.dtype != torch.float64:
             inputs = inputs.float()
         if self._keep_hessian:
-            added = inputs.transpose(1, 2) @ inputs
+            added = _gram(inputs)
             finite = added.diagonal(dim1=1, dim2=2).isfinite().all()
         else:
             added = inputs.square().sum(dim=1)
@@ -94,3 +97,17 @@ class LayerStatistics:
                 "leave it out with layers=, or add data that uses it"
             )
         return self._sum
+
+
+def _gram(inputs: Tensor) -> Tensor:
+    """Return X^T X of `[groups, n, columns]`; of a wide one half is computed and mirrored."""
+    columns = inputs.shape[2]
+    if columns < 2 * _STRIP:
+        return inputs.transpose(1, 2) @ inputs
+    gram = inputs.new_empty((inputs.shape[0], columns, columns))
+    for start in range(0, columns, _STRIP):
+        end = start + _STRIP
+        strip = inputs[:, :, start:end].transpose(1, 2) @ inputs[:, :, start:]
+        gram[:, start:end, start:] = strip
+        gram[:, end:, start:end] = strip[:, :, _STRIP:].transpose(1, 2)
+    return gram
