@@ -178,7 +178,7 @@ def _run(folder: Path, threads: int | None) -> DemoResult:
     with bar("exporting"):
         write_model(folder, result, directory, document)
         save_onnx(as_onnx(dense, document), folder / DENSE_FILE)
-        _quantize(folder / DENSE_FILE, folder / INT8_FILE)
+        quantize(folder / DENSE_FILE, folder / INT8_FILE)
 
     _say("4/5 Compiling, and checking the accuracy of what was compiled and of int8")
     rivals = _candidates(folder, threads)
@@ -208,7 +208,7 @@ def _say(step: str) -> None:
     print(step, file=sys.stderr, flush=True)
 
 
-def _quantize(dense: Path, int8: Path) -> None:
+def quantize(dense: Path, int8: Path) -> None:
     """Quantize as a user gets it for one call: dynamic, all defaults."""
     from onnxruntime.quantization import quantize_dynamic
 
