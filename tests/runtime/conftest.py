@@ -1,0 +1,132 @@
+"""Small ONNX graphs written as text, and the comparison of a session with ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import numpy_helper, parser
+
+from gossamer.runtime import Session, session
+from gossamer.runtime.codegen import cache
+from gossamer.runtime.graph import Graph
+from gossamer.runtime.onnx_import import import_model
+
+Array = NDArray[Any]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep compiled kernels in a folder that begins empty, not in the user's."""
+    place = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GOSSAMER_CACHE", str(place))
+        cache.folder.cache_clear()
+        yield place
+    cache.folder.cache_clear()
+
+
+def write_model(text: str, opset: int = 17, **constants: Any) -> onnx.ModelProto:
+    """The graph `(inputs) => (outputs) { nodes }` with constants as initializers."""
+    model = parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]>\nsmall {text}')
+    for name, value in constants.items():
+        array = np.asarray(value)
+        if array.dtype == np.float64:
+            array = array.astype(np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(array, name))
+    return model
+
+
+def run_reference(model: onnx.ModelProto | Path, feeds: Mapping[str, Array]) -> list[Array]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    source = str(model) if isinstance(model, Path) else model.SerializeToString()
+    reference = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    return list(reference.run(None, dict(feeds)))
+
+
+def assert_close(ours: Array, theirs: Array, tolerance: float) -> None:
+    """Same type, shape and places of NaN and infinities, and max |a - b| <= tolerance max |b|."""
+    assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+    if theirs.dtype.kind != "f":
+        np.testing.assert_array_equal(ours, theirs)
+        return
+    finite = np.isfinite(theirs)
+    np.testing.assert_array_equal(ours[~finite], theirs[~finite])
+    largest = np.abs(theirs[finite]).max(initial=0)
+    assert np.abs(ours[finite] - theirs[finite]).max(initial=0) <= tolerance * max(largest, 1e-30)
+
+
+def assert_agrees(
+    model: onnx.ModelProto,
+    feeds: Mapping[str, Array],
+    *,
+    threads: int = 1,
+    target: str = "host",
+    tolerance: float = 2e-5,
+    native: bool = True,
+) -> Session:
+    """Compile a model, and compare what it gives with what ONNX Runtime gives.
+
+    With `native`, nothing may be left to ONNX Runtime, not even for want of heavy layers.
+    """
+    has = False if native else session._has_onnxruntime()
+    with mock.patch.object(session, "_has_onnxruntime", return_value=has):
+        compiled = session.compile(model, threads=threads, target=target)
+    if native:
+        left = [line for line in compiled.explain() if line.kernel == "ONNX Runtime"]
+        assert not left, left
+    for ours, theirs in zip(compiled.run(None, feeds), run_reference(model, feeds), strict=True):
+        assert_close(ours, theirs, tolerance)
+    return compiled
+
+
+def apply_passes(model: onnx.ModelProto, *passes: Callable[[Graph], None]) -> Graph:
+    """Import a model and apply passes to it."""
+    graph = import_model(model)
+    for change in passes:
+        change(graph)
+        graph.drop_unused()
+    return graph
+
+
+# Fixtures rather than imports, because test files are not a package. They keep no state, so that
+# property tests may use them.
+
+
+@pytest.fixture(scope="session")
+def model() -> Callable[..., onnx.ModelProto]:
+    return write_model
+
+
+@pytest.fixture(scope="session")
+def reference() -> Callable[..., list[Array]]:
+    return run_reference
+
+
+@pytest.fixture(scope="session")
+def close() -> Callable[..., None]:
+    return assert_close
+
+
+@pytest.fixture(scope="session")
+def agrees() -> Callable[..., Session]:
+    return assert_agrees
+
+
+@pytest.fixture(scope="session")
+def after() -> Callable[..., Graph]:
+    return apply_passes
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    return np.random.default_rng(0)
