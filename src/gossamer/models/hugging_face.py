@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,12 +47,25 @@ def load_directory(path: Path) -> torch.nn.Module:
         if has_head and not encoder_only:
             loader = getattr(transformers, architecture, transformers.AutoModel)
         # local_files_only: a name that happens to be missing must not turn into a download.
-        model: torch.nn.Module = loader.from_pretrained(
-            str(path), local_files_only=True, trust_remote_code=False
-        )
+        with _no_progress_bar(transformers.utils.logging):
+            model: torch.nn.Module = loader.from_pretrained(
+                str(path), local_files_only=True, trust_remote_code=False
+            )
     except Exception as error:
         raise ModelError(f"{path} cannot be loaded by transformers: {describe(error)}") from error
     return model.eval()
+
+
+@contextmanager
+def _no_progress_bar(logging: Any) -> Iterator[None]:
+    """Keep transformers from drawing a bar of its own, which lasts a blink and stays on screen."""
+    enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            logging.enable_progress_bar()
 
 
 def is_transformers_model(model: torch.nn.Module) -> bool:
