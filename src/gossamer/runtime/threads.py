@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import sys
 import threading
 import weakref
 from typing import Any
@@ -11,6 +13,9 @@ from typing import Any
 from gossamer.runtime.codegen import driver, jit
 from gossamer.runtime.codegen.target import Target
 from gossamer.runtime.memory import Region
+
+# The number of the core that the calling thread runs on, where the system tells and can be told.
+_current_core = ctypes.CDLL(None).sched_getcpu if sys.platform == "linux" else None
 
 _teams: weakref.WeakSet[Team] = weakref.WeakSet()
 
@@ -38,6 +43,7 @@ class Team:
         self._state = (ctypes.c_int64 * driver.STATE_SIZE).from_address(self._region.address)
         self._state[driver.THREADS] = self.threads
         self._helpers = []
+        self._core = -1
 
     def run(self, steps: int, count: int) -> None:
         """Run the `count` kernels of the table at address `steps`."""
@@ -45,6 +51,8 @@ class Team:
             return
         if len(self._helpers) < self.threads - 1:
             self._start()
+        if self._helpers and _current_core is not None:
+            self._keep_apart(_current_core())
         self._state[driver.STEPS] = steps
         self._state[driver.COUNT] = count
         self._run(self._region.address)
@@ -61,6 +69,21 @@ class Team:
             )
             helper.start()
             self._helpers.append(helper)
+
+    def _keep_apart(self, core: int) -> None:
+        """Keep the helpers off the caller's core.
+
+        The system likes to wake a thread where its waker runs; a helper that is woken there waits
+        for the caller, who waits for the helper, and the run takes as long as on one thread.
+        """
+        if core == self._core:
+            return
+        self._core = core
+        others = os.sched_getaffinity(0) - {core}
+        if others:
+            for helper in self._helpers:
+                with contextlib.suppress(OSError):
+                    os.sched_setaffinity(helper.native_id or 0, others)
 
     def close(self) -> None:
         """End the helpers; a later run starts new ones."""

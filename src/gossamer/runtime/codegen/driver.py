@@ -18,8 +18,10 @@ EPOCH, ARRIVED, GENERATION, SLEEPERS = 0, 8, 16, 24
 STEPS, COUNT, THREADS, STOP = 32, 33, 34, 35
 STATE_SIZE = 40
 
-# How long to spin before sleeping, in turns of the pause instruction: some 20 and 50 microseconds.
-_SPIN_BETWEEN_STEPS = 2000
+# How long to spin before sleeping, in turns of the pause instruction. Within a run for about half
+# a millisecond: waking takes as long as a step, so once one thread sleeps at a barrier the other is
+# late for the next, sleeps in turn, and so on. Between runs some ten microseconds.
+_SPIN_BETWEEN_STEPS = 40_000
 _SPIN_BETWEEN_RUNS = 600
 
 _FUTEX_SYSTEM_CALL = {"x86_64": 202, "aarch64": 98}
