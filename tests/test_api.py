@@ -1,0 +1,133 @@
+"""The public verbs together: sparsify, save, load, compile, compare."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+import gossamer as gs
+from gossamer.errors import DataError, GossamerError, ModelError
+
+X = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
+
+
+@pytest.fixture
+def module() -> Any:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    return torch.nn.Sequential(
+        torch.nn.Linear(64, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10)
+    ).eval()
+
+
+def test_a_module_goes_the_whole_way(module: Any, tmp_path: Path) -> None:
+    result = gs.sparsify(module, {"input": X}, sparsity=0.75)
+    path = tmp_path / "model.gossamer.safetensors"
+    gs.save(result.model, path)
+    import torch
+
+    restored = torch.nn.Sequential(*[type(part)(*_sizes(part)) for part in module]).eval()
+    restored.load_state_dict(gs.load(path).state_dict())
+    with gs.compile(restored, X[:1], threads=1) as session:
+        (ours,) = session.run(None, {"input": X})
+    with torch.inference_mode():
+        theirs = result.model(torch.from_numpy(X)).numpy()
+    np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
+
+
+def _sizes(part: Any) -> tuple[int, ...]:
+    return (part.in_features, part.out_features) if hasattr(part, "in_features") else ()
+
+
+def test_a_module_that_is_compiled_needs_an_example(module: Any) -> None:
+    with pytest.raises(DataError, match="give example inputs"):
+        gs.compile(module)
+
+
+def test_the_example_may_be_named_a_tensor_or_a_tuple(module: Any) -> None:
+    import torch
+
+    for example in ({"input": X[:2]}, torch.from_numpy(X[:2]), (X[:2],)):
+        with gs.compile(module, example, threads=1) as session:
+            assert session.run(None, {"input": X[:5]})[0].shape == (5, 10)
+
+
+def test_a_misfit_example_is_named(module: Any) -> None:
+    with pytest.raises(DataError, match=r"the example has an array 'pixels'.*input"):
+        gs.compile(module, {"pixels": X})
+
+
+def test_a_sparse_file_runs_without_torch(small_onnx: Path, tmp_path: Path) -> None:
+    path = tmp_path / "small.gossamer.safetensors"
+    gs.save(onnx.load(small_onnx), path)
+    script = (
+        "import sys, numpy as np, gossamer as gs; "
+        "s = gs.compile(sys.argv[1], threads=1); "
+        "print(s.run(None, {'x': np.ones((2, 64), np.float32)})[0].shape); "
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "(2, 10)\n"
+
+
+def test_a_sparse_file_is_sparsified_further(small_onnx: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    path = tmp_path / "small.gossamer.safetensors"
+    gs.save(onnx.load(small_onnx), path)
+    result = gs.sparsify(path, sparsity=0.5, solver="magnitude")
+    assert gs.inspect(result.model).sparsity == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_sparse_file_without_a_graph_does_not_compile(tmp_path: Path) -> None:
+    path = tmp_path / "arrays.gossamer.safetensors"
+    gs.save({"w": np.eye(8, dtype=np.float32)}, path)
+    with pytest.raises(ModelError, match="carries no ONNX graph"):
+        gs.compile(path)
+
+
+def test_what_is_no_model_is_refused() -> None:
+    with pytest.raises(GossamerError, match="int"):
+        gs.compile(3)
+
+
+def test_compare_takes_modules_and_arrays(module: Any) -> None:
+    pytest.importorskip("onnxruntime")
+    sparse = gs.sparsify(module, X, sparsity=0.9, solver="magnitude").model
+    proof = gs.compare(
+        module,
+        sparse,
+        X[:4],
+        evaluate=lambda model: [1.0, float(next(model.parameters()).count_nonzero() > 4000)],
+        threads=1,
+        min_time=0.1,
+    )
+    found = proof.to_dict()
+    assert [one["name"] for one in found["candidates"]] == [
+        "dense, ONNX Runtime",
+        "dense, Gossamer",
+        "sparse, Gossamer",
+    ]
+    assert found["candidates"][1]["max_relative_difference"] < 1e-4
+    # The dense first layer has 8,192 weights, the sparse one a tenth.
+    assert found["scores"]["dense"] == 1.0
+    assert found["scores"]["sparse"] == 0.5
+
+
+def test_gossamer_is_imported_in_a_blink() -> None:
+    script = "import time; t = time.perf_counter(); import gossamer; print(time.perf_counter() - t)"
+    seconds = []
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        )
+        seconds.append(float(done.stdout))
+    assert min(seconds) < 0.3
