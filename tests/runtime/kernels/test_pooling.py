@@ -92,7 +92,7 @@ def test_global_average(model: Any, agrees: Any, size: tuple[int, int], spelled:
     agrees(small, images(3, size), threads=2)
 
 
-def test_infinities_and_nan(model: Any, agrees: Any) -> None:
+def test_minus_infinity_is_the_least_number(model: Any, agrees: Any) -> None:
     feeds = images(1, (6, 6))
     feeds["x"][0, :, 2, 2] = -np.inf
     small = model(

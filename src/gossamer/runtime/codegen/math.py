@@ -54,9 +54,9 @@ def maximum(b: Builder, x: Term, y: Term) -> Term:
 
 
 def exp(b: Builder, x: Term) -> Term:
-    """e to the x: 0 below -87.3, infinite above 88.7."""
-    top, bottom = 88.72, -87.33
-    bounded = _clamp(b, x, bottom, 88.37)
+    """e to the x: 0 below -86.6, infinite above 88.72."""
+    top, bottom = 88.72, -86.6
+    bounded = _clamp(b, x, bottom, top)
     power = b.intrinsic("rint", bounded * (1 / math.log(2)))
     # ln 2 in two parts, the first exact in few bits, so that the remainder keeps its precision.
     high = 0.693359375
@@ -66,8 +66,9 @@ def exp(b: Builder, x: Term) -> Term:
     integers = VEC_I32 if isinstance(x.type, ir.VectorType) else I32
     # NaN has no integer; it comes back through `value`.
     exponent = b.cast(b.select(power.compare("==", power), power, power * 0 + 1), integers)
-    scale = b.bits((exponent + 127) << 23, x.type)
-    value = b.select(x > top, b.number(x.type, math.inf), value * scale)
+    # Half the power of two, which near the top would itself be infinite.
+    scale = b.bits((exponent + 126) << 23, x.type)
+    value = b.select(x > top, b.number(x.type, math.inf), (value + value) * scale)
     return b.select(x < bottom, b.number(x.type, 0), value)
 
 
