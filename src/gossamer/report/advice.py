@@ -24,6 +24,7 @@ def print_advice(advice: Mapping[str, Any], console: Console | None = None) -> N
     table = Table(
         header_style="bold",
         pad_edge=False,
+        collapse_padding=True,
         box=box.SIMPLE_HEAD if console.is_terminal else None,
     )
     kind = advice["candidates"][0]["energy"]["kind"]

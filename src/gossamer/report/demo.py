@@ -86,6 +86,7 @@ def _table(demo: Document, console: Console) -> Table:
     table = Table(
         header_style="bold",
         pad_edge=False,
+        collapse_padding=True,
         box=box.SIMPLE_HEAD if console.is_terminal else None,
     )
     table.add_column("one document")
