@@ -28,7 +28,7 @@ def print_advice(advice: Mapping[str, Any], console: Console | None = None) -> N
         box=box.SIMPLE_HEAD if console.is_terminal else None,
     )
     kind = advice["candidates"][0]["energy"]["kind"]
-    table.add_column("model")
+    table.add_column("model", no_wrap=True)
     for column in ("latency", "times faster", f"joules ({kind})", "file"):
         table.add_column(column, justify="right")
     for candidate in advice["candidates"]:

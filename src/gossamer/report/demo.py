@@ -89,7 +89,7 @@ def _table(demo: Document, console: Console) -> Table:
         collapse_padding=True,
         box=box.SIMPLE_HEAD if console.is_terminal else None,
     )
-    table.add_column("one document")
+    table.add_column("one document", no_wrap=True)
     kind = measured[0]["energy"]["kind"]
     for column in ("time", "times faster", f"energy ({kind})", "file", "accuracy"):
         table.add_column(column, justify="right")
