@@ -9,6 +9,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from gossamer.errors import ModelError
+from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Array, Graph, Node, Value
 from gossamer.runtime.onnx_import import to_proto
 
@@ -100,8 +101,9 @@ def _info(value: Value) -> onnx.ValueInfoProto:
     if value.dtype is None:
         return helper.make_empty_tensor_value_info(value.name)
     kind = helper.np_dtype_to_tensor_dtype(value.dtype)
-    # Sizes are left open: ONNX Runtime infers what it needs.
-    shape = None if value.shape is None else [None] * len(value.shape)
+    shape = None
+    if value.shape is not None:
+        shape = [None if isinstance(size, Dim) else size for size in value.shape]
     return helper.make_tensor_value_info(value.name, kind, shape)
 
 

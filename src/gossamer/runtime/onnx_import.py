@@ -86,9 +86,12 @@ class _Importer:
             inferred = onnx.shape_inference.infer_shapes(stripped)
         except Exception:
             return {}
-        found = (_declared(info) for info in inferred.graph.value_info)
-        # Names that inference made up for sizes it does not know are of no use.
-        return {value.name: value for value in found if _symbols(value) <= self.symbols}
+        found = [_declared(info) for info in inferred.graph.value_info]
+        for value in found:
+            if not _symbols(value) <= self.symbols:
+                # Names that inference made up for sizes it does not know are of no use.
+                value.shape = None
+        return {value.name: value for value in found}
 
     def _node(self, proto: onnx.NodeProto, hints: Mapping[str, Value]) -> None:
         attributes = {a.name: _attribute(a) for a in proto.attribute}

@@ -68,13 +68,13 @@ def _from_conv(node: Node) -> Node | None:
         return None
     inputs = [node.inputs[0], node.inputs[1], node.input(2)]
     attributes = {"group": 1, **node.attributes, "steps": ()}
-    return Node("Convolution", inputs, node.outputs, attributes, name=node.name)
+    return Node("Convolution", inputs, node.outputs, attributes, "gossamer", node.name)
 
 
 def _linear(node: Node, weight: Array, bias: Value | None) -> Node:
     weights = constant(node.source(1).name, np.ascontiguousarray(weight))
     inputs = [node.inputs[0], weights, bias]
-    return Node("Linear", inputs, node.outputs, {"steps": ()}, name=node.name)
+    return Node("Linear", inputs, node.outputs, {"steps": ()}, "gossamer", node.name)
 
 
 def _absorb(graph: Graph, users: dict[Value, list[Node]], node: Node) -> Node | None:
@@ -82,7 +82,8 @@ def _absorb(graph: Graph, users: dict[Value, list[Node]], node: Node) -> Node | 
     candidates = [
         value.producer
         for value in node.inputs
-        if value is not None and value.producer is not None and value.producer.op in _LAYERS
+        if value is not None and value.producer is not None
+        if value.producer.op in _LAYERS and value.producer.domain == "gossamer"
         if only_user(users, value) is node and value not in graph.outputs
     ]
     # Of two, the later one: the other's output is there when it runs.
@@ -105,7 +106,7 @@ def _absorb(graph: Graph, users: dict[Value, list[Node]], node: Node) -> Node | 
         else:
             steps = (*steps, node.op)
         attributes = {**layer.attributes, "steps": steps}
-        return Node(layer.op, inputs, node.outputs, attributes, name=layer.name)
+        return Node(layer.op, inputs, node.outputs, attributes, "gossamer", layer.name)
     return None
 
 

@@ -12,7 +12,7 @@ ALIASES = {"Reshape", "Flatten"}
 """Operators that only look at the same elements under another shape."""
 
 HEAVY = {"Linear", "Attention", "Convolution"}
-"""Operators worth a region of generated code of their own."""
+"""Operators of our own that are worth a region of generated code."""
 
 
 def partition(graph: Graph) -> None:
@@ -26,7 +26,7 @@ def partition(graph: Graph) -> None:
 
 
 def _reason(node: Node) -> str:
-    if node.op in HEAVY:
+    if node.op in HEAVY and node.domain == "gossamer":
         return ""
     if node.op == "LayerNormalization" and not node.domain:
         return _layer_norm_reason(node)
