@@ -159,16 +159,18 @@ class Writer:
         zero = b.number(REGISTER_TYPES[self.expression.dtype], 0)
         with b.loop(low, high) as plane:
             image, channel = plane // channels, plane % channels
-            with b.loop(0, layout.plane) as place:
-                # Counted with the zeros above, so that nothing is negative.
-                counted = place + (layout.above * layout.row + layout.row - layout.front)
-                row = counted // layout.row - (layout.above + 1)
-                column = counted % layout.row
-                inside = (place >= layout.front) & (row < layout.height) & (column < layout.width)
-                row = b.larger(b.smaller(row, layout.height - 1), 0)
-                column = b.smaller(column, layout.width - 1)
-                value = self.element(self.expression, (image, channel, row, column))
-                self._store(b.select(inside, value, zero), plane * layout.plane + place)
+            begin = plane * layout.plane
+            with b.loop(0, layout.front) as place:
+                self._store(zero, begin + place)
+            with b.loop(0, layout.height) as row:
+                line = begin + layout.front + row * layout.row
+                with b.loop(0, layout.width) as column:
+                    value = self.element(self.expression, (image, channel, row, column))
+                    self._store(value, line + column)
+                with b.loop(layout.width, layout.row) as column:
+                    self._store(zero, line + column)
+            with b.loop(layout.front + layout.height * layout.row, layout.plane) as place:
+                self._store(zero, begin + place)
         self._report()
 
     def unravel(self, flat: Term, sizes: Sequence[Term]) -> Index:
