@@ -8,9 +8,10 @@ start for each group of layers, and stopped as soon as the group has been seen.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -100,7 +101,7 @@ class Walk:
                 if (holder := self._block(group, chain_of)) is not None and holder in chain
             }
             waiting = [group for group in waiting if group not in held.values()]
-            yield from self._push(chain, held)
+            yield from self._push(chain, held, probe)
 
     def _block(self, group: Sequence[str], chain_of: Mapping[str, list[str]]) -> str | None:
         """Return the one block of a chain that holds the whole group, if there is one."""
@@ -131,24 +132,12 @@ class Walk:
 
     def _record_from_start(self, group: Sequence[str], probe: _Probe) -> None:
         """Record a group's inputs in every batch, running the model from its start."""
-        layers = [self._chosen[name] for name in group]
-        # A layer may be unused in the first batch only, so its other runs go to the end.
-        last = all(name in probe.uses for name in group)
         for number, batch in enumerate(self._batches, start=1):
-            left = Counter({name: probe.uses[name] for name in group})
+            self._observe(group, probe, batch, partial(run, self._model, batch, number))
 
-            def called(name: str, left: Counter[str] = left) -> None:
-                left[name] -= 1
-                if last and max(left.values()) <= 0:
-                    raise _Stop
-
-            try:
-                with self._recording(layers, batch, called):
-                    run(self._model, batch, number)
-            except _Stop:
-                pass
-
-    def _push(self, chain: Sequence[str], held: Mapping[str, list[str]]) -> Iterator[list[str]]:
+    def _push(
+        self, chain: Sequence[str], held: Mapping[str, list[str]], probe: _Probe
+    ) -> Iterator[list[str]]:
         """Record the groups within a chain of blocks, pushing hidden states through it."""
         blocks = _blocks(self._model)
         with calibrating(self._model):
@@ -161,11 +150,10 @@ class Walk:
             block = blocks[name]
             group = held.get(name)
             if group is not None:
-                layers = [self._chosen[layer] for layer in group]
                 with calibrating(self._model):
                     for call, batch in zip(calls, self._batches, strict=True):
-                        with self._recording(layers, batch, None):
-                            block(*call.args, **call.kwargs)
+                        forward = partial(block, *call.args, **call.kwargs)
+                        self._observe(group, probe, batch, forward)
                 yield group
                 left -= 1
             if left == 0:
@@ -175,15 +163,27 @@ class Walk:
                     hidden = _hidden(block(*call.args, **call.kwargs))
                     call.args, call.kwargs = _with_hidden(call, hidden)
 
-    def _recording(self, layers: Sequence[TorchLayer], batch: Batch, called: Any) -> LayerInputs:
+    def _observe(
+        self, group: Sequence[str], probe: _Probe, batch: Batch, forward: Callable[[], Any]
+    ) -> None:
+        """Record a group's inputs while `forward` runs, and stop it when all have been seen."""
         mask = batch.get("attention_mask")
+        left = Counter({name: probe.uses[name] for name in group})
+        # A layer that the first batch does not use may yet be used by this one.
+        stops = all(left.values())
 
         def seen(layer: TorchLayer, inputs: Tensor) -> None:
             if layer.layer.kind == "linear":
                 inputs = without_padding(inputs, mask)
             self._record(layer.layer.name, inputs)
 
-        return LayerInputs(layers, seen, called)
+        def called(name: str) -> None:
+            left[name] -= 1
+            if stops and max(left.values()) <= 0:
+                raise _Stop
+
+        with suppress(_Stop), LayerInputs([self._chosen[name] for name in group], seen, called):
+            forward()
 
 
 def _blocks(model: nn.Module) -> dict[str, nn.Module]:
@@ -294,9 +294,8 @@ def _entry(model: nn.Module, block: nn.Module, batch: Batch, number: int) -> _Ca
 
     hook = block.register_forward_pre_hook(note, with_kwargs=True)
     try:
-        run(model, batch, number)
-    except _Stop:
-        pass
+        with suppress(_Stop):
+            run(model, batch, number)
     finally:
         hook.remove()
     return entered[0]

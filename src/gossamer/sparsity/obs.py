@@ -69,15 +69,19 @@ def solve_obs(
         raise OptionError("solver 'obs' needs calibration data; give some, or use 'magnitude'")
     rows, columns = weight.shape
     groups = statistics.groups
-    factor, dead = _inverse_factor(statistics, damping)
-    factor = factor.to(weight)
-    work = weight.clone().reshape(groups, rows // groups, columns)
-    zero = work == 0
+    root, dead = _root(statistics, damping)
+    root = root.to(weight)
+    identity = torch.eye(columns, dtype=root.dtype, device=root.device).expand_as(root)
+    factor = torch.linalg.solve_triangular(root, identity, upper=True)
+    dense = weight.reshape(groups, rows // groups, columns)
+    work = dense.clone()
+    zero = dense == 0
     mask = torch.ones_like(zero)
+    error = dense.new_zeros(dense.shape[:2])
 
     for start in range(0, columns, block):
         end = min(start + block, columns)
-        part = work[:, :, start:end].clone()
+        part = work[:, :, start:end]
         local = factor[:, start:end, start:end]
         scores = (part / local.diagonal(dim1=1, dim2=2).unsqueeze(1)).square()
         scores.masked_fill_(dead[:, None, start:end], 0.0)
@@ -88,30 +92,24 @@ def solve_obs(
             scores.reshape(rows, end - start), removed / (rows * (end - start))
         ).reshape(part.shape)
         keep = keep & ~zero[:, :, start:end]
-        errors = _eliminate(part, keep, local)
-        work[:, :, start:end] = part
+        costs = _eliminate(part, keep, local)
         mask[:, :, start:end] = keep
-        if end < columns:
-            work[:, :, end:] -= errors @ factor[:, start:end, end:]
+        error += costs.square().sum(dim=2)
+        work[:, :, end:] -= costs @ factor[:, start:end, end:]
 
-    # Later blocks received updates in places that the mask then removed; zero weights too.
-    work.masked_fill_(~mask, 0.0)
-    dense = weight.reshape(work.shape)
-    hessian = statistics.hessian().to(weight)
-    worse = _loss(work - dense, hessian) > _loss(dense * mask - dense, hessian)
-    work = torch.where(worse.unsqueeze(2), dense * mask, work)
+    # The costs' squares add up to the squared error after all updates, D H D^T = |D V|^2 of the
+    # change D. Both errors count the damping; a change that only removes has the least of that, so
+    # what is better here is better on the calibration inputs too.
+    without = ((dense * ~mask) @ root).square().sum(dim=2)
+    work = torch.where((error > without).unsqueeze(2), dense * mask, work)
     return work.reshape(rows, columns), mask.reshape(rows, columns)
-
-
-def _loss(change: Tensor, hessian: Tensor) -> Tensor:
-    """Return the squared error, `[groups, rows]`, that a change of the weights makes."""
-    return ((change @ hessian) * change).sum(dim=2)
 
 
 def _eliminate(part: Tensor, keep: Tensor, factor: Tensor) -> Tensor:
     """Remove `~keep` from `part` `[groups, rows, block]` in place, column by column.
 
-    Returns what each removal costs, scaled for the columns after the block.
+    Returns each removed weight over its diagonal element of `factor`, `[groups, rows, block]`: the
+    root of what its removal costs, and what rows of U tell the later columns to make up for.
     """
     import torch
 
@@ -119,24 +117,27 @@ def _eliminate(part: Tensor, keep: Tensor, factor: Tensor) -> Tensor:
     # small steps then run in cache, and without waking other threads.
     columns = part.transpose(1, 2).contiguous()
     removed = (~keep).transpose(1, 2).to(part.dtype)
-    errors = torch.empty_like(columns)
+    lost = torch.empty_like(columns)
+    diagonal = factor.diagonal(dim1=1, dim2=2).unsqueeze(2)
+    # With ones on the diagonal, the update of a removed column leaves exactly nothing of it.
+    unit = factor / diagonal
     for start in range(0, columns.shape[1], _STRIP):
         end = min(start + _STRIP, columns.shape[1])
-        for column in range(start, end):
-            lost = columns[:, column] * removed[:, column]
-            scaled = lost / factor[:, column, column].unsqueeze(1)
-            errors[:, column] = scaled
-            columns[:, column] -= lost
-            later = factor[:, column, column + 1 : end].unsqueeze(2)
-            columns[:, column + 1 : end] -= later * scaled.unsqueeze(1)
-        rest = factor[:, start:end, end:].transpose(1, 2)
-        columns[:, end:] -= rest @ errors[:, start:end]
-    part.copy_(columns.transpose(1, 2))
-    return errors.transpose(1, 2)
+        for at in range(start, end):
+            own = slice(at, at + 1)
+            torch.mul(columns[:, own], removed[:, own], out=lost[:, own])
+            columns[:, at:end].baddbmm_(unit[:, own, at:end].mT, lost[:, own], alpha=-1)
+        columns[:, end:].baddbmm_(unit[:, start:end, end:].mT, lost[:, start:end], alpha=-1)
+    part.copy_(columns.mT)
+    return (lost / diagonal).mT
 
 
-def _inverse_factor(statistics: LayerStatistics, damping: float) -> tuple[Tensor, Tensor]:
-    """Return U `[groups, columns, columns]` with H^-1 = U^T U, and the dead inputs."""
+def _root(statistics: LayerStatistics, damping: float) -> tuple[Tensor, Tensor]:
+    """Return the damped Hessian's root V, upper `[groups, columns, columns]`, and the dead inputs.
+
+    H = V V^T, so that U = V^-1. The Hessian is scaled to a mean diagonal of 1 first, which changes
+    no solution.
+    """
     import torch
 
     hessian = statistics.hessian()
@@ -144,18 +145,17 @@ def _inverse_factor(statistics: LayerStatistics, damping: float) -> tuple[Tensor
     dead = diagonal == 0
     alive = (~dead).sum(dim=1, keepdim=True).clamp(min=1)
     mean = diagonal.sum(dim=1, keepdim=True) / alive
-    mean = torch.where(mean > 0, mean, torch.ones_like(mean))
-    hessian = hessian / mean.unsqueeze(2)
-    identity = torch.eye(hessian.shape[1], dtype=hessian.dtype, device=hessian.device)
-    hessian = hessian + torch.diag_embed(dead.to(hessian.dtype))
+    hessian = hessian / torch.where(mean > 0, mean, 1.0).unsqueeze(2)
+    diagonal = hessian.diagonal(dim1=1, dim2=2)
+    diagonal += dead
+    added = 0.0
     for _ in range(_ATTEMPTS):
-        # If J reverses the order, J H J = L L^T gives H = V V^T with V = J L J upper triangular,
-        # so U = V^-1: one factorisation, and H^-1 is never formed.
-        lower, failed = torch.linalg.cholesky_ex((hessian + damping * identity).flip(1, 2))
+        diagonal += damping - added
+        added = damping
+        # If J reverses the order, J H J = L L^T gives V = J L J: H^-1 is never formed.
+        lower, failed = torch.linalg.cholesky_ex(hessian.flip(1, 2))
         if not failed.any():
-            upper = lower.flip(1, 2)
-            factor = torch.linalg.solve_triangular(upper, identity.expand_as(upper), upper=True)
-            return factor, dead
+            return lower.flip(1, 2), dead
         damping = max(10 * damping, 1e-6)
     raise ModelError(
         f"the calibration inputs of layer '{statistics.name}' are too degenerate to invert; "
