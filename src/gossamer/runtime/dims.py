@@ -144,8 +144,12 @@ def divide(size: Size, by: Size) -> Size:
     Raises:
         UnknownSize: where it is not.
     """
+    if by == 0:
+        raise UnknownSize(f"{size} divided by nothing")
+    if size == 0:
+        return 0
     if isinstance(size, int) and isinstance(by, int):
-        if by == 0 or size % by:
+        if size % by:
             raise UnknownSize(f"{size} is not a multiple of {by}")
         return size // by
     divisor = _terms(by)

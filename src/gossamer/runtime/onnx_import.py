@@ -210,7 +210,10 @@ def _evaluate(node: Node, opset: int) -> list[Array]:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
     feeds = {value.name: value.data for value in inputs}
-    return list(ReferenceEvaluator(model).run(None, feeds))
+    floats = node.output.dtype is not None and node.output.dtype.kind == "f"
+    # Integers have no infinity to give where they are divided by zero.
+    with np.errstate(all="ignore", divide="ignore" if floats else "raise"):
+        return list(ReferenceEvaluator(model).run(None, feeds))
 
 
 def to_proto(node: Node) -> onnx.NodeProto:
