@@ -17,7 +17,7 @@ Embeddings = NDArray[np.float32]
 
 TOKENS = 128
 _SEED = 0
-_BATCH = 32
+_BATCH = 16
 
 
 @dataclass(frozen=True)
