@@ -310,9 +310,12 @@ def _dense(sparse: onnx.SparseTensorProto) -> Array:
             f"sparse tensor {sparse.values.name!r} is not numeric; export the model anew"
         )
     size = int(np.prod(sparse.dims, dtype=float))
-    dense = np.zeros(size, values.dtype)
     if indices.ndim == 2:
-        indices = np.ravel_multi_index(tuple(indices.T), tuple(sparse.dims))
+        try:
+            indices = np.ravel_multi_index(tuple(indices.T), tuple(sparse.dims))
+        except ValueError:
+            indices = np.array([size])
+    dense = np.zeros(size, values.dtype)
     if indices.size and (indices.min() < 0 or indices.max() >= size):
         raise ModelError(
             f"sparse tensor {sparse.values.name!r} points outside itself; export it anew"

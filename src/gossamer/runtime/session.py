@@ -10,6 +10,7 @@ from types import TracebackType
 
 import numpy as np
 import onnx
+import onnx.inliner
 from numpy.typing import ArrayLike
 
 from gossamer.errors import DataError, ModelError, OptionError
