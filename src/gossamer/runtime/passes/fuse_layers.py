@@ -39,7 +39,7 @@ def _from_matmul(node: Node) -> Node | None:
     if node.op != "MatMul" or node.domain or not node.output.known:
         return None
     weight = node.source(1).data
-    if weight is None or weight.ndim != 2 or weight.dtype != np.float32:
+    if weight is None or weight.ndim != 2 or weight.dtype != np.float32 or not weight.size:
         return None
     return _linear(node, weight.T, None)
 
@@ -49,6 +49,8 @@ def _from_gemm(node: Node) -> Node | None:
         return None
     weight, added = node.source(1).data, node.input(2)
     if node.attributes.get("transA", 0) or weight is None or weight.dtype != np.float32:
+        return None
+    if not weight.size:
         return None
     if not node.attributes.get("transB", 0):
         weight = weight.T

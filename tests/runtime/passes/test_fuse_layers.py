@@ -1,0 +1,87 @@
+"""Products and convolutions with constant weights become layers that finish their outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gossamer.runtime.passes.fuse_layers import fuse_layers
+
+f32 = np.float32
+
+
+def build(after: Any, model: Any, nodes: str, result: str = "float[N, 4] y") -> Any:
+    small = model(
+        f"(float[N, 4] x, float[N, 4] r) => ({result}) {{ {nodes} }}",
+        w=np.arange(16).reshape(4, 4),
+        b=np.arange(4),
+        full=np.arange(16).reshape(4, 4),
+        none=np.zeros((4, 0)),
+    )
+    for tensor in small.graph.initializer:
+        tensor.CopyFrom(_floats(tensor))
+    return after(small, fuse_layers)
+
+
+def _floats(tensor: Any) -> Any:
+    from onnx import numpy_helper
+
+    return numpy_helper.from_array(numpy_helper.to_array(tensor).astype(f32), tensor.name)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "steps"),
+    [
+        ("y = MatMul(x, w)", ()),
+        ("a = MatMul(x, w)  y = Add(a, b)", ()),
+        ("a = MatMul(x, w)  c = Add(b, a)  y = Relu(c)", ("Relu",)),
+        ("a = MatMul(x, w)  c = Relu(a)  y = Add(c, r)", ("Relu", "Add")),
+        ("a = MatMul(x, w)  c = Add(a, b)  d = Add(r, c)  y = Tanh(d)", ("Add", "Tanh")),
+        ("a = Gemm<transB=1>(x, w, b)  y = Sigmoid(a)", ("Sigmoid",)),
+    ],
+)
+def test_what_follows_becomes_steps(after: Any, model: Any, nodes: str, steps: Any) -> None:
+    (layer,) = build(after, model, nodes).nodes
+    assert (layer.op, layer.domain, layer.attributes["steps"]) == ("Linear", "gossamer", steps)
+
+
+def test_weights_are_outputs_by_inputs(after: Any, model: Any) -> None:
+    weight = np.arange(16).reshape(4, 4)
+    (layer,) = build(after, model, "y = MatMul(x, w)").nodes
+    np.testing.assert_array_equal(layer.source(1).data, weight.T)
+    (layer,) = build(after, model, "y = Gemm<transB=1, alpha=2.0>(x, w)").nodes
+    np.testing.assert_array_equal(layer.source(1).data, weight * 2)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "ops"),
+    [
+        # Somebody else takes what is between.
+        ("a = MatMul(x, w)  c = Relu(a)  y = Mul(a, c)", ["Linear", "Relu", "Mul"]),
+        # A sum that broadcasts is no residual.
+        ("a = MatMul(x, w)  c = Relu(a)  y = Add(c, b)", ["Linear", "Add"]),
+        # No constant weight.
+        ("t = Transpose(r)  y = MatMul(x, t)", ["Transpose", "MatMul"]),
+        ("y = Gemm<transA=1>(x, w)", ["Gemm"]),
+        ("y = MatMul(x, none)", ["MatMul"]),
+    ],
+)
+def test_what_cannot_be_a_step_stays(after: Any, model: Any, nodes: str, ops: list[str]) -> None:
+    assert [node.op for node in build(after, model, nodes).nodes] == ops
+
+
+def test_a_value_that_is_an_output_is_kept(after: Any, model: Any) -> None:
+    graph = build(after, model, "a = MatMul(x, w)  y = Relu(a)", "float[N, 4] y, float[N, 4] a")
+    assert [node.op for node in graph.nodes] == ["Linear", "Relu"]
+
+
+def test_of_two_layers_the_later_takes_the_sum(after: Any, model: Any) -> None:
+    graph = build(after, model, "a = MatMul(x, w)  c = MatMul(a, w)  y = Add(a, c)")
+    assert [node.attributes["steps"] for node in graph.nodes] == [(), ("Add",)]
+
+
+def test_a_product_of_nothing_still_runs(model: Any, agrees: Any) -> None:
+    small = model("(float[N, 0] x) => (float[N, 4] y) { y = MatMul(x, w) }", w=np.zeros((0, 4)))
+    agrees(small, {"x": np.zeros((3, 0), f32)}, native=False)

@@ -1,0 +1,73 @@
+"""Which nodes have a lowering, and why the others have none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gossamer.runtime.passes.fuse_layers import fuse_layers
+from gossamer.runtime.passes.partition import partition
+
+
+def reason(after: Any, model: Any, call: str, **constants: Any) -> str:
+    small = model(
+        f"""(float[B, S, 4] x, float[B, 2, 6, 6] image, int64[B, S] ids, float[S] v, double[S] d,
+             float[3, 2, 3, 3] given, float[B, 2, 9] line) => (float[N] y) {{ y = {call} }}""",
+        **constants,
+    )
+    graph = after(small, fuse_layers, partition)
+    node = graph.nodes[-1]
+    assert node.native == (not node.reason)
+    return str(node.reason)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "Relu(x)",
+        "Relu(d)",
+        "MatMul(x, w)",
+        "Reshape(x, flat)",
+        "LayerNormalization(x, s, s)",
+        "Conv(image, k)",
+        "MaxPool<kernel_shape=[2, 2]>(image)",
+        "GlobalAveragePool(image)",
+        "Transpose(x)",
+        "Gather(w, ids)",
+        "Cast<to=1>(ids)",
+    ],
+)
+def test_what_has_a_lowering(after: Any, model: Any, call: str) -> None:
+    constants = {
+        "w": np.eye(4),
+        "s": np.ones(4),
+        "k": np.ones((3, 2, 3, 3)),
+        "flat": np.array([-1]),
+    }
+    assert reason(after, model, call, **constants) == ""
+
+
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [
+        ("Softmax(x)", "no lowering for ai.onnx Softmax"),
+        ("MatMul(x, x)", "no lowering for ai.onnx MatMul"),
+        ("Exp(d)", "no lowering for Exp of float64"),
+        ("Cast<to=10>(x)", "no lowering for type float16"),
+        ("Div(ids, ids)", "division of integers by what may be zero"),
+        ("Clip(x, x)", "a bound of Clip is known only when the model runs"),
+        ("LayerNormalization<axis=1>(x, w)", "over several axes"),
+        ("LayerNormalization(x, v)", "a computed scale"),
+        ("LayerNormalization(v, v)", "over several axes"),
+        ("Reshape(x, ids)", "a shape is known only when the model runs"),
+        ("Conv(image, given)", "computed weights"),
+        ("Conv(line, three)", "other than images of a fixed size"),
+        ("AveragePool<kernel_shape=[2, 2], pads=[1, 1, 1, 1]>(image)", "AveragePool with padding"),
+        ("GatherElements(w, ids)", "GatherElements of a part of the other axes"),
+    ],
+)
+def test_why_there_is_none(after: Any, model: Any, call: str, why: str) -> None:
+    constants = {"w": np.eye(4), "three": np.ones((3, 2, 3))}
+    assert why in reason(after, model, call, **constants)
