@@ -10,7 +10,8 @@ import pytest
 from gossamer.runtime.passes.fuse_layer_norm import fuse_layer_norm
 
 SPELLED = """m = ReduceMean<axes=[-1]>(x)  c = Sub(x, m)  q = Pow(c, two)
-    v = ReduceMean<axes=[-1]>(q)  e = Add(v, epsilon)  r = Sqrt(e)  n = Div(c, r)  s = Mul(n, scale)  y = Add(s, bias)"""
+    v = ReduceMean<axes=[-1]>(q)  e = Add(v, epsilon)  r = Sqrt(e)  n = Div(c, r)
+    s = Mul(n, scale)  y = Add(s, bias)"""
 CONSTANTS = {
     "two": np.array(2.0),
     "epsilon": np.array(1e-5),
