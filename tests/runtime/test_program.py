@@ -1,0 +1,161 @@
+"""A program bound to memory: plans, what lives outside, and what a run leaves behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gossamer.errors import DataError
+from gossamer.runtime import Session, compile, program
+
+f32 = np.float32
+
+
+@pytest.fixture
+def session(model: Any, random: np.random.Generator) -> Session:
+    return compile(
+        model(
+            """(float[N, 8] x, int64[N] ids) => (float[N, 8] y, float[N, 8] z) {
+                a = MatMul(x, w)  t = Gather(table, ids)  y = Add(a, t)  b = MatMul(y, w)
+                z = Relu(b) }""",
+            w=random.standard_normal((8, 8)),
+            table=random.standard_normal((5, 8)),
+        ),
+        threads=2,
+    )
+
+
+def feeds(batch: int) -> dict[str, Any]:
+    random = np.random.default_rng(batch)
+    return {
+        "x": random.standard_normal((batch, 8)).astype(f32),
+        "ids": random.integers(0, 5, batch),
+    }
+
+
+def test_a_plan_is_kept_for_each_size(session: Session) -> None:
+    for batch in (1, 2, 1, 2, 3):
+        session.run(None, feeds(batch))
+    assert len(session._program._plans) == 3
+
+
+def test_plans_do_not_pile_up(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "_KEPT_PLANS", 4)
+    expected = session.run(None, feeds(1))[0]
+    for batch in range(2, 12):
+        session.run(None, feeds(batch))
+    assert len(session._program._plans) == 4
+    np.testing.assert_array_equal(session.run(None, feeds(1))[0], expected)
+
+
+def test_nothing_of_one_run_is_seen_by_the_next(session: Session) -> None:
+    expected = session.run(None, feeds(40))
+    poison = feeds(40)
+    poison["x"][:] = np.nan
+    assert np.isnan(session.run(None, poison)[0]).all()
+    for one, other in zip(session.run(None, feeds(40)), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_lanes_beyond_the_end_do_not_leak(session: Session) -> None:
+    """A batch that fills a group of lanes in part, after one that filled it with infinities."""
+    expected = session.run(None, feeds(3))
+    wild = feeds(16)
+    wild["x"][:] = np.inf
+    session.run(None, wild)
+    for one, other in zip(session.run(None, feeds(3)), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_refused_index_is_forgotten(session: Session) -> None:
+    expected = session.run(None, feeds(4))
+    with pytest.raises(DataError, match="token ids fit its vocabulary"):
+        session.run(None, feeds(4) | {"ids": np.full(4, 5)})
+    for one, other in zip(session.run(None, feeds(4)), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_inputs_are_not_changed(session: Session) -> None:
+    given = feeds(7)
+    kept = {name: array.copy() for name, array in given.items()}
+    session.run(None, given)
+    for name, array in given.items():
+        np.testing.assert_array_equal(array, kept[name])
+
+
+def test_an_output_may_be_an_input_or_a_view_of_it(model: Any) -> None:
+    session = compile(
+        model(
+            """(float[N, 4] x) => (float[N, 4] same, float[M] flat, float[N, 4] y) {
+                same = Identity(x)  flat = Reshape(x, all)  y = MatMul(x, w) }""",
+            w=np.eye(4),
+            all=np.array([-1]),
+        )
+    )
+    x = np.arange(8, dtype=f32).reshape(2, 4)
+    same, flat, y = session.run(None, {"x": x})
+    same[:] = 0
+    flat[:] = 0
+    np.testing.assert_array_equal(x, np.arange(8).reshape(2, 4))
+    np.testing.assert_array_equal(y, x)
+
+
+def test_an_output_of_a_layer_may_be_viewed_and_taken_further(model: Any, agrees: Any) -> None:
+    small = model(
+        """(float[N, 4] x) => (float[N, 4] a, float[M] b, float[N, 2, 2] c) {
+            a = MatMul(x, w)  b = Reshape(a, all)  d = Reshape(a, two)  c = Neg(d) }""",
+        w=np.eye(4) * 3,
+        all=np.array([-1]),
+        two=np.array([0, 2, 2]),
+    )
+    agrees(small, {"x": np.arange(80, dtype=f32).reshape(20, 4)}, threads=2)
+
+
+@pytest.mark.xfail(reason="the session hands out its own constant", strict=True)
+def test_a_constant_output_is_the_callers_to_change(model: Any) -> None:
+    session = compile(
+        model(
+            "(float[N, 4] x) => (float[N, 4] y, float[4] c) { y = MatMul(x, w)  c = Neg(one) }",
+            w=np.eye(4),
+            one=np.ones(4),
+        )
+    )
+    x = np.ones((1, 4), f32)
+    session.run(["c"], {"x": x})[0][:] = 7
+    np.testing.assert_array_equal(session.run(["c"], {"x": x})[0], -np.ones(4))
+
+
+@pytest.mark.xfail(reason="a scalar that ONNX Runtime makes comes back with one axis", strict=True)
+def test_a_scalar_stays_a_scalar(model: Any, agrees: Any) -> None:
+    small = model(
+        """(float[N, 4] x, float a) => (float y) {
+            b = MatMul(x, w)  c = Add(b, a)  y = ReduceSum<keepdims=0>(c) }""",
+        w=np.eye(4),
+    )
+    agrees(small, {"x": np.ones((2, 4), f32), "a": np.array(2, f32)}, native=False)
+
+
+@pytest.mark.xfail(
+    reason="the wrong index of a run that failed is reported by the next", strict=True
+)
+def test_an_error_of_onnx_runtime_leaves_nothing_behind(model: Any) -> None:
+    from gossamer.errors import ModelError
+
+    session = compile(
+        model(
+            """(int64[N] ids, float[N, 4] x, float[3] bad) => (float[N, 4] y, float[3] z) {
+                t = Gather(table, ids)  a = MatMul(t, w)  s = Add(a, x)  y = Softmax(s)
+                n = Cast<to=7>(bad)  e = Expand(o, n)  f = ReduceSum<keepdims=0>(e)
+                z = Add(f, bad) }""",
+            w=np.eye(4),
+            table=np.eye(4),
+            o=np.array(1.0),
+        )
+    )
+    right = {"ids": np.zeros(2, np.int64), "x": np.ones((2, 4), f32), "bad": np.ones(3, f32)}
+    session.run(None, right)
+    with pytest.raises((DataError, ModelError)):
+        session.run(None, right | {"ids": np.full(2, 9), "bad": -np.ones(3, f32)})
+    session.run(None, right)
