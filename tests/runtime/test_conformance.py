@@ -29,10 +29,6 @@ SUBJECTS = [
     *("averagepool", "transpose", "unsqueeze", "where", "xor"),
 ]
 
-scalars = pytest.mark.xfail(
-    reason="a scalar that ONNX Runtime makes comes back with one axis", strict=True
-)
-
 
 @functools.cache
 def cases() -> dict[str, Any]:
@@ -118,15 +114,11 @@ def outcome(name: str) -> str:
     return {(True,): "ONNX Runtime", (False,): "native"}.get(tuple(kernels), "partly native")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[scalars] * (n == "matmul_1d_1d")) for n in sample()],
-)
+@pytest.mark.parametrize("name", sample())
 def test_operator(name: str) -> None:
     outcome(name)
 
 
-@scalars
 @pytest.mark.slow
 def test_all_operators() -> None:
     failed, counts = [], Counter[str]()

@@ -113,7 +113,6 @@ def test_an_output_of_a_layer_may_be_viewed_and_taken_further(model: Any, agrees
     agrees(small, {"x": np.arange(80, dtype=f32).reshape(20, 4)}, threads=2)
 
 
-@pytest.mark.xfail(reason="the session hands out its own constant", strict=True)
 def test_a_constant_output_is_the_callers_to_change(model: Any) -> None:
     session = compile(
         model(
@@ -127,7 +126,6 @@ def test_a_constant_output_is_the_callers_to_change(model: Any) -> None:
     np.testing.assert_array_equal(session.run(["c"], {"x": x})[0], -np.ones(4))
 
 
-@pytest.mark.xfail(reason="a scalar that ONNX Runtime makes comes back with one axis", strict=True)
 def test_a_scalar_stays_a_scalar(model: Any, agrees: Any) -> None:
     small = model(
         """(float[N, 4] x, float a) => (float y) {
@@ -137,9 +135,6 @@ def test_a_scalar_stays_a_scalar(model: Any, agrees: Any) -> None:
     agrees(small, {"x": np.ones((2, 4), f32), "a": np.array(2, f32)}, native=False)
 
 
-@pytest.mark.xfail(
-    reason="the wrong index of a run that failed is reported by the next", strict=True
-)
 def test_an_error_of_onnx_runtime_leaves_nothing_behind(model: Any) -> None:
     from gossamer.errors import ModelError
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from gossamer.errors import DataError
+from gossamer.errors import DataError, ModelError
 from gossamer.runtime.dims import Size, number
 from gossamer.runtime.fallback import FallbackRegion
 from gossamer.runtime.graph import Array, Graph, Value
@@ -100,7 +100,8 @@ class Plan:
     """[calls, 2]: the address of each kernel and of its arguments."""
     outside: dict[Value, list[tuple[int, int]]] = field(default_factory=dict)
     """Call and argument that take the address of a value that lives in an array of the caller."""
-    flags: list[int] = field(default_factory=list)
+    flag: Array = field(default_factory=lambda: np.zeros(1, np.int64))
+    """[1], not zero once a kernel met an index from the data that lies outside."""
 
 
 class Program:
@@ -130,15 +131,13 @@ class Program:
         """
         with self._lock:
             bound = self._bind(values)
+            bound.flag[0] = 0
             arrays = self._execute(bound, feeds)
-            for address in bound.flags:
-                flag = view(address, (1,), np.dtype(np.int64))
-                if flag[0]:
-                    flag[0] = 0
-                    raise DataError(
-                        "an index in the inputs lies outside the model's table; "
-                        "check that token ids fit its vocabulary"
-                    )
+            if bound.flag[0]:
+                raise DataError(
+                    "an index in the inputs lies outside the model's table; "
+                    "check that token ids fit its vocabulary"
+                )
             return [self._array(bound, arrays, output) for output in self.graph.outputs]
 
     def time_calls(
@@ -185,14 +184,16 @@ class Program:
                 first = position
                 feeds = [self._array(bound, arrays, value) for value in step.inputs]
                 for value, array in zip(step.outputs, step.run(feeds), strict=True):
-                    arrays[value] = np.ascontiguousarray(array)
-                    self._point(bound, arrays[value], bound.outside.get(value, []))
+                    arrays[value] = array
+                    if value in bound.outside:
+                        arrays[value] = _as_planned(value, array, bound.sizes)
+                        self._point(bound, arrays[value], bound.outside[value])
         self.team.run(bound.table[first:].ctypes.data, position - first)
 
     def _array(self, bound: Plan, arrays: Mapping[Value, Array], value: Value) -> Array:
         """A value as an array: the caller's own, or a copy of what lies in the region."""
         if value.data is not None:
-            return value.data
+            return value.data.copy()
         root = self.root(value)
         if root in arrays:
             array = arrays[root]
@@ -248,16 +249,15 @@ class Program:
             if root in spans:
                 spans[root] = Lifetime(spans[root].size, spans[root].first, len(self.steps))
         offsets, total = plan(list(spans.values()))
-        region = Region(total + align(8))
+        region = Region(total)
         places = {key: region.address + offset for key, offset in zip(spans, offsets, strict=True)}
-        flag = region.address + total
         addresses = {key: place for key, place in places.items() if isinstance(key, Value)}
         result = Plan(sizes, region, addresses, [], np.empty(0))
         table = np.zeros((len(calls), 2), np.int64)
         for position, call in enumerate(calls):
             arguments = np.zeros(len(call.arguments), np.int64)
             for index, argument in enumerate(call.arguments):
-                arguments[index] = self._bound(argument, result, places, flag, (position, index))
+                arguments[index] = self._bound(argument, result, places, (position, index))
             result.arguments.append(arguments)
             table[position] = call.address, arguments.ctypes.data
         result.table = table
@@ -268,15 +268,12 @@ class Program:
         argument: Argument,
         result: Plan,
         places: Mapping[object, int],
-        flag: int,
         where: tuple[int, int],
     ) -> int:
         if isinstance(argument, int):
             return argument
         if isinstance(argument, Flag):
-            if flag not in result.flags:
-                result.flags.append(flag)
-            return flag
+            return result.flag.ctypes.data
         if isinstance(argument, Scratch):
             return places[argument]
         if isinstance(argument, Value):
@@ -293,3 +290,19 @@ class Program:
         if root.producer is None or not root.producer.native:
             return True
         return root in self.graph.outputs
+
+
+def _as_planned(value: Value, array: Array, sizes: Sizes) -> Array:
+    """An array of ONNX Runtime's, checked: kernels read as much as its shape was said to hold.
+
+    Raises:
+        ModelError: if it is of another shape or type.
+    """
+    if array.shape != sizes.shape(value) or array.dtype != value.dtype:
+        found = f"{array.dtype} {list(array.shape)}"
+        planned = f"{value.dtype} {list(sizes.shape(value))}"
+        raise ModelError(
+            f"ONNX Runtime gives {value.name!r} as {found}, not {planned} as inferred from the "
+            "model; export it anew"
+        )
+    return np.asarray(array, order="C")
