@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Columns of X^T X computed at once.
-_STRIP = 256
+_STRIP = 192
 
 
 class LayerStatistics:
