@@ -26,7 +26,7 @@ def images(batch: int, size: tuple[int, int]) -> dict[str, Any]:
     return {"x": x.astype(f32)}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(
     op=st.sampled_from(["MaxPool", "AveragePool"]),
     size=st.tuples(st.integers(1, 18), st.integers(1, 18)),

@@ -35,7 +35,7 @@ def images(batch: int, *shape: int) -> dict[str, Any]:
     return {"x": x.astype(f32)}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     size=st.tuples(st.integers(1, 20), st.integers(1, 20)),
     kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),

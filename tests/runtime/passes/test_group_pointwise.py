@@ -52,6 +52,14 @@ def test_an_output_of_the_model_is_stored(after: Any, model: Any) -> None:
     assert groups(after, model, text) == [["Exp"], ["Neg"]]
 
 
+def test_an_expression_does_not_grow_without_end(model: Any, agrees: Any) -> None:
+    """Each concatenation of a value with itself doubles what an element is made of."""
+    doubling = " ".join(f"x{i + 1} = Concat<axis=0>(x{i}, x{i})" for i in range(14))
+    small = model(f"(float[1, 2] x0) => (float[N, 2] y) {{ {doubling} y = Neg(x14) }}")
+    session = agrees(small, {"x0": np.array([[1, 2]], np.float32)}, threads=2)
+    assert 2 <= len(session.explain()) <= 4
+
+
 def test_sizes_are_arguments_not_arrays(after: Any, model: Any) -> None:
     graph = after(
         model(

@@ -33,6 +33,8 @@ _CHEAP = {
     "Concat",
 }
 _DEPTH = 24
+# Operators in one expression, each counted as often as its elements are computed.
+_LARGEST = 256
 
 
 def pointwise_reason(node: Node) -> str | None:
@@ -77,6 +79,8 @@ def group_pointwise(graph: Graph) -> None:
     """
     users = graph.users()
     outputs = set(graph.outputs)
+    # What would make an expression too large is stored, as if it were an output.
+    outputs |= _too_large(graph, users)
     native = {node for node in graph.nodes if node.native}
     nodes: list[Node] = []
     for node in reversed(graph.nodes):
@@ -111,6 +115,23 @@ def group_pointwise(graph: Graph) -> None:
             users.setdefault(value, []).append(grouped)
     graph.nodes = nodes[::-1]
     graph.drop_unused()
+
+
+def _too_large(graph: Graph, users: dict[Value, list[Node]]) -> set[Value]:
+    """Values to store because what takes them, with all that they are made of, grows too large."""
+    large: set[Value] = set()
+    size: dict[Value, int] = {}
+    for node in graph.nodes:
+        if not node.native or not _is_expression(node):
+            continue
+        operands = [value for value in node.inputs if value is not None]
+        total = 1 + sum(size.get(value, 1) for value in operands)
+        if total > _LARGEST:
+            large.update(value for value in operands if value in size)
+            total = 1 + len(operands)
+        if node.op in _CHEAP or len(users.get(node.output, [])) == 1:
+            size[node.output] = total
+    return large
 
 
 def _is_expression(node: Node) -> bool:
