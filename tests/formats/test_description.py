@@ -115,9 +115,11 @@ def test_text_that_is_no_description_is_malformed(text: str) -> None:
     ],
 )
 def test_a_wrong_tensor_is_malformed(change: dict[str, Any]) -> None:
-    wrong = {**document()["tensors"][0], **change}
+    right = document()["tensors"][0]
+    alone = {key: value for key, value in document().items() if key != "graph"}
+    assert Description.from_metadata(metadata({**alone, "tensors": [right]}), "f").tensors
     with pytest.raises(Malformed):
-        Description.from_metadata(metadata({**document(), "tensors": [wrong]}), "f")
+        Description.from_metadata(metadata({**alone, "tensors": [{**right, **change}]}), "f")
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from gossamer.formats.dtypes import NAMES
 FORMAT = "gossamer-sparse"
 VERSION = 1
 _KEY, _CHECKSUM_KEY = "gossamer", "gossamer_crc32"
+# What numpy can hold, with some room for the bytes of an element.
 _MAX_DIMENSIONS = 32
 _MAX_ELEMENTS = 2**58
 
@@ -194,23 +195,19 @@ def _tensor_from_json(document: dict[str, Any]) -> StoredTensor | SameTensor:
             name, _text(document, "same_as"), _flag(document, "transposed"), graph_only
         )
     dtype, values, encoding = (_text(document, key) for key in ("dtype", "values", "encoding"))
-    shape = document.get("shape")
+    shape: Any = document.get("shape")
     if dtype not in NAMES or values not in (dtype, "float16"):
         raise Malformed(f"tensor {name!r} has the unknown type {dtype}/{values}")
     if values != dtype and dtype not in ("float32", "float64"):
         raise Malformed(f"tensor {name!r} of type {dtype} cannot hold values of type {values}")
-    if (
-        not isinstance(shape, list)
-        or len(shape) > _MAX_DIMENSIONS
-        or not all(map(_is_count, shape))
-    ):
+    if not _is_shape(shape):
         raise Malformed(f"tensor {name!r} has no valid shape")
     if encoding not in ("sparse", "dense"):
         raise Malformed(f"tensor {name!r} has the unknown encoding {encoding!r}")
     return StoredTensor(
         name=name,
         dtype=dtype,
-        shape=tuple(document["shape"]),
+        shape=tuple(shape),
         encoding="sparse" if encoding == "sparse" else "dense",
         values=values,
         nonzeros=_count(document, "nonzeros"),
