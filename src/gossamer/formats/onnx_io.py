@@ -79,8 +79,7 @@ def save_onnx(model: ModelProto, path: str | Path, *, sparse_initializers: bool 
         path: where to write. The file appears whole or not at all.
         sparse_initializers: write each initializer and Constant value as an ONNX sparse tensor
             (values and 64-bit positions) where that is smaller: above two thirds zeros for
-            float32. Not every
-            runtime reads these.
+            float32. Not every runtime reads these. Default False.
 
     Raises:
         ModelError: if the model is larger than the 2 GiB that one ONNX file holds.
