@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
-from gossamer.errors import ModelError
-from gossamer.files import atomic_path
+from gossamer.formats.onnx_io import save_onnx
 from gossamer.models.adapter import Batch, Input, Layer, Record
 from gossamer.models.onnx_layers import OnnxLayer, constants, find_layers, read, write
 from gossamer.models.onnx_walk import OnnxWalk
@@ -113,14 +112,7 @@ class OnnxModel:
 
     def export_onnx(self, path: str | Path, example: Batch) -> None:
         """Write the model as it is; it needs no example."""
-        with atomic_path(path) as temporary:
-            try:
-                data = self.model.SerializeToString()
-            except ValueError as error:
-                raise ModelError(
-                    "the model is over 2 GB, which one ONNX file cannot hold"
-                ) from error
-            temporary.write_bytes(data)
+        save_onnx(self.model, path)
 
     @cached_property
     def _found(self) -> dict[str, OnnxLayer]:

@@ -178,6 +178,8 @@ class OnnxWalk:
         model.graph.CopyFrom(part)
         options = ort.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        # Its threads would spin on while torch makes statistics and solves on the same cores.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
             return ort.InferenceSession(
