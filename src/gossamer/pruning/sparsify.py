@@ -69,14 +69,14 @@ def sparsify(
     """
     started = time.perf_counter()
     _check_goal(sparsity, evaluate, max_drop)
-    method = _Method(get_solver(solver), get_pattern(pattern))
+    how, which = get_solver(solver), get_pattern(pattern)
     dense = open_model(model)
     chosen = choose_layers(dense.layers(), layers)
     check_weights(dense, chosen)
-    batches = _batches(calibration, dense, method.solver)
+    batches = _batches(calibration, dense, how)
 
     with showing(progress) as shown:
-        job = _Job(dense, chosen, batches, method, shown)
+        job = _Job(dense, chosen, batches, how, which, shown)
         trials: list[Trial] = []
         notes: list[str] = []
         dense_evaluation = job.score_dense(evaluate, "evaluate")
@@ -123,14 +123,6 @@ def sparsify(
     )
 
 
-class _Method:
-    """How weights are removed."""
-
-    def __init__(self, solver: Solver, pattern: Pattern) -> None:
-        self.solver = solver
-        self.pattern = pattern
-
-
 class _Job:
     """One dense model and what is done to copies of it."""
 
@@ -139,13 +131,15 @@ class _Job:
         dense: ModelAdapter,
         layers: list[Layer],
         batches: list[Batch],
-        method: _Method,
+        solver: Solver,
+        pattern: Pattern,
         progress: Progress,
     ) -> None:
         self._dense = dense
         self._layers = layers
         self._batches = batches
-        self._method = method
+        self._solver = solver
+        self._pattern = pattern
         self._progress = progress
 
     def prune(
@@ -159,8 +153,8 @@ class _Job:
             self._batches,
             self._layers,
             sparsity,
-            self._method.solver,
-            self._method.pattern,
+            self._solver,
+            self._pattern,
             self._progress,
         )
         return sparse, pruned
