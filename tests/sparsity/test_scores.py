@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gossamer.errors import OptionError
-from gossamer.sparsity.scores import get_score, magnitude, wanda
+from gossamer.sparsity.scores import magnitude, wanda
 from gossamer.sparsity.statistics import LayerStatistics
 
 
@@ -29,8 +29,3 @@ def test_wanda_gives_each_group_of_a_convolution_its_own_norms() -> None:
 def test_wanda_without_calibration_is_refused() -> None:
     with pytest.raises(OptionError, match="calibration"):
         wanda(torch.ones(2, 2), None)
-
-
-def test_an_unknown_name_lists_the_known() -> None:
-    with pytest.raises(OptionError, match=r"'luck'.*magnitude, wanda"):
-        get_score("luck")

@@ -31,10 +31,6 @@ class Interval:
         """Return the interval of the same samples times `factor`, which is positive."""
         return Interval(self.median * factor, self.low * factor, self.high * factor)
 
-    def to_dict(self) -> dict[str, float]:
-        """Return the three numbers by name, ready for JSON."""
-        return {"median": self.median, "low": self.low, "high": self.high}
-
 
 def median_interval(samples: ArrayLike, *, seed: int = 0) -> Interval:
     """Return the median of `samples` and its 95 % percentile bootstrap interval.

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from gossamer.report.quantities import count, figures, quantity, size
+from gossamer.report.quantities import count, quantity, size
+from gossamer.report.speed import candidate_table, times_faster
 
 
 def print_advice(advice: Mapping[str, Any], console: Console | None = None) -> None:
@@ -21,21 +20,13 @@ def print_advice(advice: Mapping[str, Any], console: Console | None = None) -> N
         console: where to; standard output by default.
     """
     console = console or Console()
-    table = Table(
-        header_style="bold",
-        pad_edge=False,
-        collapse_padding=True,
-        box=box.SIMPLE_HEAD if console.is_terminal else None,
-    )
     kind = advice["candidates"][0]["energy"]["kind"]
-    table.add_column("model", no_wrap=True)
-    for column in ("latency", "times faster", f"joules ({kind})", "file"):
-        table.add_column(column, justify="right")
+    table = candidate_table(console, "model", "latency", "times faster", f"energy ({kind})", "file")
     for candidate in advice["candidates"]:
         table.add_row(
             Text(candidate["name"]),
             quantity(candidate["latency_ms"]["median"] / 1000, "s"),
-            _gain(candidate),
+            times_faster(candidate),
             quantity(candidate["energy"]["joules"]["median"], "J"),
             size(candidate["file_bytes"]),
         )
@@ -52,12 +43,3 @@ def print_advice(advice: Mapping[str, Any], console: Console | None = None) -> N
         f"{machine['processor']}, {machine['cores']} cores.",
     ):
         console.print(Text(note))
-
-
-def _gain(candidate: Mapping[str, Any]) -> Text:
-    if candidate["gains"] is None:
-        return Text("1")
-    gain = candidate["gains"]["latency"]
-    style = "green" if gain["low"] > 1 else "red" if gain["high"] < 1 else "dim"
-    low, high = figures(gain["low"]), figures(gain["high"])
-    return Text(f"{figures(gain['median'])} ({low}-{high})", style)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gossamer.report.quantities import figures, percent, quantity, size
+from gossamer.report.quantities import percent, quantity, size
+from gossamer.report.speed import candidate_table, times_faster
 
 Document = Mapping[str, Any]
 
@@ -83,34 +83,19 @@ def _table(demo: Document, console: Console) -> Table:
         result["final_dense_score"],
         demo["compiled_accuracy"],
     )
-    table = Table(
-        header_style="bold",
-        pad_edge=False,
-        collapse_padding=True,
-        box=box.SIMPLE_HEAD if console.is_terminal else None,
-    )
-    table.add_column("one document", no_wrap=True)
     kind = measured[0]["energy"]["kind"]
-    for column in ("time", "times faster", f"energy ({kind})", "file", "accuracy"):
-        table.add_column(column, justify="right")
+    columns = ("latency", "times faster", f"energy ({kind})", "file", "accuracy")
+    table = candidate_table(console, "one document", *columns)
     for candidate, score in zip(measured, scores, strict=True):
         table.add_row(
             Text(candidate["name"]),
             quantity(candidate["latency_ms"]["median"] / 1000, "s"),
-            _gain(candidate),
+            times_faster(candidate),
             quantity(candidate["energy"]["joules"]["median"], "J"),
             size(candidate["file_bytes"]),
             percent(score),
         )
     return table
-
-
-def _gain(candidate: Document) -> Text:
-    if candidate["gains"] is None:
-        return Text("1")
-    gain = candidate["gains"]["latency"]
-    low, high = figures(gain["low"]), figures(gain["high"])
-    return Text(f"{figures(gain['median'])} ({low}-{high})")
 
 
 def _notes(demo: Document, folder: str) -> list[str]:

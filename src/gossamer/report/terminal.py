@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gossamer.report.quantities import count, figures, percent, quantity, size
+from gossamer.report.speed import gain_style
 
 Document = Mapping[str, Any]
 
@@ -149,12 +150,12 @@ def _gain(candidate: Document, name: str) -> Text:
     if candidate["gains"] is None:
         return Text()
     gain = candidate["gains"][name]
-    # Coloured only where the interval leaves no doubt which of the two takes less.
-    style = "green" if gain["low"] > 1 else "red" if gain["high"] < 1 else "dim"
     ends = [gain["low"], gain["high"]]
     if gain["median"] < 1:
         ends = [1 / end for end in reversed(ends)]
-    return Text(f"\n{_times(gain['median'])} ({figures(ends[0])}-{figures(ends[1])})", style)
+    return Text(
+        f"\n{_times(gain['median'])} ({figures(ends[0])}-{figures(ends[1])})", gain_style(gain)
+    )
 
 
 def _times(gain: float) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from gossamer.sparsity.registry import checked_sparsity, named
-
-Allocation = Callable[[Mapping[str, int], float], dict[str, float]]
+from gossamer.sparsity.registry import checked_sparsity
 
 
 def uniform(weights: Mapping[str, int], sparsity: float) -> dict[str, float]:
@@ -18,18 +16,9 @@ def uniform(weights: Mapping[str, int], sparsity: float) -> dict[str, float]:
 
     Returns:
         The sparsity of each layer, by its name.
+
+    Raises:
+        OptionError: if `sparsity` is outside 0..1.
     """
     sparsity = checked_sparsity(sparsity)
     return dict.fromkeys(weights, sparsity)
-
-
-ALLOCATIONS: dict[str, Allocation] = {"uniform": uniform}
-
-
-def get_allocation(name: str) -> Allocation:
-    """Return the allocation of that name.
-
-    Raises:
-        OptionError: if there is none; the message lists the known ones.
-    """
-    return named("allocation", name, ALLOCATIONS)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gossamer.errors import OptionError
-from gossamer.sparsity.registry import named
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,12 +56,3 @@ SCORES: dict[str, Score] = {
         Score("wanda", wanda, per_row=True, calibrated=True),
     )
 }
-
-
-def get_score(name: str) -> Score:
-    """Return the score of that name.
-
-    Raises:
-        OptionError: if there is none; the message lists the known ones.
-    """
-    return named("score", name, SCORES)
