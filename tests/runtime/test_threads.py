@@ -143,3 +143,29 @@ def test_a_process_with_waiting_helpers_ends(tmp_path: Any, model: Any) -> None:
         env=environment,
     )
     assert (done.returncode, done.stdout.strip()) == (0, "4.0"), done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(reason="closing does not wait for the run in progress", strict=True)
+def test_a_session_may_be_closed_while_another_thread_runs_it(tmp_path: Any, model: Any) -> None:
+    """In a process of its own, since it crashes."""
+    import subprocess
+
+    path = tmp_path / "m.onnx"
+    small = model("(float[N, 64] x) => (float[N, 64] y) { y = MatMul(x, w) }", w=np.eye(64))
+    path.write_bytes(small.SerializeToString())
+    program = (
+        "import sys, threading, numpy as np, gossamer.runtime as r\n"
+        "s = r.compile(sys.argv[1], threads=3)\n"
+        "x = np.ones((200, 64), np.float32)\n"
+        "def go():\n"
+        "    for _ in range(3000): s.run(None, {'x': x})\n"
+        "callers = [threading.Thread(target=go) for _ in range(2)]\n"
+        "for caller in callers: caller.start()\n"
+        "while any(caller.is_alive() for caller in callers): s.close()\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, timeout=30, env=environment
+    )
+    assert done.returncode == 0
