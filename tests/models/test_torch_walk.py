@@ -124,6 +124,39 @@ def test_a_block_that_is_used_again_shows_the_inputs_of_every_use() -> None:
     assert len(seen["blocks.0.0"]) == 15
 
 
+class Stepping(nn.Module):
+    """One layer used once for every position, as in a recurrent network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = nn.Linear(4, 4)
+        self.last = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.zeros_like(x[:, 0])
+        for position in range(x.shape[1]):
+            hidden = torch.tanh(self.step(hidden + x[:, position]))
+        output: Tensor = self.last(hidden)
+        return output
+
+
+def test_a_longer_batch_than_the_first_shows_all_its_inputs() -> None:
+    batches = [{"x": np.ones((2, length, 4), np.float32)} for length in (3, 9)]
+    seen, _ = walked(Stepping(), batches, [["step"]])
+    assert len(seen["step"]) == 2 * (3 + 9)
+
+
+def test_a_block_is_left_as_soon_as_its_layers_have_been_seen(
+    bert: nn.Module, tokens: Arrays
+) -> None:
+    finished = []
+    for layer in bert.encoder.layer:
+        layer.output.dense.register_forward_hook(lambda *_: finished.append(1))
+    walked(bert, [tokens], [group for group in blocks_of(bert) if "encoder" in group[0]])
+    # A first run ends all three; after that a block is ended only to feed the next.
+    assert len(finished) == 3 + 2
+
+
 def test_a_language_model_s_cache_does_not_grow_when_a_block_runs_twice() -> None:
     from transformers import GPT2Config, GPT2Model
 

@@ -168,9 +168,9 @@ class Walk:
     ) -> None:
         """Record a group's inputs while `forward` runs, and stop it when all have been seen."""
         mask = batch.get("attention_mask")
-        left = Counter({name: probe.uses[name] for name in group})
-        # A layer that the first batch does not use may yet be used by this one.
-        stops = all(left.values())
+        left = set(group)
+        # A layer that the first batch uses never or several times, another may use more often.
+        stops = all(probe.uses[name] == 1 for name in group)
 
         def seen(layer: TorchLayer, inputs: Tensor) -> None:
             if layer.layer.kind == "linear":
@@ -178,8 +178,8 @@ class Walk:
             self._record(layer.layer.name, inputs)
 
         def called(name: str) -> None:
-            left[name] -= 1
-            if stops and max(left.values()) <= 0:
+            left.discard(name)
+            if stops and not left:
                 raise _Stop
 
         with suppress(_Stop), LayerInputs([self._chosen[name] for name in group], seen, called):
