@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -115,7 +114,6 @@ class Program:
         self.steps = list(steps)
         self._roots = {step.output: step.source for step in self.steps if isinstance(step, Alias)}
         self._plans: OrderedDict[tuple[tuple[str, int], ...], Plan] = OrderedDict()
-        self._lock = threading.Lock()
 
     def root(self, value: Value) -> Value:
         """The value whose memory this one is."""
@@ -129,7 +127,7 @@ class Program:
         Raises:
             DataError: if an index in the data points outside the table that it looks up.
         """
-        with self._lock:
+        with self.team.lock:
             bound = self._bind(values)
             bound.flag[0] = 0
             arrays = self._execute(bound, feeds)
@@ -145,7 +143,7 @@ class Program:
     ) -> dict[Call, float]:
         """The least seconds that each native call takes by itself, after a run on these feeds."""
         seconds = {}
-        with self._lock:
+        with self.team.lock:
             bound = self._bind(values)
             # Held until the end: calls write to the arrays of this run.
             arrays = self._execute(bound, feeds)

@@ -23,8 +23,8 @@ _teams: weakref.WeakSet[Team] = weakref.WeakSet()
 class Team:
     """The calling thread and its native helpers, which run a table of kernels together.
 
-    One run at a time: the session holds a lock. The helpers start with the first run, and again
-    with the first run after a fork, since threads do not survive one.
+    One run at a time: whoever calls `run` holds `lock`. The helpers start with the first run, and
+    again with the first run after a fork, since threads do not survive one.
     """
 
     def __init__(self, threads: int, target: Target) -> None:
@@ -44,6 +44,8 @@ class Team:
         self._state[driver.THREADS] = self.threads
         self._helpers = []
         self._core = -1
+        # A new one: after a fork nobody is left to release the old.
+        self.lock = threading.Lock()
 
     def run(self, steps: int, count: int) -> None:
         """Run the `count` kernels of the table at address `steps`."""
@@ -86,15 +88,18 @@ class Team:
                     os.sched_setaffinity(helper.native_id or 0, others)
 
     def close(self) -> None:
-        """End the helpers; a later run starts new ones."""
-        if not self._helpers:
-            return
-        self._state[driver.STOP] = 1
-        self._state[driver.COUNT] = 0
-        self._run(self._region.address)
-        for helper in self._helpers:
-            helper.join()
-        self._reset()
+        """End the helpers once nobody runs; a later run starts new ones."""
+        with self.lock:
+            if not self._helpers:
+                return
+            self._state[driver.STOP] = 1
+            self._state[driver.COUNT] = 0
+            self._run(self._region.address)
+            for helper in self._helpers:
+                helper.join()
+            self._state[driver.STOP] = 0
+            self._helpers = []
+            self._core = -1
 
     def __del__(self) -> None:
         helpers = getattr(self, "_helpers", [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import threading
 from typing import Any, TypeAlias
 
@@ -16,6 +17,11 @@ from gossamer.runtime.codegen.target import Target
 _REVISION = 1
 
 _lock = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    # A child must not inherit a lock whose holder it lacks.
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 # The addresses, and LLVM's handle that keeps the code in memory.
 _Linked: TypeAlias = tuple[tuple[int, ...], Any]
 _loaded: dict[str, _Linked] = {}
