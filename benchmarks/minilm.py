@@ -110,7 +110,12 @@ def time_inference(folder: Path, sparsities: list[float], threads: int, seconds:
         Candidate.from_file(dense, engine="gossamer", threads=threads, name="dense, Gossamer"),
     ]
     candidates += [
-        Candidate.from_file(path, engine="gossamer", threads=threads, name=f"{path.stem} sparse")
+        Candidate.from_file(
+            path,
+            engine="gossamer",
+            threads=threads,
+            name=f"{100 * float(path.stem):g} % sparse, Gossamer",
+        )
         for path in sparse
     ]
     found = measure(candidates, feeds, min_time=seconds)

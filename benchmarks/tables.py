@@ -20,7 +20,7 @@ def main() -> None:
 def table(lines: list[dict[str, Any]]) -> list[str]:
     """The rows: each candidate in the order in which it was measured, and the rivals' defaults."""
     rows = [
-        "| all-MiniLM-L6-v2, one text of 128 tokens | median ms | times faster | estimated energy |",
+        "| MiniLM, one text of 128 tokens | median ms | times faster | estimated energy |",
         "| --- | --- | --- | --- |",
     ]
     for line in lines:
@@ -41,8 +41,8 @@ def table(lines: list[dict[str, Any]]) -> list[str]:
     rows += [
         "",
         f"{environment['processor']}, {environment['threads']} threads, ONNX Runtime "
-        f"{versions['onnxruntime']}. Measured in turn; 95 % intervals. Rivals run with threads that "
-        f"do not spin between runs; by default, in a process of their own: {spinning}.",
+        f"{versions['onnxruntime']}. Measured in turn; 95 % intervals. Its threads do not spin "
+        f"between runs here; as they do by default, in a process of its own: {spinning}.",
     ]
     return rows
 
