@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 MAX_DROP = 0.01
 # Few enough documents in the search, which evaluates every trial, that it takes two minutes on two
 # cores; as many as that leaves time for in the final part, whose interval is what counts.
-PARTS = {"calibration": 128, "probe": 500, "search": 300, "final": 600}
+PARTS = {"calibration": 128, "probe": 500, "search": 400, "final": 600}
 
 DENSE_FILE = "dense.onnx"
 INT8_FILE = "dense-int8.onnx"

@@ -27,7 +27,7 @@ def candidate(name: str, ms: float, gain: float | None, verdict: str | None) -> 
     }
 
 
-def printed(int8_ms: float) -> str:
+def printed(int8_ms: float = 8.0, final_drop: float = 0.005) -> str:
     demo = {
         "parts": {"calibration": 10, "probe": 20, "search": 40, "final": 70},
         "int8_accuracy": 0.91,
@@ -40,7 +40,7 @@ def printed(int8_ms: float) -> str:
             "layers": [{}] * 36,
             "final_dense_score": 0.93,
             "final_score": 0.925,
-            "final_drop": 0.005,
+            "final_drop": final_drop,
             "final_drop_interval": [-0.004, 0.013],
             "max_drop": 0.01,
             "trials": [{}] * 7,
@@ -67,23 +67,28 @@ def test_accuracy_says_on_what_and_how_sure() -> None:
     assert (
         "93.0 % dense, 92.5 % sparse, on 70 documents that the search never saw: a drop of 0.5 "
         "points (95 % interval -0.4 to 1.3)"
-    ) in printed(8.0)
+    ) in printed()
 
 
 def test_sparsity_is_given_over_the_layers_and_over_the_model() -> None:
-    assert "61.0 % of the weights of 36 linear layers, 29.0 % of the whole model" in printed(8.0)
+    assert "61.0 % of the weights of 36 linear layers, 29.0 % of the whole model" in printed()
 
 
 def test_energy_says_that_it_is_estimated_and_how() -> None:
-    text = printed(8.0)
+    text = printed()
     assert "(estimated)" in text
     assert "busy CPU seconds x 5 W per core" in text
 
 
 def test_int8_is_said_to_be_faster_only_where_it_is() -> None:
-    assert "int8, which any ONNX model gets for one call, is faster" in printed(8.0)
+    assert "int8, which any ONNX model gets for one call, is faster" in printed()
     assert "is faster still" not in printed(12.0)
 
 
 def test_the_verdict_is_the_comparison_s() -> None:
-    assert "the sparse model is: 2.00 times faster (1.80 to 2.20)." in printed(8.0)
+    assert "the sparse model is: 2.00 times faster (1.80 to 2.20)." in printed()
+
+
+def test_a_drop_beyond_what_was_allowed_is_said() -> None:
+    assert "larger than was allowed" in printed(final_drop=0.015)
+    assert "larger than was allowed" not in printed()

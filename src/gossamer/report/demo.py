@@ -102,6 +102,12 @@ def _notes(demo: Document, folder: str) -> list[str]:
     measured = demo["measured"]
     dense, int8, _, sparse = measured["candidates"]
     notes = [f"Against dense in ONNX Runtime, the sparse model is: {sparse['speed_verdict']}."]
+    result = demo["sparsified"]
+    if result["final_drop"] > result["max_drop"]:
+        notes.append(
+            "The drop on unseen documents is larger than was allowed in the search: so few "
+            "documents cannot tell such small drops apart. Search on more for a firmer limit."
+        )
     if int8["latency_ms"]["median"] < sparse["latency_ms"]["median"]:
         notes.append(
             "Dynamic int8, which any ONNX model gets for one call, is faster still on this model "

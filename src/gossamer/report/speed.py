@@ -18,9 +18,10 @@ def candidate_table(console: Console, first: str, *others: str) -> Table:
     table = Table(
         header_style="bold",
         pad_edge=False,
+        collapse_padding=True,
         box=box.SIMPLE_HEAD if console.is_terminal else None,
     )
-    table.add_column(first)
+    table.add_column(first, no_wrap=True)
     for column in others:
         table.add_column(column, justify="right")
     return table
