@@ -1,10 +1,17 @@
-"""Memory: values that live at the same time never overlap."""
+"""Memory: values that live at the same time never overlap; what is unused goes back."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
+import onnx
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import helper, numpy_helper
 
 from gossamer.runtime.memory import ALIGNMENT, Lifetime, Region, align, plan, view
 
@@ -55,3 +62,35 @@ def test_a_view_of_nothing_needs_no_memory() -> None:
 
 def test_sizes_are_rounded_up() -> None:
     assert [align(size) for size in (0, 1, 64, 65)] == [0, 64, 64, 128]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be told to return memory")
+def test_a_compiled_model_keeps_less_than_its_dense_weights(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    weight = random.standard_normal((2048, 8192), np.float32)
+    weight[random.random(weight.shape, np.float32) < 0.97] = 0
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "large",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 2048])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", 8192])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    file = tmp_path / "large.onnx"
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), file
+    )
+    code = """
+import re, sys
+from pathlib import Path
+import gossamer.runtime
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+before = resident()
+session = gossamer.runtime.compile(sys.argv[1], threads=1)
+print(resident() - before)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True
+    )
+    assert int(result.stdout) < weight.nbytes

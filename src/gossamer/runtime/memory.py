@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import math
 import mmap
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +23,17 @@ ALIGNMENT = 64
 def align(size: int, to: int = ALIGNMENT) -> int:
     """The size rounded up to a multiple."""
     return -(-size // to) * to
+
+
+def give_back() -> None:
+    """Return memory that is no longer used to the system, where its allocator can be told to.
+
+    Compiling takes and drops several times the model; without this, glibc keeps most of it.
+    """
+    gc.collect()
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 class Region:

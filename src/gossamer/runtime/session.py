@@ -18,7 +18,7 @@ from gossamer.runtime import fallback, lowering, passes
 from gossamer.runtime.codegen.target import target as find_target
 from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Array, Graph, Value
-from gossamer.runtime.memory import ConstantMemory
+from gossamer.runtime.memory import ConstantMemory, give_back
 from gossamer.runtime.onnx_import import import_model
 from gossamer.runtime.passes.assign_layouts import assign_layouts
 from gossamer.runtime.passes.group_pointwise import group_pointwise
@@ -74,7 +74,9 @@ def compile(
         OptionError: if there is no such target, or `threads` is not positive.
     """
     # The model itself is let go of as soon as it is imported: it is as large as the result.
-    return Session(import_model(load_model(model)), threads=threads, target=target)
+    session = Session(import_model(load_model(model)), threads=threads, target=target)
+    give_back()
+    return session
 
 
 def load_model(model: str | Path | bytes | onnx.ModelProto) -> onnx.ModelProto:
