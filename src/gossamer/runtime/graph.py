@@ -136,6 +136,11 @@ class Graph:
                 needed.update(value for value in node.inputs if value is not None)
         self.nodes = kept[::-1]
 
+    def constant_bytes(self) -> int:
+        """Bytes of the nodes' constants, each counted once."""
+        found = {value for node in self.nodes for value in node.inputs if value is not None}
+        return sum(value.data.nbytes for value in found if value.data is not None)
+
     def forget_constants(self) -> None:
         """Let go of the nodes' constants, once there are kernels that hold what they need."""
         kept = set(self.outputs)

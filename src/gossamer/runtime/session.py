@@ -27,6 +27,9 @@ from gossamer.runtime.passes.place_images import place_images
 from gossamer.runtime.program import Alias, Call, Program, Step
 from gossamer.runtime.threads import Team
 
+# Bytes of constants from which on it is worth a tenth of a second to return what compiling leaves.
+_LARGE = 16 << 20
+
 
 @dataclass(frozen=True)
 class Port:
@@ -74,8 +77,11 @@ def compile(
         OptionError: if there is no such target, or `threads` is not positive.
     """
     # The model itself is let go of as soon as it is imported: it is as large as the result.
-    session = Session(import_model(load_model(model)), threads=threads, target=target)
-    give_back()
+    graph = import_model(load_model(model))
+    is_large = graph.constant_bytes() > _LARGE
+    session = Session(graph, threads=threads, target=target)
+    if is_large:
+        give_back()
     return session
 
 
