@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from gossamer.errors import ModelError
 from gossamer.runtime.contents import CONTENT, LIMIT
 from gossamer.runtime.dims import Dim, Size, UnknownSize
-from gossamer.runtime.graph import Array, Graph, Node, Value, constant
+from gossamer.runtime.graph import RANDOM, Array, Graph, Node, Value, constant
 from gossamer.runtime.shapes import SHAPES, Inferred
 
 # A constant larger than this is not computed ahead: a broken model could ask for any size.
@@ -157,7 +157,7 @@ class _Importer:
         """Compute a node whose inputs are all constant."""
         if any(output.data is not None for output in node.outputs) or "captured" in node.attributes:
             return
-        if node.op in _NOT_CONSTANT or any(v is not None and v.data is None for v in node.inputs):
+        if node.op in RANDOM or any(v is not None and v.data is None for v in node.inputs):
             return
         for output in node.outputs:
             if output.shape is None or output.dtype is None:
@@ -187,12 +187,6 @@ _NOT_INFERRED = (
     TypeError,
     ValueError,
 )
-
-_NOT_CONSTANT = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"} | {
-    "Multinomial",
-    "Bernoulli",
-    "Dropout",
-}
 
 
 def _evaluate(node: Node, opset: int) -> list[Array]:

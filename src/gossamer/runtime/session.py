@@ -134,6 +134,8 @@ class Session:
             graph = untouched
             for node in graph.nodes:
                 node.reason = "nothing in the model gains from sparsity"
+        # It holds the weights as they were, which would stay beside what is made of them.
+        del untouched
         self._graph = graph
         place_images(self._graph)
         assign_layouts(self._graph)

@@ -6,14 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gossamer.runtime.graph import Graph, Value
-
-# Drawn anew each time they run.
-_RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"} | {
-    "Multinomial",
-    "Bernoulli",
-    "Dropout",
-}
+from gossamer.runtime.graph import RANDOM, Graph, Value
 
 
 def share(graph: Graph) -> None:
@@ -23,7 +16,7 @@ def share(graph: Graph) -> None:
     for node in graph.nodes:
         node.inputs = [same.get(v, v) if v is not None else None for v in node.inputs]
         attributes = _frozen(node.attributes)
-        if attributes is None or node.op in _RANDOM:
+        if attributes is None or node.op in RANDOM:
             continue
         key = (node.op, node.domain, tuple(map(_identity, node.inputs)), attributes)
         earlier = first.setdefault(key, node.outputs)
