@@ -16,10 +16,10 @@ Shape: TypeAlias = tuple[Size, ...]
 Layout: TypeAlias = Plain | Padded | Planes | Tokens
 
 
-RANDOM = frozenset(
-    ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike")
-    + ("Multinomial", "Bernoulli", "Dropout")
-)
+RANDOM = {
+    *("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"),
+    *("Multinomial", "Bernoulli", "Dropout"),
+}
 """ONNX's operators whose output is drawn anew each time: neither constant nor to be shared."""
 
 
