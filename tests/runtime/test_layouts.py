@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossamer.runtime.layouts import GROUP, PADDED, PLAIN, TILE, TOKENS, Planes
+from gossamer.runtime.layouts import GROUP, PADDED, PLAIN, TILE, TOKENS, Planes, cut
 
 
 def test_rows_take_what_their_elements_take() -> None:
@@ -29,37 +32,48 @@ def test_padded_rows_are_whole_groups() -> None:
 
 
 planes = st.builds(
-    lambda height, width, above, left: Planes(height, width, width + left, above, left),
+    lambda height, width, above, below, left, right: replace(
+        cut(height, width), above=above, below=below, left=left, right=right
+    ),
     st.integers(1, 40),
     st.integers(1, 40),
-    st.integers(0, 4),
-    st.integers(0, 4),
+    *[st.integers(0, 4)] * 4,
 )
 
 
 @given(planes)
-def test_planes_hold_their_rows_and_zeros_on_all_sides(layout: Planes) -> None:
-    assert layout.front % GROUP == 0
-    assert layout.plane % GROUP == 0
-    # Above and to the left, and below as far, without leaving the plane.
-    assert layout.front >= layout.above * layout.row + layout.left
-    last = layout.front + (layout.height - 1 + layout.above) * layout.row + layout.width - 1
-    assert last + layout.left < layout.plane
-    # Not a multiple of 1 KiB, so that channels do not crowd the same cache lines.
-    assert layout.plane * 4 % 1024
+def test_every_pixel_has_one_lane_of_the_part_proper(layout: Planes) -> None:
+    bare = layout.bare()
+    rows, columns = bare.pixels()
+    kept = bare.kept() != 0
+    pixels = set(zip(rows[kept].tolist(), columns[kept].tolist(), strict=True))
+    assert len(pixels) == np.count_nonzero(kept) == layout.height * layout.width
+    assert bare.exact == kept.all()
 
 
 @given(planes)
-def test_kept_lanes_are_the_elements(layout: Planes) -> None:
-    kept = layout.kept()
-    assert kept.size == layout.vectors * GROUP
-    assert np.count_nonzero(kept) == layout.height * layout.width
-    places = np.flatnonzero(kept)
-    rows, columns = np.divmod(places, layout.row)
-    assert rows.max() == layout.height - 1
-    assert columns.max() == layout.width - 1
+def test_a_neighbour_is_the_same_lane_of_another_vector(layout: Planes) -> None:
+    rows, columns = (axis.reshape(-1, layout.pitch, GROUP) for axis in layout.pixels())
+    assert (np.diff(rows, axis=0) == 1).all()
+    assert (np.diff(columns, axis=1) == 1).all()
+    assert (layout.place(0, 0), rows.size) == (
+        (layout.above * layout.pitch + layout.left) * GROUP,
+        layout.vectors * GROUP,
+    )
+
+
+@given(planes)
+def test_channels_do_not_crowd_the_same_cache_lines(layout: Planes) -> None:
+    assert layout.plane >= layout.vectors * GROUP
+    assert layout.plane % GROUP == 0
+    assert layout.plane * 4 % 1024
+
+
+@pytest.mark.parametrize(("size", "vectors"), [(112, 784), (56, 196), (28, 49), (14, 14), (7, 4)])
+def test_common_sizes_waste_few_lanes(size: int, vectors: int) -> None:
+    assert cut(size, size).vectors == vectors
 
 
 def test_planes_are_counted_by_image_and_channel() -> None:
-    layout = Planes(4, 4, 5, 1, 1)
+    layout = cut(4, 4)
     assert layout.size((2, 3, 4, 4), 4) == 2 * 3 * layout.plane * 4

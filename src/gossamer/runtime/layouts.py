@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,44 +57,72 @@ class Padded:
 
 @dataclass(frozen=True)
 class Planes:
-    """Images `[batch, channel, plane]`: rows follow each other with zeros between them.
+    """Images `[batch, channel, plane]` cut into 16 parts, one a lane.
 
-    The zeros after a row are also those before the next, so that each tap of a convolution is a
-    constant distance, and nothing is copied. Every plane begins with zeros and ends with zeros,
-    and its first element is aligned to a vector.
+    A vector holds the pixels at one place within each part: vector (t, s) has in lane (j, i) the
+    pixel `(j * down + t, i * across + s)`, or a zero outside of the image. A neighbouring pixel is
+    then the same lane of another vector, so that each tap of a convolution is an aligned load at a
+    constant distance, also with a stride. Vectors around the part proper repeat what the
+    neighbouring parts hold there, as far as some kernel reaches.
     """
 
     height: int
     width: int
-    row: int
-    """Floats from row to row: the width, and the zeros after it."""
-    above: int
-    """Rows of zeros before the first and after the last row."""
-    left: int
-    """Zeros that are needed before a row, at most what lies between rows."""
+    rows: int
+    """Parts from top to bottom."""
+    columns: int
+    """Parts from left to right; `rows * columns` is 16."""
+    down: int
+    """Vectors of a part from top to bottom."""
+    across: int
+    """Vectors of a part from left to right."""
+    above: int = 0
+    """Rows of vectors before the part proper; likewise below, left and right of it."""
+    below: int = 0
+    left: int = 0
+    right: int = 0
 
     @property
-    def front(self) -> int:
-        """Floats before the first element."""
-        return _up(self.above * self.row + self.left, GROUP)
+    def pitch(self) -> int:
+        """Vectors from one row of vectors to the next."""
+        return self.left + self.across + self.right
 
     @property
     def vectors(self) -> int:
-        """Vectors from the first element to the last, zeros between rows included."""
-        return -(-self.height * self.row // GROUP)
+        """Vectors of a plane, those around the part proper included."""
+        return (self.above + self.down + self.below) * self.pitch
 
     @property
     def plane(self) -> int:
-        """Floats from plane to plane; never a multiple of 1 KiB, which would crowd the cache."""
-        # One more row at the end, for the lanes of the last vector that lie beyond the last pixel.
-        after = _up((self.above + 1) * self.row, GROUP) + GROUP
-        size = self.front + self.vectors * GROUP + after
-        return size + GROUP if size % 256 == 0 else size
+        """Floats from plane to plane; not a multiple of 1 KiB, which would crowd the cache."""
+        return (self.vectors + (self.vectors % 16 == 0)) * GROUP
+
+    @property
+    def exact(self) -> bool:
+        """Whether every lane of the part proper holds a pixel."""
+        return self.height == self.rows * self.down and self.width == self.columns * self.across
+
+    def place(self, row: int, column: int) -> int:
+        """Floats from the plane's beginning to a vector, counted from the part proper."""
+        return ((row + self.above) * self.pitch + column + self.left) * GROUP
+
+    def bare(self) -> Planes:
+        """The same parts with nothing around them."""
+        return replace(self, above=0, below=0, left=0, right=0)
+
+    def pixels(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """[vectors, 16] the row, and the column, that each lane stands for, also outside."""
+        lane = np.arange(GROUP)
+        row = np.arange(-self.above, self.down + self.below)[:, None, None]
+        column = np.arange(-self.left, self.across + self.right)[None, :, None]
+        rows = (lane // self.columns * self.down + row) + 0 * column
+        columns = (lane % self.columns * self.across + column) + 0 * row
+        return rows.reshape(-1, GROUP), columns.reshape(-1, GROUP)
 
     def kept(self) -> NDArray[np.int32]:
-        """[vectors * GROUP] all bits set where a lane holds an element, none where it is a zero."""
-        place = np.arange(self.vectors * GROUP)
-        inside = (place % self.row < self.width) & (place // self.row < self.height)
+        """[vectors, 16] all bits set where a lane holds a pixel, none where it is outside."""
+        rows, columns = self.pixels()
+        inside = (rows >= 0) & (rows < self.height) & (columns >= 0) & (columns < self.width)
         return np.where(inside, np.int32(-1), np.int32(0))
 
     def size(self, shape: Sequence[int], item: int) -> int:
@@ -102,8 +130,20 @@ class Planes:
         return shape[0] * shape[1] * self.plane * item
 
 
-def _up(number: int, to: int) -> int:
-    return -(-number // to) * to
+def cut(height: int, width: int) -> Planes:
+    """The parts that leave the fewest lanes empty for images of up to this size."""
+
+    def cost(parts: Planes) -> tuple[int, int, int]:
+        around = (parts.down + 2) * (parts.across + 2)
+        return parts.down * parts.across, around, -parts.across
+
+    choices = []
+    for rows in (1, 2, 4, 8, 16):
+        columns = GROUP // rows
+        choices.append(
+            Planes(height, width, rows, columns, -(-height // rows), -(-width // columns))
+        )
+    return min(choices, key=cost)
 
 
 PLAIN = Plain()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,24 +10,36 @@ from gossamer.runtime import tuning
 from gossamer.runtime.codegen.target import Target
 from gossamer.runtime.dims import Size
 from gossamer.runtime.graph import Node, Value
-from gossamer.runtime.kernels import dense_linear, sparse_conv, sparse_linear
+from gossamer.runtime.kernels import (
+    dense_conv,
+    dense_linear,
+    dense_rows,
+    rearrange,
+    sparse_conv,
+    sparse_linear,
+)
 from gossamer.runtime.kernels.attention import Attention
 from gossamer.runtime.kernels.epilogue import Epilogue
 from gossamer.runtime.kernels.kernel import Kernel, address_of
 from gossamer.runtime.kernels.layer_norm import LayerNorm
+from gossamer.runtime.kernels.planes import Geometry
 from gossamer.runtime.kernels.pointwise import Pointwise
 from gossamer.runtime.kernels.pooling import GlobalAverage, Pool
-from gossamer.runtime.kernels.sparse_conv import Tap
-from gossamer.runtime.layouts import GROUP, TILE, TOKENS, Planes
+from gossamer.runtime.kernels.surround import Surround
+from gossamer.runtime.layouts import GROUP, TILE, TOKENS, Plain, Planes
 from gossamer.runtime.passes.partition import ALIASES
 from gossamer.runtime.program import Alias, Argument, Call, Flag, Scratch, Sizes
+from gossamer.runtime.tuning import CHUNKS
 
 
-def lower(node: Node, target: Target) -> Call | Alias:
-    """The call that does what a native node says."""
+def lower(node: Node, target: Target) -> list[Call | Alias]:
+    """The steps that do what a native node says."""
     if node.op in ALIASES:
-        return Alias(node.source(0), node.output)
-    return _LOWERINGS[node.op](node, target)
+        return [Alias(node.source(0), node.output)]
+    if node.op == "Surround":
+        # In place: the output is the input's memory.
+        return [Alias(node.source(0), node.output), _surround(node, target)]
+    return [_LOWERINGS[node.op](node, target)]
 
 
 def _call(
@@ -69,15 +81,21 @@ def _linear(node: Node, target: Target) -> Call:
     epilogue = Epilogue(tuple(node.attributes["steps"]))
     others: list[Argument] = [value for value in node.inputs[3:] if value is not None]
     shared: list[Argument] = [_tiles(x), _last_groups(x), columns * TILE, rows * TILE]
-    choice = tuning.choose(weights, target)
-    if choice.sparse:
-        packed = sparse_linear.pack(weights, choice.block, tuning.CHUNKS)
-        blocks = [choice.block * TILE, -(-columns // choice.block), tuning.CHUNKS]
-        arguments = [x, output, vector, *packed.arrays(), *shared, *blocks, *others]
-        return _call(sparse_linear.SparseLinear(epilogue), "sparse linear", target, arguments, node)
-    matrix = dense_linear.pack(weights, dense_linear.rows_in_block(target))
-    arguments = [x, output, vector, matrix, *shared, columns, rows, *others]
-    return _call(dense_linear.DenseLinear(epilogue), "dense linear", target, arguments, node)
+    choice = tuning.choose_linear(weights, target)
+    if not choice.sparse:
+        matrix = dense_rows.pack(weights, dense_linear.block_of(target))
+        arguments = [x, output, vector, matrix, *shared, columns, rows, *others]
+        kernel: Kernel = dense_linear.DenseLinear(epilogue)
+        return _call(kernel, "dense linear", target, arguments, node)
+    packed = sparse_linear.pack(weights, choice.block, CHUNKS, choice.together)
+    blocks = [choice.block * TILE, -(-columns // choice.block), CHUNKS]
+    arguments = [x, output, vector, *packed.arrays(), *shared, *blocks, *others]
+    kernel = sparse_linear.SparseLinear(epilogue, choice.together)
+    return _call(kernel, f"{_kind(choice)} linear", target, arguments, node)
+
+
+def _kind(choice: tuning.Choice) -> str:
+    return f"block {choice.together}x1 sparse" if choice.together > 1 else "sparse"
 
 
 def _layer_norm(node: Node, target: Target) -> Call:
@@ -153,42 +171,95 @@ def _mask_steps(mask: Value, full: bool) -> list[Argument]:
 def _convolution(node: Node, target: Target) -> Call:
     x, output = node.source(0), node.output
     weights, bias = node.source(1).data, node.inputs[2]
-    assert (
-        weights is not None and isinstance(x.layout, Planes) and isinstance(output.layout, Planes)
-    )
-    rows = weights.shape[0]
+    assert weights is not None
+    rows, group = weights.shape[0], node.attributes["group"]
+    weights = weights.reshape(*weights.shape[:2], -1)
     vector = bias.data if bias is not None else np.zeros(rows, np.float32)
     assert vector is not None
-    taps = [Tap(*tap) for tap in node.attributes["taps"]]
-    group, phases = node.attributes["group"], node.attributes["phases"]
-    lists = sparse_conv.pack(weights, group, taps, phases, x.layout, output.layout, tuning.CHUNKS)
+    operands = [value for value in node.inputs[3:] if value is not None]
+    geometry = _geometry(node, operands)
     epilogue = Epilogue(tuple(node.attributes["steps"]))
-    kernel = sparse_conv.SparseConv(x.layout, output.layout, epilogue)
-    arguments: list[Argument] = [x, output, vector, *lists.arrays(), output.layout.kept()]
-    arguments += [_size(x, 0), _size(x, 1), rows, lists.segments.shape[0], tuning.CHUNKS]
-    arguments += [value for value in node.inputs[3:] if value is not None]
-    return _call(kernel, "sparse convolution", target, arguments, node)
+    choice = tuning.choose_conv(weights, group, geometry, target)
+    shapes, table = geometry.shapes(choice.tiling), geometry.table(choice.tiling)
+    planes = geometry.source.plane, geometry.output.plane
+    masked = not geometry.output.exact
+    vectors = geometry.output.down * geometry.output.across
+    images: list[Argument] = [
+        table,
+        len(table),
+        vectors,
+        _size(x, 0),
+        weights.shape[1] * group * planes[0],
+    ]
+    last: list[Argument] = [geometry.output.kept()]
+    for value, layout in zip(operands, geometry.operands, strict=True):
+        last += [value, layout.plane]
+    if not choice.sparse:
+        dense = dense_conv.DenseConv(shapes, epilogue, masked)
+        matrix = dense_rows.pack(weights.reshape(rows, -1), dense.block(target))
+        places = dense_conv.places(geometry, weights.shape[1])
+        arguments = [x, output, vector, matrix, places, *images, planes[1], rows, matrix.shape[1]]
+        return _call(dense, "dense convolution", target, [*arguments, *last], node)
+    lists = sparse_conv.pack(weights, group, geometry, choice.block, CHUNKS, choice.together)
+    wide = lists.offsets.itemsize == 4
+    sparse = sparse_conv.SparseConv(shapes, epilogue, wide, masked, choice.together)
+    arguments = [x, output, vector, *lists.arrays(), *images, planes[1], rows]
+    arguments += [choice.block * planes[0], len(lists.segments), CHUNKS]
+    return _call(sparse, f"{_kind(choice)} convolution", target, [*arguments, *last], node)
+
+
+def _geometry(node: Node, operands: Sequence[Value] = ()) -> Geometry:
+    """How the output of a window and what it reads lie."""
+    source, output, *others = (value.layout for value in (node.source(0), node.output, *operands))
+    assert isinstance(source, Planes) and isinstance(output, Planes)
+    placed = tuple(layout for layout in others if isinstance(layout, Planes))
+    return Geometry(source, output, node.attributes["strides"], node.attributes["taps"], placed)
 
 
 def _size(value: Value, axis: int) -> Argument:
     return lambda sizes: sizes.shape(value)[axis]
 
 
+def _planes(value: Value) -> Argument:
+    return lambda sizes: sizes.shape(value)[0] * sizes.shape(value)[1]
+
+
 def _pool(node: Node, target: Target) -> Call:
-    x, output = node.source(0), node.output
-    assert isinstance(x.layout, Planes) and isinstance(output.layout, Planes)
-    taps = tuple(Tap(*tap) for tap in node.attributes["taps"])
-    kernel = Pool(node.op == "MaxPool", taps, node.attributes["phases"], x.layout, output.layout)
-    arguments: list[Argument] = [x, output, output.layout.kept()]
-    arguments.append(lambda sizes: sizes.shape(output)[0] * sizes.shape(output)[1])
-    return _call(kernel, "pooling", target, arguments, node)
+    geometry = _geometry(node)
+    kernel = Pool(node.op == "MaxPool", geometry)
+    arguments: list[Argument] = [node.source(0), node.output, geometry.output.kept()]
+    return _call(kernel, "pooling", target, [*arguments, _planes(node.output)], node)
 
 
 def _global_pool(node: Node, target: Target) -> Call:
-    x, output = node.source(0), node.output
+    x = node.source(0)
     assert isinstance(x.layout, Planes)
-    planes: Argument = lambda sizes: sizes.shape(output)[0] * sizes.shape(output)[1]  # noqa: E731
-    return _call(GlobalAverage(x.layout), "pooling", target, [x, output, planes], node)
+    arguments: list[Argument] = [x, node.output, _planes(node.output)]
+    return _call(GlobalAverage(x.layout), "pooling", target, arguments, node)
+
+
+def _surround(node: Node, target: Target) -> Call:
+    layout = node.output.layout
+    assert isinstance(layout, Planes)
+    arguments: list[Argument] = [node.output, _planes(node.output)]
+    return _call(Surround(layout), "surround", target, arguments, node)
+
+
+def _rearrange(node: Node, target: Target) -> Call:
+    x, output = node.source(0), node.output
+    assert isinstance(x.layout, Plain | Planes) and isinstance(output.layout, Plain | Planes)
+    assert x.shape is not None
+    height, width = x.shape[2:]
+    assert isinstance(height, int) and isinstance(width, int)
+    strides = node.attributes.get("strides", (1, 1))
+    places = rearrange.places((height, width), x.layout, output.layout, strides)
+    planes = [
+        layout.plane if isinstance(layout, Planes) else height * width
+        for layout in (x.layout, output.layout)
+    ]
+    kernel = rearrange.Rearrange(node.attributes.get("fill", 0.0))
+    arguments: list[Argument] = [x, output, places, places.size, *planes, _planes(output)]
+    return _call(kernel, "rearrange", target, arguments, node)
 
 
 def _number(size: Size) -> Argument:
@@ -212,5 +283,6 @@ _LOWERINGS: dict[str, Callable[[Node, Target], Call]] = {
     "MaxPool": _pool,
     "AveragePool": _pool,
     "GlobalAveragePool": _global_pool,
+    "Rearrange": _rearrange,
     "Pointwise": _pointwise,
 }

@@ -44,7 +44,12 @@ class Region:
     """
 
     def __init__(self, size: int) -> None:
-        self._map = mmap.mmap(-1, align(max(size, 1), _PAGE) + _PAGE)
+        length = align(max(size, 1), _PAGE) + _PAGE
+        if hasattr(mmap, "MAP_PRIVATE"):
+            # Shared memory, Python's default, gets no huge pages.
+            self._map = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        else:
+            self._map = mmap.mmap(-1, length)
         if hasattr(mmap, "MADV_HUGEPAGE"):
             # Refused where the kernel has huge pages switched off; ordinary ones do then.
             with contextlib.suppress(OSError):

@@ -139,25 +139,23 @@ class Program:
             return [self._array(bound, arrays, output) for output in self.graph.outputs]
 
     def time_calls(
-        self, values: Mapping[str, int], feeds: Mapping[Value, Array], repeats: int = 5
+        self, values: Mapping[str, int], feeds: Mapping[Value, Array], repeats: int = 9
     ) -> dict[Call, float]:
-        """The least seconds that each native call takes by itself, after a run on these feeds."""
-        seconds = {}
+        """The seconds that each native call takes within a run on these feeds; medians."""
         with self.team.lock:
             bound = self._bind(values)
             # Held until the end: calls write to the arrays of this run.
             arrays = self._execute(bound, feeds)
-            calls = [step for step in self.steps if isinstance(step, Call)]
-            for position, call in enumerate(calls):
-                row = bound.table[position:].ctypes.data
-                times = []
-                for _ in range(repeats):
-                    begin = time.perf_counter()
-                    self.team.run(row, 1)
-                    times.append(time.perf_counter() - begin)
-                seconds[call] = min(times)
+            ticks, seconds = [], []
+            for _ in range(repeats):
+                begin = time.perf_counter()
+                ticks.append(self.team.trace(bound.table.ctypes.data, len(bound.table)))
+                seconds.append(time.perf_counter() - begin)
             del arrays
-        return seconds
+        # The clock's rate is that of whole runs.
+        rate = np.median([spent / sum(run) for spent, run in zip(seconds, ticks, strict=True)])
+        calls = [step for step in self.steps if isinstance(step, Call)]
+        return dict(zip(calls, (np.median(ticks, axis=0) * rate).tolist(), strict=True))
 
     def _execute(self, bound: Plan, feeds: Mapping[Value, Array]) -> dict[Value, Array]:
         """Run every step; return the arrays that hold values outside the region."""

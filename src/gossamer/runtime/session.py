@@ -152,10 +152,10 @@ class Session:
         for position, run in enumerate(runs):
             if run[0].native:
                 for node in run:
-                    step = lowering.lower(node, self._target)
-                    if isinstance(step, Call):
-                        step.place_constants(self._constants, placed)
-                    steps.append(step)
+                    for step in lowering.lower(node, self._target):
+                        if isinstance(step, Call):
+                            step.place_constants(self._constants, placed)
+                        steps.append(step)
                 continue
             later = {v for other in runs[position + 1 :] for node in other for v in node.inputs}
             needed = later | set(self._graph.outputs)

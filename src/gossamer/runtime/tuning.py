@@ -1,4 +1,4 @@
-"""Choose a kernel for each linear layer by timing the candidates on this machine."""
+"""Choose a kernel for each layer by timing the candidates on this machine."""
 
 from __future__ import annotations
 
@@ -6,32 +6,46 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.runtime.codegen import cache, jit
 from gossamer.runtime.codegen.target import Target
-from gossamer.runtime.kernels import dense_linear, sparse_linear
+from gossamer.runtime.kernels import (
+    dense_conv,
+    dense_linear,
+    dense_rows,
+    sparse_conv,
+    sparse_linear,
+)
 from gossamer.runtime.kernels.epilogue import Epilogue
-from gossamer.runtime.kernels.kernel import address_of, source_of
+from gossamer.runtime.kernels.kernel import Kernel, address_of, source_of
+from gossamer.runtime.kernels.planes import Geometry, Tiling, tilings
 from gossamer.runtime.layouts import GROUP, TILE
 from gossamer.runtime.memory import ConstantMemory, Region
 
 CHUNKS = 16
 """Parts of about equal work into which the rows of a sparse layer are divided."""
 
+# Raised when what follows changes, so that choices made before are not taken for new ones.
+_REVISION = 2
 _BLOCKS = (96, 128, 192, 256)
+# Bytes of inputs that a block of a convolution may reach from one tile, and vectors of a tile.
+_REACHES = (12 << 10, 20 << 10, 28 << 10, 48 << 10)
+_SPARSE_TILES, _DENSE_TILES = (4, 7, 14), (4, 7)
 # Below this sparsity the dense kernel always won, by so much that timing both is a waste.
 _LEAST_SPARSITY = 0.2
+# Rows are visited together if so much of what they then hold is not zero.
+_LEAST_FILL = 0.6
+_TOGETHER = 4
 _ROUNDS = 7
 
-# How an output is finished costs both the same, so the plain kernels stand for all.
-_SPARSE = sparse_linear.SparseLinear(Epilogue())
-_DENSE = dense_linear.DenseLinear(Epilogue())
+# How an output is finished costs all the same, so the plain kernels stand for all.
+_PLAIN = Epilogue()
 
 
 @dataclass(frozen=True)
@@ -40,76 +54,228 @@ class Choice:
 
     sparse: bool
     block: int = 0
+    together: int = 1
+    """Rows that are visited together."""
 
 
-def choose(weight: NDArray[np.float32], target: Target) -> Choice:
-    """The fastest kernel for these weights on this machine; what was found before is kept."""
-    sparsity = 1 - np.count_nonzero(weight) / max(weight.size, 1)
-    if sparsity < _LEAST_SPARSITY:
+@dataclass(frozen=True)
+class ConvChoice(Choice):
+    """How a convolution runs; its blocks are of input channels."""
+
+    tile: tuple[int, int] = (1, 1)
+    """Rows and columns of vectors."""
+
+    @property
+    def tiling(self) -> Tiling:
+        """The tiles of a plane."""
+        return Tiling(*self.tile)
+
+
+_AnyChoice = TypeVar("_AnyChoice", bound=Choice)
+
+
+def choose_linear(weight: NDArray[np.float32], target: Target) -> Choice:
+    """The fastest kernel for a matrix `[rows, columns]`; what was found before is kept."""
+    if _sparsity(weight) < _LEAST_SPARSITY:
         return Choice(sparse=False)
-    name = _key(weight, target)
+    columns = weight.shape[1]
+    choices = [Choice(sparse=False)]
+    for together in _together(weight):
+        choices += [
+            Choice(True, block, together)
+            for block in dict.fromkeys(min(block, columns) for block in _BLOCKS)
+        ]
+    kernels = {choice: _linear_kernel(choice) for choice in choices}
+    return _fastest(kernels, lambda: _linear_calls(weight, kernels, target), weight, "", target)
+
+
+def choose_conv(
+    weight: NDArray[np.float32], group: int, geometry: Geometry, target: Target
+) -> ConvChoice:
+    """The fastest kernel for `[outputs, inputs / group, taps]`; what was found before is kept."""
+    choices = []
+    sparsity = _sparsity(weight)
+    each = weight.shape[1]
+    if sparsity >= _LEAST_SPARSITY or group > 1:
+        for together in _together(weight.reshape(weight.shape[0], -1)) if group == 1 else [1]:
+            sizes = _SPARSE_TILES if together == 1 else _DENSE_TILES[:1]
+            for tiling in tilings(geometry.output, sizes):
+                tile = (tiling.rows, tiling.columns)
+                blocks = _blocks(geometry, tiling, each) if group == 1 else [each]
+                choices += [ConvChoice(True, block, together, tile) for block in blocks]
+    if group == 1:
+        choices += [
+            ConvChoice(False, tile=(tiling.rows, tiling.columns))
+            for tiling in tilings(geometry.output, _DENSE_TILES)
+        ]
+    geometry = Geometry(geometry.source, geometry.output, geometry.strides, geometry.taps)
+    kernels = {choice: _conv_kernel(choice, weight, group, geometry) for choice in choices}
+    return _fastest(
+        kernels,
+        lambda: _conv_calls(weight, group, geometry, kernels, target),
+        weight,
+        f"{group} {geometry}",
+        target,
+    )
+
+
+def _sparsity(weight: NDArray[np.float32]) -> float:
+    return 1 - np.count_nonzero(weight) / max(weight.size, 1)
+
+
+def _together(weight: NDArray[np.float32]) -> list[int]:
+    """How many rows to try to visit together: several where they keep the same columns."""
+    rows, columns = weight.shape
+    if rows % _TOGETHER:
+        return [1]
+    kept = np.count_nonzero((weight.reshape(-1, _TOGETHER, columns) != 0).any(axis=1))
+    full = np.count_nonzero(weight) >= _LEAST_FILL * _TOGETHER * kept
+    return [_TOGETHER] if full and kept else [1]
+
+
+def _blocks(geometry: Geometry, tiling: Tiling, channels: int) -> list[int]:
+    """Input channels whose part that a tile reaches fits the caches, in several sizes."""
+    places = np.array(geometry.shapes(tiling)[0].source) // GROUP
+    touched = np.unique(places[:, None] + geometry.distances()).size * GROUP * 4
+    found = dict.fromkeys(min(channels, max(1, reach // touched)) for reach in _REACHES)
+    return list(found)
+
+
+def _fastest(
+    kernels: Mapping[_AnyChoice, Kernel],
+    prepare: Callable[[], Iterator[tuple[_AnyChoice, Callable[[], None]]]],
+    weight: NDArray[np.float32],
+    geometry: str,
+    target: Target,
+) -> _AnyChoice:
+    """The choice whose kernel takes the least time, or that of a like layer before."""
+    choices = list(kernels)
+    if len(choices) == 1:
+        return choices[0]
+    name = _key(kernels, weight, geometry, target)
     kept = cache.read(name)
     if kept is not None:
         try:
-            found = json.loads(kept)
-            return Choice(bool(found["sparse"]), int(found["block"]))
-        except (ValueError, KeyError, TypeError):
+            return choices[int(json.loads(kept)["choice"])]
+        except (ValueError, KeyError, TypeError, IndexError):
             pass
-    choice = _time_all(weight, target)
-    cache.write(name, json.dumps(choice.__dict__).encode())
-    return choice
-
-
-def _key(weight: NDArray[np.float32], target: Target) -> str:
-    """What the choice depends on: the kernels, the shape, and how many weights are left."""
-    parts = [jit.key(source_of(kernel, target), target) for kernel in (_SPARSE, _DENSE)]
-    # Layers of the same shape and nearly the same sparsity behave alike.
-    hundredths = round(100 * np.count_nonzero(weight) / weight.size)
-    parts += [str(weight.shape), str(hundredths), str(_BLOCKS), str(CHUNKS), str(_ROUNDS)]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest() + ".json"
-
-
-def _time_all(weight: NDArray[np.float32], target: Target) -> Choice:
-    rows, columns = weight.shape
-    bench = _Bench(rows, columns)
-    sparse, dense = (
-        jit.callable_kernel(address_of(kernel, target)) for kernel in (_SPARSE, _DENSE)
-    )
-    calls: dict[Choice, Callable[[], None]] = {}
-    for block in dict.fromkeys(min(block, columns) for block in _BLOCKS):
-        packed = sparse_linear.pack(weight, block, CHUNKS)
-        numbers = [block * TILE, -(-columns // block), CHUNKS]
-        calls[Choice(sparse=True, block=block)] = bench.call(sparse, packed.arrays(), numbers)
-    matrix = dense_linear.pack(weight, dense_linear.rows_in_block(target))
-    calls[Choice(sparse=False)] = bench.call(dense, [matrix], [columns, rows])
     # In turn, and the least of each: whatever else the machine does then spoils no one candidate.
+    calls = dict(prepare())
     least = dict.fromkeys(calls, math.inf)
     for _ in range(_ROUNDS):
         for choice, call in calls.items():
             begin = time.perf_counter()
             call()
             least[choice] = min(least[choice], time.perf_counter() - begin)
-    return min(least, key=lambda choice: least[choice])
+    best = min(least, key=lambda choice: least[choice])
+    found = {"choice": choices.index(best), **asdict(best)}
+    cache.write(name, json.dumps(found).encode())
+    return best
+
+
+def _key(
+    kernels: Mapping[_AnyChoice, Kernel], weight: NDArray[np.float32], geometry: str, target: Target
+) -> str:
+    """What the choice depends on: the kernels, the shape, and how many weights are left."""
+    sources = dict.fromkeys(kernels.values())
+    parts = [jit.key(source_of(kernel, target), target) for kernel in sources]
+    # Layers of the same shape and nearly the same sparsity behave alike.
+    hundredths = round(100 * np.count_nonzero(weight) / max(weight.size, 1))
+    parts += [str(weight.shape), str(hundredths), geometry, str(list(kernels)), str(_REVISION)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest() + ".json"
+
+
+def _linear_kernel(choice: Choice) -> Kernel:
+    if not choice.sparse:
+        return dense_linear.DenseLinear(_PLAIN)
+    return sparse_linear.SparseLinear(_PLAIN, choice.together)
+
+
+def _linear_calls(
+    weight: NDArray[np.float32], kernels: Mapping[Choice, Kernel], target: Target
+) -> Iterator[tuple[Choice, Callable[[], None]]]:
+    """Calls on two tiles of activations, such as a sequence of 128 tokens fills."""
+    rows, columns = weight.shape
+    bench = _Bench(2 * columns * TILE, 2 * rows * TILE, rows)
+    shared = [2, TILE // GROUP, columns * TILE, rows * TILE]
+    for choice, kernel in kernels.items():
+        arrays: list[NDArray[Any]]
+        if choice.sparse:
+            arrays = sparse_linear.pack(weight, choice.block, CHUNKS, choice.together).arrays()
+            last = [choice.block * TILE, -(-columns // choice.block), CHUNKS]
+        else:
+            arrays = [dense_rows.pack(weight, dense_linear.block_of(target))]
+            last = [columns, rows]
+        yield choice, bench.call(kernel, target, [*arrays, *shared, *last])
+
+
+def _conv_kernel(
+    choice: ConvChoice, weight: NDArray[np.float32], group: int, geometry: Geometry
+) -> Kernel:
+    shapes, masked = geometry.shapes(choice.tiling), not geometry.output.exact
+    if not choice.sparse:
+        return dense_conv.DenseConv(shapes, _PLAIN, masked)
+    wide = sparse_conv.is_wide(weight.shape[1] * group if group > 1 else choice.block, geometry)
+    return sparse_conv.SparseConv(shapes, _PLAIN, wide, masked, choice.together)
+
+
+def _conv_calls(
+    weight: NDArray[np.float32],
+    group: int,
+    geometry: Geometry,
+    kernels: Mapping[ConvChoice, Kernel],
+    target: Target,
+) -> Iterator[tuple[ConvChoice, Callable[[], None]]]:
+    """Calls on one image."""
+    rows, channels = weight.shape[0], weight.shape[1] * group
+    source, output = geometry.source.plane, geometry.output.plane
+    bench = _Bench(channels * source, rows * output, rows)
+    for choice, kernel in kernels.items():
+        table = geometry.table(choice.tiling)
+        images = [
+            table,
+            len(table),
+            geometry.output.down * geometry.output.across,
+            1,
+            channels * source,
+            output,
+            rows,
+        ]
+        kept = geometry.output.kept()
+        arrays: list[NDArray[Any]]
+        if isinstance(kernel, dense_conv.DenseConv):
+            matrix = dense_rows.pack(weight.reshape(rows, -1), kernel.block(target))
+            arrays = [matrix, dense_conv.places(geometry, channels)]
+            last = [matrix.shape[1]]
+        else:
+            lists = sparse_conv.pack(weight, group, geometry, choice.block, CHUNKS, choice.together)
+            arrays = lists.arrays()
+            last = [choice.block * source, len(lists.segments), CHUNKS]
+        yield choice, bench.call(kernel, target, [*arrays, *images, *last, kept])
 
 
 class _Bench:
-    """Two tiles of activations, such as a sequence of 128 tokens fills."""
+    """Memory for a layer's input, output and bias, and calls of kernels on it by one thread."""
 
-    _TILES = 2
-
-    def __init__(self, rows: int, columns: int) -> None:
-        self._x_tile, self._y_tile = columns * TILE, rows * TILE
-        x_size, y_size = (self._TILES * tile * 4 for tile in (self._x_tile, self._y_tile))
+    def __init__(self, inputs: int, outputs: int, rows: int) -> None:
+        x_size, y_size = inputs * 4, outputs * 4
         self._region = Region(x_size + y_size + rows * 4)
         x = self._region.address
         self._pointers = [x, x + x_size, x + x_size + y_size]
         self._memory = ConstantMemory()
 
     def call(
-        self, kernel: Any, arrays: Sequence[NDArray[Any]], numbers: Sequence[int]
+        self, kernel: Kernel, target: Target, arguments: Sequence[NDArray[Any] | int]
     ) -> Callable[[], None]:
-        """A call of a kernel on these weights, on one thread."""
-        weights = [self._memory.place(array) for array in arrays]
-        tiles = [self._TILES, TILE // GROUP, self._x_tile, self._y_tile]
-        arguments = np.array([*self._pointers, *weights, *tiles, *numbers], np.int64)
-        return lambda: kernel(arguments.ctypes.data, 0, 1)
+        """A call of a kernel: on input, output and bias, and then these."""
+        placed = [
+            argument if isinstance(argument, int) else self._memory.place(argument)
+            for argument in arguments
+        ]
+        run = jit.callable_kernel(address_of(kernel, target))
+        table = np.array([*self._pointers, *placed], np.int64)
+        # Through the bench, so that the memory behind the table lives as long as the call.
+        return lambda: self._run(run, table)
+
+    def _run(self, run: Callable[[int, int, int], None], table: NDArray[np.int64]) -> None:
+        run(table.ctypes.data, 0, 1)

@@ -75,7 +75,7 @@ def test_gemm_in_every_form(
         **constants,
     )
     x = random.standard_normal((19, 20)).astype(f32)
-    with mock.patch.object(tuning, "choose", return_value=tuning.Choice(is_sparse, 20)):
+    with mock.patch.object(tuning, "choose_linear", return_value=tuning.Choice(is_sparse, 20)):
         agrees(small, {"x": x}, threads=2)
 
 

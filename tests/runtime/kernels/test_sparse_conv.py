@@ -9,10 +9,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gossamer.errors import ModelError
-from gossamer.runtime.kernels.sparse_conv import Tap, check
-from gossamer.runtime.layouts import Planes
-
 f32 = np.float32
 
 
@@ -123,16 +119,3 @@ def test_a_chain_of_layers_shares_its_zeros(
     )
     for target in ("host", "avx2"):
         agrees(small, images(2, 3, 19, 17), threads=2, target=target, tolerance=1e-4)
-
-
-def test_a_tap_that_leaves_its_plane_is_refused() -> None:
-    layout = Planes(height=4, width=4, row=5, above=1, left=1)
-    check([Tap(0, -1, -1), Tap(0, 1, 1)], layout, layout)
-    for tap in (Tap(0, -9, 0), Tap(0, 40, 0), Tap(0, 0, 1000), Tap(0, 0, -1000)):
-        with pytest.raises(ModelError, match="reaches outside its input"):
-            check([tap], layout, layout)
-
-
-def test_planes_that_do_not_line_up_are_refused() -> None:
-    with pytest.raises(ModelError, match="do not line up"):
-        check([Tap(0, 0, 0)], Planes(4, 4, 5, 1, 1), Planes(4, 4, 6, 1, 1))

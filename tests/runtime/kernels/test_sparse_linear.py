@@ -28,7 +28,7 @@ def run(
     small = model(LINEAR.format(k=columns, n=rows), w=weight)
     x = np.random.default_rng(0).standard_normal((batch, length, columns)).astype(f32)
     choice = tuning.Choice(sparse=True, block=min(block, columns))
-    with mock.patch.object(tuning, "choose", return_value=choice):
+    with mock.patch.object(tuning, "choose_linear", return_value=choice):
         session = agrees(small, {"x": x}, **how)
     assert "sparse linear" in [line.kernel for line in session.explain()]
 
@@ -94,7 +94,7 @@ def test_special_numbers_stay_in_their_token(model: Any, special: float) -> None
 
     weight = np.eye(8, dtype=f32)
     choice = tuning.Choice(sparse=True, block=8)
-    with mock.patch.object(tuning, "choose", return_value=choice):
+    with mock.patch.object(tuning, "choose_linear", return_value=choice):
         session = compile(model(LINEAR.format(k=8, n=8), w=weight), threads=1)
     x = np.ones((1, 20, 8), f32)
     x[0, 3, 2] = special
@@ -117,7 +117,7 @@ def test_bias_residual_and_activation_are_part_of_the_kernel(
         "x": random.standard_normal((3, 21, 24)).astype(f32),
         "r": random.standard_normal((3, 21, 40)).astype(f32),
     }
-    with mock.patch.object(tuning, "choose", return_value=tuning.Choice(is_sparse, 16)):
+    with mock.patch.object(tuning, "choose_linear", return_value=tuning.Choice(is_sparse, 16)):
         session = agrees(small, feeds, threads=2)
     assert [line.op for line in session.explain()].count("Linear") == 1
     assert not {"Add", activation} & {line.op for line in session.explain()} - {"Identity"}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gossamer.runtime.kernels.sparse_conv import Tap, check
+from gossamer.runtime.kernels.planes import Geometry, meeting
 from gossamer.runtime.layouts import Planes
 from gossamer.runtime.passes.fuse_layers import fuse_layers
 from gossamer.runtime.passes.partition import partition
@@ -27,24 +27,47 @@ def placed(after: Any, model: Any, nodes: str) -> Any:
 @pytest.mark.parametrize(
     ("nodes", "ops"),
     [
-        ("y = Conv<pads=[1, 1, 1, 1]>(x, three)", ["Identity", "Convolution"]),
-        ("y = Conv<strides=[2, 2]>(x, three)", ["Phases", "Convolution"]),
+        ("y = Conv<pads=[1, 1, 1, 1]>(x, three)", ["Rearrange", "Convolution"]),
+        ("y = Conv<strides=[2, 2]>(x, three)", ["Rearrange", "Convolution"]),
         (
             "a = Conv(x, one)  b = Sqrt(a)  y = Conv<pads=[2, 2, 2, 2]>(b, five)",
-            ["Identity", "Convolution", "Sqrt", "Convolution"],
+            ["Rearrange", "Convolution", "Sqrt", "Surround", "Convolution"],
         ),
         (
-            "a = Conv(x, one)  y = MaxPool<kernel_shape=[2, 2]>(a)",
-            ["Identity", "Convolution", "Phases", "MaxPool"],
+            "a = Conv(x, one)  b = Relu(a)  y = MaxPool<kernel_shape=[3, 3], pads=[1, 1, 1, 1]>(b)",
+            ["Rearrange", "Convolution", "Surround", "MaxPool"],
+        ),
+        (
+            "a = Conv(x, one)  y = MaxPool<kernel_shape=[3, 3], pads=[1, 1, 1, 1]>(a)",
+            ["Rearrange", "Convolution", "Rearrange", "MaxPool"],
         ),
         (
             "a = Conv(x, one)  y = GlobalAveragePool(a)",
-            ["Identity", "Convolution", "GlobalAveragePool"],
+            ["Rearrange", "Convolution", "GlobalAveragePool"],
         ),
     ],
 )
 def test_copies(after: Any, model: Any, nodes: str, ops: list[str]) -> None:
     assert [node.op for node in placed(after, model, nodes).nodes] == ops
+
+
+def test_a_stride_reads_in_place_where_the_parts_fit(after: Any, model: Any) -> None:
+    small = model(
+        """(float[B, 4, 16, 16] x) => (float[B, C, H, W] y) {
+            a = Conv(x, one)  y = Conv<strides=[2, 2], pads=[1, 1, 1, 1]>(a, three) }""",
+        three=np.ones((4, 4, 3, 3)),
+        one=np.ones((4, 4, 1, 1)),
+    )
+    graph = after(small, fuse_layers, partition, place_images)
+    assert [node.op for node in graph.nodes] == [
+        *("Rearrange", "Convolution", "Surround", "Convolution")
+    ]
+
+
+def test_one_by_one_with_a_stride_copies_only_what_it_reads(after: Any, model: Any) -> None:
+    copied, layer = placed(after, model, "y = Conv<strides=[2, 2]>(x, one)").nodes
+    assert copied.output.shape == (*layer.output.shape[:1], 4, 5, 5)
+    assert layer.attributes["strides"] == (1, 1)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -62,16 +85,22 @@ def test_every_tap_stays_in_its_plane(
     source, output = layer.source(0).layout, layer.output.layout
     assert isinstance(source, Planes)
     assert isinstance(output, Planes)
-    assert layer.attributes["phases"] == stride**2
-    assert len(layer.attributes["taps"]) == 25
-    check([Tap(*tap) for tap in layer.attributes["taps"]], source, output)
+    taps = layer.attributes["taps"]
+    assert len(taps) == 25
+    # It refuses what does not fit.
+    Geometry(source, output, layer.attributes["strides"], taps)
 
 
-def test_values_that_meet_have_rows_of_one_length(after: Any, model: Any) -> None:
+def test_values_that_meet_are_cut_into_the_same_parts(after: Any, model: Any) -> None:
     graph = placed(
         after,
         model,
         "a = Conv<pads=[2, 2, 2, 2]>(x, five)  b = Conv(x, one)  c = Mul(a, b)  y = Conv(c, three)",
     )
-    rows = {v.layout.row for node in graph.nodes for v in node.outputs}
-    assert len(rows) == 1
+    parts = {
+        meeting(v.layout)
+        for node in graph.nodes
+        for v in node.outputs
+        if isinstance(v.layout, Planes)
+    }
+    assert len(parts) == 1

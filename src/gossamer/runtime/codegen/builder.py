@@ -257,6 +257,11 @@ class Builder:
         zeros = ir.Constant(ir.VectorType(I32, kind.count), [0] * kind.count)
         return Term(self, self.ir.shuffle_vector(first, undefined, zeros))
 
+    def shuffle(self, left: Term, right: Term, lanes: Sequence[int]) -> Term:
+        """The lanes of those numbers, counted over two vectors of one type."""
+        order = ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes))
+        return Term(self, self.ir.shuffle_vector(left.ir, right.ir, order))
+
     # Calls
 
     def call(self, name: str, result: Any, *arguments: Term) -> Term:

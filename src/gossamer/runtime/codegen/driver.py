@@ -16,6 +16,8 @@ from gossamer.runtime.codegen.builder import I32, I64, POINTER, Builder, Term, V
 # Positions in the shared state.
 EPOCH, ARRIVED, GENERATION, SLEEPERS = 0, 8, 16, 24
 STEPS, COUNT, THREADS, STOP = 32, 33, 34, 35
+TRACE = 36
+"""Where the caller's thread notes the clock before the first step and after each, or 0."""
 STATE_SIZE = 40
 
 # How long to spin before sleeping, in turns of the pause instruction. Within a run for about half
@@ -133,6 +135,8 @@ def _write_walk(module: ir.Module, machine: str) -> ir.Function:
     count = b.load(_field(b, state, COUNT), I64)
     threads = b.load(_field(b, state, THREADS), I64)
     kernel_type = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64])
+    trace = b.load(_field(b, state, TRACE), I64)
+    _note_clock(b, machine, trace, thread, b.i64(0))
     with b.loop(0, count) as step:
         code = b.load(b.at(steps, step * 2, I64), I64)
         arguments = b.pointer(b.load(b.at(steps, step * 2 + 1, I64), I64))
@@ -151,8 +155,16 @@ def _write_walk(module: ir.Module, machine: str) -> ir.Function:
                 _wait_for_change(b, machine, state, GENERATION, generation, _SPIN_BETWEEN_STEPS)
 
             b.choose((arrived + 1).compare("==", threads), last, others)
+        _note_clock(b, machine, trace, thread, step + 1)
     b.ir.ret_void()
     return function
+
+
+def _note_clock(b: Builder, machine: str, trace: Term, thread: Term, position: Term) -> None:
+    """Write the processor's clock, in ticks of its own, where tracing is wanted."""
+    name = "readcyclecounter" if machine in ("x86_64", "i686") else "readsteadycounter"
+    with b.when(trace.compare("!=", 0) & thread.compare("==", 0)):
+        b.store(b.call(f"llvm.{name}", I64), b.at(b.pointer(trace), position, I64))
 
 
 def _write_run(module: ir.Module, machine: str, walk: ir.Function) -> None:

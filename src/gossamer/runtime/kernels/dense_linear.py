@@ -1,37 +1,27 @@
-"""Dense weights times dense activations in tiles, blocked for registers.
-
-The same contract as the sparse kernel, for layers that are not sparse enough to gain: a block of
-rows keeps its sums in registers while the input channels stream by, so that each vector of
-activations feeds several multiply-adds.
-"""
+"""Dense weights times dense activations in tiles: for layers that are not sparse enough to gain."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gossamer.runtime.codegen.builder import LANES, VEC, Builder, Term, write_kernel
+from gossamer.runtime.codegen.builder import LANES, Builder, Term, write_kernel
 from gossamer.runtime.codegen.target import Target
+from gossamer.runtime.kernels.dense_rows import DenseRows, rows_in_block
 from gossamer.runtime.kernels.epilogue import Epilogue
+from gossamer.runtime.kernels.tile import Lines, Tile
+from gossamer.runtime.kernels.tokens import GROUPS, shapes
 from gossamer.runtime.layouts import TILE
 
-GROUPS = TILE // LANES
+
+def groups_together(target: Target) -> int:
+    """Groups of lanes whose sums stay in registers together: half a tile where they are few."""
+    return GROUPS if target.registers >= 32 else 2
 
 
-def rows_in_block(target: Target) -> int:
+def block_of(target: Target) -> int:
     """Rows whose sums stay in registers together."""
-    return 6 if target.registers >= 32 else 2
-
-
-def pack(weight: NDArray[np.float32], block: int) -> NDArray[np.float32]:
-    """Arrange a matrix `[rows, columns]` as `[row block, column, row]`, filled up with zeros."""
-    rows, columns = weight.shape
-    filled = np.zeros((-(-rows // block) * block, columns), np.float32)
-    filled[:rows] = weight
-    return np.ascontiguousarray(filled.reshape(-1, block, columns).transpose(0, 2, 1))
+    return rows_in_block(target, groups_together(target))
 
 
 @dataclass(frozen=True)
@@ -46,12 +36,10 @@ class DenseLinear:
 
     def source(self, target: Target) -> str:
         """The LLVM module."""
-        block = rows_in_block(target)
-        # Half a tile at a time where registers are few.
-        together = GROUPS if target.registers >= 32 else 2
+        together = groups_together(target)
 
         def body(b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-            self._body(b, arguments, thread, threads, block, together)
+            self._body(b, arguments, thread, threads, block_of(target), together)
 
         return write_kernel(body, 10 + self.epilogue.operands)
 
@@ -67,49 +55,34 @@ class DenseLinear:
         x, y, bias, weights = map(b.pointer, arguments[:4])
         tiles, last_groups, x_tile, y_tile, columns, rows = arguments[4:10]
         operands = [b.pointer(argument) for argument in arguments[10:]]
-        row_blocks = (rows + block - 1) // block
-        low, high = b.share(tiles * row_blocks, thread, threads)
+        parts = GROUPS // together
 
-        with b.loop(low, high) as item:
-            tile, row_block = item // row_blocks, item % row_blocks
+        def find(number: Term) -> Tile:
+            tile, part = number // parts, number % parts
             all_groups = b.select(tile.compare("==", tiles - 1), last_groups, b.i64(GROUPS))
-            row = row_block * block
-            packed = b.at(weights, row * columns)
-            with b.loop(0, all_groups, together) as skipped:
-                lanes = skipped * LANES
-                input_ = b.at(x, tile * x_tile + lanes)
-                output = tile * y_tile + row * TILE + lanes
+            groups = b.smaller(all_groups - part * together, together)
+            lanes, step = part * (together * LANES), b.i64(TILE)
+            place = tile * y_tile + lanes
+            return Tile(
+                groups,
+                b.larger(groups, 1),
+                tile * GROUPS + part * together,
+                b.at(x, tile * x_tile + lanes),
+                Lines(b.at(y, place), step),
+                [Lines(b.at(operand, place), step) for operand in operands],
+            )
 
-                def width(
-                    groups: int,
-                    input_: Term = input_,
-                    output: Term = output,
-                    packed: Term = packed,
-                    row: Term = row,
-                ) -> None:
-                    sums = [
-                        [b.variable(b.number(VEC, 0)) for _ in range(groups)] for _ in range(block)
-                    ]
-                    with b.loop(0, columns) as column:
-                        source = b.at(input_, column * TILE)
-                        vectors = [
-                            b.load(b.at(source, group * LANES), VEC, align=64)
-                            for group in range(groups)
-                        ]
-                        for index, line in enumerate(sums):
-                            weight = b.splat(b.load(b.at(packed, column * block + index)))
-                            for part, vector in zip(line, vectors, strict=True):
-                                part.set(b.fma(weight, vector, part.get()))
-                    for index, line in enumerate(sums):
-                        with b.when(row + index < rows):
-                            added = b.splat(b.load(b.at(bias, row + index)))
-                            for group, part in enumerate(line):
-                                position = output + index * TILE + group * LANES
-                                others = [
-                                    b.load(b.at(operand, position), VEC, align=64)
-                                    for operand in operands
-                                ]
-                                value = self.epilogue.apply(b, part.get() + added, others)
-                                b.store(value, b.at(y, position), align=64)
-
-                b.switch(b.smaller(all_groups - skipped, together), together, width)
+        kernel = DenseRows(shapes(self.epilogue.operands)[:together], self.epilogue, block)
+        kernel.write(
+            b,
+            weights,
+            bias,
+            tiles * parts,
+            (tiles - 1) * GROUPS + last_groups,
+            rows,
+            columns,
+            lambda column: column * TILE,
+            thread,
+            threads,
+            find,
+        )

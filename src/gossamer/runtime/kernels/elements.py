@@ -257,24 +257,6 @@ def _range(w: Writer, expression: Expression, index: Index) -> Term:
     return start + w.b.cast(index[0], start.type) * step
 
 
-def _phases(w: Writer, expression: Expression, index: Index) -> Term:
-    """Every second (third, ...) row and column as a channel of its own; `fill` beyond the end."""
-    b = w.b
-    (operand,) = expression.operands
-    down, across = expression.attribute("strides")
-    image, channel, row, column = index
-    phase = channel % (down * across)
-    above, left = expression.attribute("before")
-    row = row * down + phase // across - above
-    column = column * across + phase % across - left
-    _, _, height, width = w.extents(operand)
-    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    row = b.larger(b.smaller(row, height - 1), 0)
-    column = b.larger(b.smaller(column, width - 1), 0)
-    value = w.element(operand, (image, channel // (down * across), row, column))
-    return b.select(inside, value, b.number(value.type, expression.attribute("fill")))
-
-
 def _sizes(w: Writer, expression: Expression, index: Index) -> Term:
     """A small integer tensor that depends on shapes only, one operand an element."""
     place = w.b.i64(0)
@@ -297,7 +279,6 @@ MOVEMENT: dict[str, Move] = {
     "Gather": _gather,
     "GatherElements": _gather_elements,
     "GatherND": _gather_nd,
-    "Phases": _phases,
     "Range": _range,
     "Sizes": _sizes,
 }

@@ -16,6 +16,7 @@ from llvmlite import ir
 from gossamer.runtime.codegen.builder import F32, F64, I1, I8, I32, I64, Builder, Term, write_kernel
 from gossamer.runtime.codegen.target import Target
 from gossamer.runtime.kernels.elements import ELEMENTWISE, MOVEMENT
+from gossamer.runtime.kernels.planes import meeting
 from gossamer.runtime.layouts import GROUP, PADDED, PLAIN, TILE, Padded, Plain, Planes, Tokens
 
 Index: TypeAlias = "tuple[Term, ...]"
@@ -81,6 +82,18 @@ class Pointwise:
         return write_kernel(body, 2 + inputs + self.sizes)
 
 
+@dataclass(frozen=True)
+class _Here:
+    """Which element of a plane is being computed: its pixel, its vector and its lane."""
+
+    layout: Planes
+    row: Term
+    column: Term
+    t: Term
+    s: Term
+    lane: Term
+
+
 class Writer:
     """Writes the loops and the elements; the rules in `elements.py` call back into it."""
 
@@ -94,6 +107,7 @@ class Writer:
         self.sizes = {f"d{i}": size for i, size in enumerate(arguments[2 + inputs :])}
         self.wrong = b.variable(b.i64(0))
         self._done: dict[Any, tuple[Term, Index]] = {}
+        self._here: _Here | None = None
 
     def extents(self, expression: Expression) -> list[Term]:
         """The sizes of an expression's shape."""
@@ -152,25 +166,29 @@ class Writer:
         self._report()
 
     def write_planes(self, layout: Planes, thread: Term, threads: Term) -> None:
-        """Plane by plane, zeros around and between the rows included."""
+        """Plane by plane, vector by vector; lanes that are no pixels get zeros."""
         b = self.b
         images, channels, *_ = self.extents(self.expression)
-        low, high = b.share(images * channels, thread, threads)
+        low, high = b.share(images * channels * layout.down, thread, threads)
         zero = b.number(REGISTER_TYPES[self.expression.dtype], 0)
-        with b.loop(low, high) as plane:
+        with b.loop(low, high) as line:
+            plane, t = line // layout.down, line % layout.down
             image, channel = plane // channels, plane % channels
-            begin = plane * layout.plane
-            with b.loop(0, layout.front) as place:
-                self._store(zero, begin + place)
-            with b.loop(0, layout.height) as row:
-                line = begin + layout.front + row * layout.row
-                with b.loop(0, layout.width) as column:
-                    value = self.element(self.expression, (image, channel, row, column))
-                    self._store(value, line + column)
-                with b.loop(layout.width, layout.row) as column:
-                    self._store(zero, line + column)
-            with b.loop(layout.front + layout.height * layout.row, layout.plane) as place:
-                self._store(zero, begin + place)
+            with b.loop(0, layout.across) as s, b.loop(0, GROUP) as lane:
+                row = lane // layout.columns * layout.down + t
+                column = lane % layout.columns * layout.across + s
+                inside = (row < layout.height) & (column < layout.width)
+                if not layout.exact:
+                    row, column = (
+                        b.smaller(row, layout.height - 1),
+                        b.smaller(column, layout.width - 1),
+                    )
+                self._here = _Here(layout, row, column, t, s, lane)
+                value = self.element(self.expression, (image, channel, row, column))
+                if not layout.exact:
+                    value = b.select(inside, value, zero)
+                begin = plane * layout.plane + layout.place(0, 0)
+                self._store(value, begin + (t * layout.pitch + s) * GROUP + lane)
         self._report()
 
     def unravel(self, flat: Term, sizes: Sequence[Term]) -> Index:
@@ -227,9 +245,7 @@ class Writer:
         if isinstance(layout, Tokens):
             place = self._place_in_tiles(extents, index)
         elif isinstance(layout, Planes):
-            image, channel, row, column = index
-            plane = image * extents[1] + channel
-            place = plane * layout.plane + layout.front + row * layout.row + column
+            place = self._place_in_planes(layout, extents[1], index)
         else:
             place = b.i64(0)
             for size, term in zip(extents, index, strict=True):
@@ -237,6 +253,18 @@ class Writer:
         kind = MEMORY_TYPES[expression.dtype]
         value = b.load(b.at(self.arrays[expression.attribute("slot")], place, kind), kind)
         return value.compare("!=", 0) if expression.dtype == "bool" else value
+
+    def _place_in_planes(self, layout: Planes, channels: Term, index: Index) -> Term:
+        image, channel, row, column = index
+        begin = (image * channels + channel) * layout.plane + layout.place(0, 0)
+        here = self._here
+        same = here is not None and here.row is row and here.column is column
+        if here is not None and same and meeting(here.layout) == meeting(layout):
+            # The same lane of the same vector, which LLVM then loads whole.
+            return begin + (here.t * layout.pitch + here.s) * GROUP + here.lane
+        lane = row // layout.down * layout.columns + column // layout.across
+        t, s = row % layout.down, column % layout.across
+        return begin + (t * layout.pitch + s) * GROUP + lane
 
     def _place_in_tiles(self, extents: Sequence[Term], index: Index) -> Term:
         *leading, tokens, channels = extents

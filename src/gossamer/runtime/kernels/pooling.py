@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from gossamer.runtime.codegen.builder import I32, LANES, VEC, Builder, Term, write_kernel
 from gossamer.runtime.codegen.math import maximum
 from gossamer.runtime.codegen.target import Target
-from gossamer.runtime.kernels.sparse_conv import Tap, check, clear_border, keep_lanes
+from gossamer.runtime.kernels.planes import Geometry
+from gossamer.runtime.kernels.tile import keep_lanes
 from gossamer.runtime.layouts import Planes
 
 
@@ -16,43 +17,42 @@ from gossamer.runtime.layouts import Planes
 class Pool:
     """The largest, or the mean, of what the taps read.
 
-    Arguments: x, y, kept lanes of the output's plane, planes of the output in all.
+    Arguments: x, y, kept lanes of the output's plane, planes in all.
     """
 
     largest: bool
-    taps: tuple[Tap, ...]
-    phases: int
-    source_layout: Planes
-    output_layout: Planes
+    geometry: Geometry
 
     def source(self, target: Target) -> str:
         """The LLVM module."""
         del target
-        check(self.taps, self.source_layout, self.output_layout)
         return write_kernel(self._body, 4)
 
     def _body(self, b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
         x, y, kept = map(b.pointer, arguments[:3])
-        source, output = self.source_layout, self.output_layout
-        low, high = b.share(arguments[3], thread, threads)
-        with b.loop(low, high) as plane:
-            first = b.at(x, plane * (self.phases * source.plane) + source.front)
-            clear_border(b, b.at(y, plane * output.plane), output)
-            begin = b.at(y, plane * output.plane + output.front)
-            with b.loop(0, output.vectors * LANES, LANES) as lanes:
+        geometry = self.geometry
+        source, output = geometry.source, geometry.output
+        down, across = geometry.strides
+        low, high = b.share(arguments[3] * output.down, thread, threads)
+        with b.loop(low, high) as line:
+            plane, row = line // output.down, line % output.down
+            first = b.at(x, plane * source.plane + row * (down * source.pitch * LANES))
+            begin = row * (output.pitch * LANES) + output.place(0, 0)
+            with b.loop(0, output.across) as column:
+                place = b.at(first, column * (across * LANES))
                 read = [
-                    b.load(
-                        b.at(first, lanes + tap.phase * source.plane + tap.distance(source)), VEC
-                    )
-                    for tap in self.taps
+                    b.load(b.at(place, int(distance) * LANES), VEC, align=64)
+                    for distance in geometry.distances()
                 ]
                 value = read[0]
                 for other in read[1:]:
                     value = maximum(b, value, other) if self.largest else value + other
                 if not self.largest:
-                    value = value * (1 / len(self.taps))
-                value = keep_lanes(b, value, b.at(kept, lanes, I32))
-                b.store(value, b.at(begin, lanes), align=64)
+                    value = value * (1 / len(read))
+                lanes = begin + column * LANES
+                if not output.exact:
+                    value = keep_lanes(b, value, b.at(kept, lanes, I32))
+                b.store(value, b.at(b.at(y, plane * output.plane), lanes), align=64)
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,13 @@ class GlobalAverage:
         layout = self.layout
         low, high = b.share(arguments[2], thread, threads)
         with b.loop(low, high) as plane:
-            first = b.at(x, plane * layout.plane + layout.front)
             total = b.variable(b.number(VEC, 0))
-            # What lies between rows is zero and adds nothing.
-            with b.loop(0, layout.vectors * LANES, LANES) as lanes:
-                total.set(total.get() + b.load(b.at(first, lanes), VEC, align=64))
+            # Lanes that are no pixels hold zeros, and add nothing.
+            with b.loop(0, layout.down) as row:
+                line = row * (layout.pitch * LANES) + layout.place(0, 0)
+                first = b.at(b.at(x, plane * layout.plane), line)
+                with b.loop(0, layout.across * LANES, LANES) as lanes:
+                    total.set(total.get() + b.load(b.at(first, lanes), VEC, align=64))
             sums = total.get()
             lane = [
                 Term(b, b.ir.extract_element(sums.ir, b.number(I32, i).ir)) for i in range(LANES)

@@ -1,9 +1,8 @@
 """Sparse convolution over planes: each nonzero weight is a tap at a constant distance.
 
 A kernel's elements and its input channels are columns of one matrix, so the loop is that of a
-sparse linear layer; lanes are neighbouring pixels. Strides larger than one read an input whose
-phases lie in channels of their own. Every layer that is not sparse runs here too, with all of its
-weights in the lists.
+sparse linear layer; vectors are neighbouring pixels. Depthwise layers run here too: each of their
+rows has the taps of one channel.
 """
 
 from __future__ import annotations
@@ -15,177 +14,104 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.errors import ModelError
-from gossamer.runtime.codegen.builder import I32, LANES, VEC, VEC_I32, Builder, Term, write_kernel
+from gossamer.runtime.codegen.builder import LANES, Builder, Term, write_kernel
 from gossamer.runtime.codegen.target import Target
 from gossamer.runtime.kernels.epilogue import Epilogue
+from gossamer.runtime.kernels.planes import Geometry, find_tile
 from gossamer.runtime.kernels.sparse_lists import ListKernel, SparseLists, make_lists
-from gossamer.runtime.layouts import TILE, Planes
-
-_GROUPS = TILE // LANES
-
-# Floats that the taps of a block of channels may reach from one tile: three quarters of a
-# first-level cache of 32 KiB.
-_BLOCK_FLOATS = 6144
-
-
-@dataclass(frozen=True)
-class Tap:
-    """An element of a kernel: the phase of the input that it reads, and how far away."""
-
-    phase: int
-    down: int
-    across: int
-
-    def distance(self, layout: Planes) -> int:
-        """Floats from an output's place in the plane to the input's."""
-        return self.down * layout.row + self.across
-
-
-def check(taps: Sequence[Tap], source: Planes, output: Planes) -> None:
-    """Prove that no tap leaves its plane, whatever the pixel.
-
-    Raises:
-        ModelError: if one does.
-    """
-    last = output.vectors * LANES
-    for tap in taps:
-        distance = tap.distance(source)
-        if source.front + distance < 0 or source.front + distance + last > source.plane:
-            raise ModelError("a convolution reaches outside its input; export the model anew")
-    if source.row != output.row:
-        raise ModelError("a convolution's input and output do not line up; export the model anew")
-
-
-def _reach(taps: Sequence[Tap]) -> int:
-    """Floats of an input's plane that the taps read for one tile."""
-    lines: dict[tuple[int, int], list[int]] = {}
-    for tap in taps:
-        lines.setdefault((tap.phase, tap.down), []).append(tap.across)
-    return sum(TILE + max(across) - min(across) for across in lines.values())
+from gossamer.runtime.kernels.tile import Shape
 
 
 def pack(
     weight: NDArray[np.float32],
     group: int,
-    taps: Sequence[Tap],
-    phases: int,
-    source: Planes,
-    output: Planes,
+    geometry: Geometry,
+    block: int,
     chunks: int,
+    together: int = 1,
 ) -> SparseLists:
     """Arrange a kernel `[outputs, inputs / group, taps]` for the loop.
 
-    `taps` names each element of the kernel, row by row; each input has so many `phases`.
+    Args:
+        weight: the kernel; zeros are left out.
+        group: how many groups the channels form; if several, there is one block.
+        geometry: how the planes lie.
+        block: input channels in a block.
+        chunks: parts of about equal work into which the outputs are divided.
+        together: outputs that are visited together.
     """
-    check(taps, source, output)
-    rows = weight.shape[0]
-    weight = weight.reshape(rows, weight.shape[1], len(taps))
-    inputs = weight.shape[1] * group
-    full = np.zeros((rows, inputs, len(taps)), np.float32)
-    each = rows // group
-    for part in range(group):
-        mine = slice(part * each, (part + 1) * each)
-        full[mine, part * weight.shape[1] : (part + 1) * weight.shape[1]] = weight[mine]
-    distance = np.array([tap.phase * source.plane + tap.distance(source) for tap in taps])
-    places = np.arange(inputs)[:, None] * (phases * source.plane) + distance
-    if np.abs(places).max(initial=0) >= 2**31:
+    rows, each, taps = weight.shape
+    plane = geometry.source.plane // LANES
+    if group > 1:
+        return _pack_groups(weight, group, geometry, chunks)
+    places = np.arange(each)[:, None] % block * plane + geometry.distances()
+    starts = range(0, each, block)
+    blocks = [slice(start * taps, (start + block) * taps) for start in starts]
+    matrix = weight.reshape(rows, each * taps)
+    kind = np.uint32 if is_wide(block, geometry) else np.uint16
+    return make_lists(matrix, places.reshape(-1).astype(kind), blocks, chunks, together)
+
+
+def is_wide(channels: int, geometry: Geometry) -> bool:
+    """Whether offsets within so many input channels need 32 bits.
+
+    Raises:
+        ModelError: if they need more.
+    """
+    largest = channels * geometry.source.plane // LANES
+    if largest >= 2**31:
         raise ModelError("a convolution's input is too large for one image; make the image smaller")
-    together = max(1, _BLOCK_FLOATS // _reach(taps))
-    blocks = [
-        slice(start * len(taps), (start + together) * len(taps))
-        for start in range(0, inputs, together)
-    ]
-    return make_lists(full.reshape(rows, -1), places.reshape(-1).astype(np.int32), blocks, chunks)
+    return largest >= 2**16
+
+
+def _pack_groups(
+    weight: NDArray[np.float32], group: int, geometry: Geometry, chunks: int
+) -> SparseLists:
+    """One list a row, with offsets of its own group's channels."""
+    rows, each, taps = weight.shape
+    matrix = weight.reshape(rows, each * taps)
+    lists = make_lists(matrix, np.arange(each * taps), [slice(0, each * taps)], chunks)
+    plane = geometry.source.plane // LANES
+    inside = np.arange(each)[:, None] * plane + geometry.distances()
+    first = lists.rows // (rows // group) * each * plane
+    places = np.repeat(first, np.diff(lists.ends)) + inside.reshape(-1)[lists.offsets]
+    kind = np.uint32 if is_wide(each * group, geometry) else np.uint16
+    return SparseLists(lists.values, places.astype(kind), lists.rows, lists.ends, lists.segments)
 
 
 @dataclass(frozen=True)
 class SparseConv:
-    """The kernel, for the layouts of its input and output.
+    """The kernel, for the shapes of tiles.
 
-    Arguments: x, y, bias, values, offsets, rows, ends, segments, kept lanes of the output's plane,
-    images, input channels, output channels, blocks, chunks, and a pointer for each operand of the
-    epilogue, which lies like the output.
+    Arguments: x, y, bias, values, offsets, rows, ends, segments, table of tiles, tiles and vectors
+    in an image, images, floats in an image of x, floats in a plane of y, rows, floats in a block of
+    x, blocks, chunks, kept lanes of the output's plane, and for each operand of the epilogue a
+    pointer and the floats in a plane.
     """
 
-    source_layout: Planes
-    output_layout: Planes
+    shapes: tuple[Shape, ...]
     epilogue: Epilogue
+    wide: bool
+    """Whether offsets have 32 bits."""
+    masked: bool
+    """Whether some lanes of the output are no pixels, and must be zero."""
+    together: int = 1
 
     def source(self, target: Target) -> str:
         """The LLVM module."""
         del target
-        return write_kernel(self._body, 14 + self.epilogue.operands)
+        return write_kernel(self._body, 19 + 2 * self.epilogue.operands)
 
     def _body(self, b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
         x, y, bias = map(b.pointer, arguments[:3])
-        kept = b.pointer(arguments[8])
-        images, channels, rows, blocks, chunks = arguments[9:14]
-        operands = [b.pointer(argument) for argument in arguments[14:]]
-        lists = ListKernel(b, arguments[3:8], I32, aligned=False)
-        layout = self.output_layout
-        tiles = -(-layout.vectors // _GROUPS)
-        last_groups = layout.vectors - (tiles - 1) * _GROUPS
-        low, high = b.share(images * tiles * chunks, thread, threads)
-
-        with b.loop(low // chunks, (high + chunks - 1) // chunks) as item:
-            mine = (b.larger(low - item * chunks, 0), b.smaller(high - item * chunks, chunks))
-            image, tile = item // tiles, item % tiles
-            groups = b.select(tile.compare("==", tiles - 1), b.i64(last_groups), b.i64(_GROUPS))
-            lanes = tile * TILE
-            source = b.at(
-                x, image * channels * self.source_layout.plane + self.source_layout.front + lanes
-            )
-            planes = image * rows * layout.plane
-            output = planes + layout.front + lanes
-            with b.loop(0, blocks) as block:
-                is_last = block.compare("==", blocks - 1)
-
-                def initial(row: Term, count: int) -> list[Term]:
-                    return [b.splat(b.load(b.at(bias, row)))] * count
-
-                def address(row: Term, group: int, output: Term = output) -> Term:
-                    return b.at(y, output + row * layout.plane + group * LANES)
-
-                def final(
-                    row: Term,
-                    group: int,
-                    value: Term,
-                    output: Term = output,
-                    planes: Term = planes,
-                    lanes: Term = lanes,
-                    tile: Term = tile,
-                ) -> Term:
-                    if group == 0:
-                        with b.when(tile.compare("==", 0)):
-                            clear_border(b, b.at(y, planes + row * layout.plane), layout)
-                    position = output + row * layout.plane + group * LANES
-                    others = [b.load(b.at(other, position), VEC, align=64) for other in operands]
-                    value = self.epilogue.apply(b, value, others)
-                    return keep_lanes(b, value, b.at(kept, lanes + group * LANES, I32))
-
-                def width(
-                    count: int,
-                    source: Term = source,
-                    block: Term = block,
-                    is_last: Term = is_last,
-                    mine: tuple[Term, Term] = mine,
-                ) -> None:
-                    lists.write(
-                        count, source, block, is_last, mine, chunks, initial, address, final
-                    )
-
-                b.switch(groups, _GROUPS, width)
-
-
-def keep_lanes(b: Builder, value: Term, mask: Term) -> Term:
-    """The value with zeros in the lanes where the mask has none of its bits set."""
-    return b.bits(b.bits(value, VEC_I32) & b.load(mask, VEC_I32, align=64), VEC)
-
-
-def clear_border(b: Builder, plane: Term, layout: Planes) -> None:
-    """Write the zeros before the first and after the last vector of a plane."""
-    zero = b.number(VEC, 0)
-    with b.loop(0, layout.front, LANES) as place:
-        b.store(zero, b.at(plane, place), align=64)
-    with b.loop(layout.front + layout.vectors * LANES, layout.plane, LANES) as place:
-        b.store(zero, b.at(plane, place), align=64)
+        table = b.pointer(arguments[8])
+        tiles, vectors, images, x_image, y_plane, rows, x_block, blocks, chunks = arguments[9:18]
+        operands = [
+            (b.pointer(base), plane)
+            for base, plane in zip(arguments[19::2], arguments[20::2], strict=True)
+        ]
+        kept = b.pointer(arguments[18]) if self.masked else None
+        find = find_tile(b, x, y, operands, table, tiles, vectors, rows, x_image, y_plane, kept)
+        kernel = ListKernel(self.shapes, self.epilogue, self.wide, LANES, self.together)
+        counts = (images * tiles, x_block, blocks, chunks, images * vectors)
+        kernel.write(b, arguments[3:8], bias, *counts, thread, threads, find)

@@ -1,9 +1,13 @@
 """Sparse weights as lists of (offset, value), and the loop that walks them.
 
 Linear layers and convolutions differ in where an input lies; how its nonzero weights are visited
-is the same: inputs in blocks, rows in chunks that threads share, and within a chunk from few to
-many nonzeros, so that the length of the inner loop seldom changes and the processor predicts its
-end.
+is the same: inputs in blocks, so that the part of the tile in use stays in the first-level cache;
+rows in chunks that threads share; and within a chunk from few to many nonzeros, so that the length
+of the inner loop seldom changes and the processor predicts its end. A nonzero weight is one
+broadcast and, for each vector of the tile, one multiply-add whose operand comes from memory.
+
+Rows may go several together, where they have their nonzeros in the same columns: each vector of
+inputs then feeds as many multiply-adds.
 """
 
 from __future__ import annotations
@@ -15,7 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.runtime.codegen.builder import I32, I64, LANES, VEC, Builder, Term
+from gossamer.runtime.codegen.builder import I16, I32, I64, VEC, Builder, Term
+from gossamer.runtime.kernels.epilogue import Epilogue
+from gossamer.runtime.kernels.tile import Shape, Tile, finish
 
 
 @dataclass(frozen=True)
@@ -23,13 +29,13 @@ class SparseLists:
     """A weight matrix as the loop walks it: by block of inputs, then chunk of rows, then row."""
 
     values: NDArray[np.float32]
-    """[nonzeros]"""
+    """[nonzeros, rows together]"""
     offsets: NDArray[Any]
-    """[nonzeros] where each nonzero's input lies, in floats from where its block begins."""
+    """[nonzeros] where each nonzero's input lies, in units from where its block begins."""
     rows: NDArray[np.int32]
-    """[blocks * rows] which row each list belongs to."""
+    """[blocks * lists] the first row that each list belongs to."""
     ends: NDArray[np.int32]
-    """[1 + blocks * rows] where each list ends, and before it the previous one."""
+    """[1 + blocks * lists] where each list ends, and before it the previous one."""
     segments: NDArray[np.int64]
     """[blocks, chunks + 1] the first list of each chunk."""
 
@@ -39,108 +45,184 @@ class SparseLists:
 
 
 def make_lists(
-    weight: NDArray[np.float32], places: NDArray[Any], blocks: Sequence[slice], chunks: int
+    weight: NDArray[np.float32],
+    places: NDArray[Any],
+    blocks: Sequence[slice],
+    chunks: int,
+    together: int = 1,
 ) -> SparseLists:
     """Arrange a matrix `[rows, columns]`; zeros are left out.
 
     Args:
         weight: the matrix.
-        places: where the input of each column lies, in floats from where its block begins.
+        places: where the input of each column lies, in units from where its block begins.
         blocks: the columns of each block.
         chunks: parts of about equal work into which the rows are divided.
+        together: rows that are visited together, of which there must be a whole number.
     """
-    rows = weight.shape[0]
-    nonzero = weight != 0
+    grouped = weight.reshape(-1, together, weight.shape[1])
+    lists = grouped.shape[0]
+    nonzero = (grouped != 0).any(axis=1)
     work = np.concatenate([[0], np.cumsum(nonzero.sum(axis=1))])
     cuts = np.searchsorted(work, np.linspace(0, work[-1], chunks + 1), side="left")
-    cuts[0], cuts[-1] = 0, rows
-    chunk_of_row = np.searchsorted(cuts[1:-1], np.arange(rows), side="right")
+    cuts[0], cuts[-1] = 0, lists
+    chunk_of_list = np.searchsorted(cuts[1:-1], np.arange(lists), side="right")
     order: list[NDArray[np.intp]] = []
     values, offsets, counts, segments = [], [], [], []
     for block in blocks:
         kept = nonzero[:, block]
         count = kept.sum(axis=1)
-        visit = np.lexsort((count, chunk_of_row))
+        visit = np.lexsort((count, chunk_of_list))
         row, column = np.nonzero(kept[visit])
-        values.append(weight[visit, block][row, column])
+        values.append(grouped[visit[row], :, column + block.start])
         offsets.append(places[block][column])
-        segments.append(len(order) * rows + cuts)
+        segments.append(len(order) * lists + cuts)
         order.append(visit)
         counts.append(count[visit])
     ends = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
     return SparseLists(
         np.concatenate(values).astype(np.float32),
         np.concatenate(offsets),
-        np.concatenate(order).astype(np.int32),
+        (np.concatenate(order) * together).astype(np.int32),
         ends.astype(np.int32),
         np.stack(segments).astype(np.int64),
     )
 
 
+@dataclass(frozen=True)
 class ListKernel:
-    """Writes the loop over the lists of some rows, for a few vectors of lanes."""
+    """Writes the loop over tiles, blocks and lists."""
 
-    def __init__(self, b: Builder, arrays: Sequence[Term], offset_type: Any, aligned: bool) -> None:
-        self._b = b
-        self._values, self._offsets, self._rows, self._ends, self._segments = map(b.pointer, arrays)
-        self._offset_type, self._align = offset_type, 64 if aligned else 4
+    shapes: Sequence[Shape]
+    epilogue: Epilogue
+    wide: bool
+    """Whether offsets have 32 bits; else 16."""
+    unit: int
+    """Floats that an offset counts in."""
+    together: int = 1
 
     def write(
         self,
-        count: int,
-        source: Term,
-        block: Term,
-        is_last: Term,
-        mine: tuple[Term, Term],
+        b: Builder,
+        arrays: Sequence[Term],
+        bias: Term,
+        tiles: Term,
+        block_step: Term,
+        blocks: Term,
         chunks: Term,
-        initial: Callable[[Term, int], list[Term]],
-        address: Callable[[Term, int], Term],
-        final: Callable[[Term, int, Term], Term],
+        vectors: Term,
+        thread: Term,
+        threads: Term,
+        find: Callable[[Term], Tile],
     ) -> None:
-        """Add a block's products to the sums of the rows in the chunks that are `mine`.
+        """Compute the chunks of tiles that fall to a thread.
 
         Args:
-            count: vectors of lanes.
-            source: where the block's inputs begin.
-            block: the block's number; sums of later blocks go on from what was stored.
-            is_last: whether to finish the sums.
-            mine: the first and one past the last chunk.
-            chunks: how many chunks there are.
-            initial: what a row's sums begin with.
-            address: where a row's sum of a vector is stored, aligned to a vector.
-            final: what becomes of a sum before it is stored for good.
+            b: the builder.
+            arrays: the addresses of the lists' arrays.
+            bias: where the numbers lie that the rows' sums begin with.
+            tiles: how many there are.
+            block_step: floats from a block of inputs to the next.
+            blocks: how many there are.
+            chunks: how many there are.
+            vectors: of all tiles together.
+            thread: this one's number.
+            threads: how many there are.
+            find: the tile of a number.
         """
-        b = self._b
-        segment = b.at(self._segments, block * (chunks + 1), I64)
-        begin, end = (b.load(b.at(segment, chunk, I64), I64) for chunk in mine)
-        with b.loop(begin, end) as entry:
-            row = self._integer(self._rows, entry)
-            start, stop = self._integer(self._ends, entry), self._integer(self._ends, entry + 1)
-            sums = [b.variable(b.number(VEC, 0)) for _ in range(count)]
+        values, offsets, rows, ends, segments = map(b.pointer, arrays)
+        with b.loop(0, tiles) as item:
+            tile = find(item)
+            first, last = tile.share(b, vectors, chunks, thread, threads)
+            with b.loop(0, blocks) as block:
+                source = b.at(tile.source, block * block_step)
+                segment = b.at(segments, block * (chunks + 1), I64)
+                begin, end = (b.load(b.at(segment, cut, I64), I64) for cut in (first, last))
+                is_first = block.compare("==", 0)
+                is_last = block.compare("==", blocks - 1)
 
-            def from_start() -> None:
-                for part, value in zip(sums, initial(row, count), strict=True):
+                def lists(
+                    number: int,
+                    tile: Tile = tile,
+                    source: Term = source,
+                    begin: Term = begin,
+                    end: Term = end,
+                    is_first: Term = is_first,
+                    is_last: Term = is_last,
+                ) -> None:
+                    shape = self.shapes[number - 1]
+                    with b.loop(begin, end) as entry:
+                        row = _integer(b, rows, entry)
+                        span = _integer(b, ends, entry), _integer(b, ends, entry + 1)
+                        sums = self._begin(b, tile, shape, row, bias, is_first)
+                        self._add(b, shape, source, values, offsets, span, sums)
+                        self._end(b, tile, shape, row, is_last, sums)
+
+                b.switch(tile.number, len(self.shapes), lists)
+
+    def _begin(
+        self, b: Builder, tile: Tile, shape: Shape, row: Term, bias: Term, is_first: Term
+    ) -> list[list[Any]]:
+        """The bias in the first block, what was stored before in later ones."""
+        zero = b.number(VEC, 0)
+        sums = [[b.variable(zero) for _ in shape.output] for _ in range(self.together)]
+
+        def from_bias() -> None:
+            for index, line in enumerate(sums):
+                value = b.splat(b.load(b.at(bias, row + index)))
+                for part in line:
                     part.set(value)
 
-            def from_before() -> None:
-                for group, part in enumerate(sums):
-                    part.set(b.load(address(row, group), VEC, align=64))
+        def from_before() -> None:
+            for index, line in enumerate(sums):
+                for offset, part in zip(shape.output, line, strict=True):
+                    address = tile.output.address(b, row + index, offset)
+                    part.set(b.load(address, VEC, align=64))
 
-            b.choose(block.compare("==", 0), from_start, from_before)
-            with b.loop(start, stop) as nonzero:
-                weight = b.splat(b.load(b.at(self._values, nonzero)))
-                offset = b.load(b.at(self._offsets, nonzero, self._offset_type), self._offset_type)
-                wide = b.widen(offset) if self._offset_type.width < 32 else b.cast(offset, I64)
-                place = b.at(source, wide)
-                for group, part in enumerate(sums):
-                    lanes = b.load(b.at(place, group * LANES), VEC, align=self._align)
-                    part.set(b.fma(weight, lanes, part.get()))
-            with b.when(is_last):
-                for group, part in enumerate(sums):
-                    part.set(final(row, group, part.get()))
-            for group, part in enumerate(sums):
-                b.store(part.get(), address(row, group), align=64)
+        b.choose(is_first, from_bias, from_before)
+        return sums
 
-    def _integer(self, array: Term, index: Term) -> Term:
-        b = self._b
-        return b.cast(b.load(b.at(array, index, I32), I32), I64)
+    def _add(
+        self,
+        b: Builder,
+        shape: Shape,
+        source: Term,
+        values: Term,
+        offsets: Term,
+        span: tuple[Term, Term],
+        sums: list[list[Any]],
+    ) -> None:
+        kind = I32 if self.wide else I16
+        with b.loop(*span) as nonzero:
+            offset = b.widen(b.load(b.at(offsets, nonzero, kind), kind))
+            place = b.at(source, offset * self.unit)
+            weights = [
+                b.splat(b.load(b.at(values, nonzero * self.together + index)))
+                for index in range(self.together)
+            ]
+            for vector, distance in enumerate(shape.source):
+                lanes = b.load(b.at(place, distance), VEC, align=64)
+                for weight, line in zip(weights, sums, strict=True):
+                    line[vector].set(b.fma(weight, lanes, line[vector].get()))
+
+    def _end(
+        self,
+        b: Builder,
+        tile: Tile,
+        shape: Shape,
+        row: Term,
+        is_last: Term,
+        sums: list[list[Any]],
+    ) -> None:
+        with b.when(is_last):
+            for index, line in enumerate(sums):
+                for vector, part in enumerate(line):
+                    part.set(finish(b, self.epilogue, tile, shape, row + index, vector, part.get()))
+        for index, line in enumerate(sums):
+            for offset, part in zip(shape.output, line, strict=True):
+                address = tile.output.address(b, row + index, offset)
+                b.store(part.get(), address, align=64)
+
+
+def _integer(b: Builder, array: Term, index: Term) -> Term:
+    return b.cast(b.load(b.at(array, index, I32), I32), I64)

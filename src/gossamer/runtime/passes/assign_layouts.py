@@ -6,7 +6,7 @@ import numpy as np
 
 from gossamer.runtime.graph import Graph, Layout, Node, Value
 from gossamer.runtime.kernels.elements import ELEMENTWISE
-from gossamer.runtime.layouts import PLAIN, TOKENS
+from gossamer.runtime.layouts import PLAIN, TOKENS, Planes
 from gossamer.runtime.passes.partition import ALIASES
 from gossamer.runtime.passes.place_images import IMAGE_OPS
 
@@ -28,7 +28,10 @@ def assign_layouts(graph: Graph) -> None:
         if (value, layout) not in converted:
             made = Value(f"{value.name}.{type(layout).__name__.lower()}", value.dtype, value.shape)
             made.layout = layout
-            nodes.append(Node("Identity", [value], [made], native=True))
+            if isinstance(value.layout, Planes) and layout == PLAIN:
+                nodes.append(Node("Rearrange", [value], [made], {}, "gossamer", native=True))
+            else:
+                nodes.append(Node("Identity", [value], [made], native=True))
             converted[value, layout] = made
         return converted[value, layout]
 
@@ -39,6 +42,8 @@ def assign_layouts(graph: Graph) -> None:
                 for position, value in enumerate(node.inputs)
             ]
             node.output.layout = TOKENS
+        elif node.op == "Rearrange" and not isinstance(node.source(0).layout, Planes):
+            node.inputs[0] = convert(node.source(0), PLAIN)
         elif node.native and node.op not in ALIASES:
             # Images and what follows them were placed before; the others follow their inputs.
             if node.op not in IMAGE_OPS and node.output.layout == PLAIN and _follows(node):

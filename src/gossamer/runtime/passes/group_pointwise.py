@@ -238,8 +238,6 @@ def _operands_and_attributes(
         return first, (("axes", tuple(axes)),)
     if op in ("Expand", "Identity"):
         return first, ()
-    if op == "Phases":
-        return first, tuple(sorted(node.attributes.items()))
     if op == "ConstantOfShape":
         given = node.attributes.get("value", np.zeros(1, np.float32))
         return [constant("", given.reshape(()))], ()

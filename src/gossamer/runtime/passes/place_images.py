@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gossamer.runtime.dims import Dim, UnknownSize
+from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Graph, Node, Value
 from gossamer.runtime.kernels.elements import ELEMENTWISE
-from gossamer.runtime.layouts import Planes
+from gossamer.runtime.kernels.planes import Tap, meeting
+from gossamer.runtime.layouts import Planes, cut
 from gossamer.runtime.shapes import window
 
-
-@dataclass
-class _Need:
-    """What the kernels that touch a value ask of its layout."""
-
-    row: int
-    above: int = 0
-    left: int = 0
-    partners: list[Value] = field(default_factory=list)
-    """Values whose rows must be as long."""
-
-
 _POOLS = ("MaxPool", "AveragePool")
-IMAGE_OPS = ("Conv", "Convolution", *_POOLS, "GlobalAveragePool")
+_WINDOWS = ("Convolution", *_POOLS)
+IMAGE_OPS = ("Conv", *_WINDOWS, "GlobalAveragePool")
 
 
 def image_reason(node: Node) -> str:
@@ -54,164 +45,238 @@ def image_reason(node: Node) -> str:
 def place_images(graph: Graph) -> None:
     """Give each value that a convolution or pooling touches a layout of planes.
 
-    A stride makes the input's phases channels of their own; the output then lines up with those.
-    Values whose lanes meet in one kernel get rows of one length.
+    Values whose lanes meet in one kernel are cut into the same parts; a window with a stride reads
+    parts that are larger by the stride. What lies otherwise is copied. What a window reads beyond a
+    part is filled in by a node after the value's producer.
     """
-    needs: dict[Value, _Need] = {}
+    placement = _Placement()
+    for node in graph.nodes:
+        if node.native:
+            placement.join(node)
+    placement.cut()
     nodes: list[Node] = []
     for node in graph.nodes:
-        if node.native and node.op in ("Convolution", *_POOLS):
-            _place_window(node, nodes, needs)
+        if node.native and node.op in _WINDOWS:
+            placement.place_window(node, nodes)
         elif node.native and node.op == "GlobalAveragePool":
-            if node.source(0) not in needs:
-                node.inputs[0] = _copied(node.source(0), nodes, needs)
-        elif _elementwise(node):
-            images = [v for v in node.inputs if v is not None and v in needs]
-            if images and all(v.shape == node.output.shape for v in images):
-                _need(needs, node.output).partners += images
+            node.inputs[0] = placement.find(node.source(0), None, nodes)
         nodes.append(node)
-    graph.nodes = nodes
-    for value, layout in _layouts(needs).items():
-        value.layout = layout
+    graph.nodes = [after for node in nodes for after in (node, *placement.surrounded(node))]
+
+
+@dataclass
+class _Reach:
+    """How far windows read beyond the parts of a value."""
+
+    above: int = 0
+    below: int = 0
+    left: int = 0
+    right: int = 0
+    readers: list[Node] = field(default_factory=list)
+
+
+class _Placement:
+    """Which values are cut into the same parts, and how far each is read beyond them."""
+
+    def __init__(self) -> None:
+        self._leader: dict[Value, Value] = {}
+        self._reach: dict[Value, _Reach] = {}
+        self._copies: dict[tuple[Value, object], Value] = {}
+
+    def join(self, node: Node) -> None:
+        """Note the values of a node that are to be cut into the same parts."""
+        output = node.output
+        if node.op in _WINDOWS:
+            self._leader[output] = output
+            same = [node.source(0)] if _strides(node) == (1, 1) else []
+            for value in [*same, *(v for v in node.inputs[3:] if v is not None)]:
+                if value in self._leader:
+                    self._unite(value, output)
+        elif _elementwise(node):
+            images = [v for v in node.inputs if v is not None and v in self._leader]
+            if images and all(v.shape == output.shape for v in images):
+                self._leader[output] = output
+                for value in images:
+                    self._unite(value, output)
+
+    def cut(self) -> None:
+        """Choose the parts, for the largest image among those that share them."""
+        largest: dict[Value, tuple[int, int]] = {}
+        for value in self._leader:
+            first = self._first(value)
+            height, width = largest.get(first, (0, 0))
+            largest[first] = max(height, _size(value)[0]), max(width, _size(value)[1])
+        for value in self._leader:
+            height, width = _size(value)
+            parts = cut(*largest[self._first(value)])
+            value.layout = replace(parts, height=height, width=width)
+
+    def find(self, value: Value, parts: Planes | None, nodes: list[Node]) -> Value:
+        """The value, or a copy of it, cut into such parts; any if None."""
+        placed = isinstance(value.layout, Planes) and value.layout
+        if placed and (parts is None or meeting(placed) == meeting(parts)):
+            return value
+        height, width = _size(value)
+        layout = replace(parts or cut(height, width), height=height, width=width)
+        return self._copy(value, layout, (1, 1), 0.0, nodes)
+
+    def place_window(self, node: Node, nodes: list[Node]) -> None:
+        """Let a convolution or pooling read values that line up with its output."""
+        x, output = node.source(0), node.output
+        layout = output.layout
+        assert isinstance(layout, Planes)
+        strides, taps = _strides(node), _taps(node)
+        parts = replace(layout, down=layout.down * strides[0], across=layout.across * strides[1])
+        direct = isinstance(x.layout, Planes) and meeting(x.layout) == meeting(parts)
+        if node.op == "MaxPool" and _beyond(node) and not (_never_negative(x) and _covered(node)):
+            # What it reads beyond the edge is less than any number.
+            height, width = _size(x)
+            edges = replace(parts, height=height, width=width)
+            source = self._copy(x, edges, (1, 1), -math.inf, nodes)
+        elif taps == [(0, 0)] and not direct and strides != (1, 1):
+            source = self._copy(x, layout, strides, 0.0, nodes)
+            strides = (1, 1)
+        else:
+            source = self.find(x, parts, nodes)
+        node.inputs[0] = source
+        node.inputs[3:] = [
+            None if value is None else self.find(value, layout, nodes) for value in node.inputs[3:]
+        ]
+        node.attributes |= {"taps": tuple(taps), "strides": strides}
+        self._note(node, source, strides, taps)
+
+    def _note(
+        self, node: Node, source: Value, strides: tuple[int, int], taps: Sequence[Tap]
+    ) -> None:
+        assert isinstance(source.layout, Planes) and isinstance(node.output.layout, Planes)
+        rows, columns = [tap[0] for tap in taps], [tap[1] for tap in taps]
+        output = node.output.layout
+        low = (output.down - 1) * strides[0] - source.layout.down + 1
+        far = (output.across - 1) * strides[1] - source.layout.across + 1
+        reach = self._reach.setdefault(source, _Reach())
+        reach.above = max(reach.above, -min(rows))
+        reach.below = max(reach.below, low + max(rows))
+        reach.left = max(reach.left, -min(columns))
+        reach.right = max(reach.right, far + max(columns))
+        reach.readers.append(node)
+
+    def _copy(
+        self,
+        value: Value,
+        layout: Planes,
+        strides: tuple[int, int],
+        fill: float,
+        nodes: list[Node],
+    ) -> Value:
+        assert value.shape is not None
+        height, width = (-(-size // by) for size, by in zip(_size(value), strides, strict=True))
+        layout = replace(layout.bare(), height=height, width=width)
+        key = (value, (layout, strides, fill))
+        if key not in self._copies:
+            shape = (*value.shape[:2], height, width)
+            copied = Value(f"{value.name}.planes", value.dtype, shape, layout=layout)
+            attributes = {"strides": strides, "fill": fill}
+            nodes.append(Node("Rearrange", [value], [copied], attributes, "gossamer", native=True))
+            self._copies[key] = copied
+        return self._copies[key]
+
+    def surrounded(self, node: Node) -> list[Node]:
+        """What fills in the surroundings of a node's outputs, where windows read them."""
+        found = []
+        for value in node.outputs:
+            reach = self._reach.get(value)
+            if reach is None or not isinstance(value.layout, Planes):
+                continue
+            value.layout = replace(
+                value.layout,
+                above=reach.above,
+                below=reach.below,
+                left=reach.left,
+                right=reach.right,
+            )
+            if value.layout == value.layout.bare() or node.op == "Rearrange":
+                continue
+            filled = Value(f"{value.name}.filled", value.dtype, value.shape, layout=value.layout)
+            found.append(Node("Surround", [value], [filled], {}, "gossamer", native=True))
+            for reader in reach.readers:
+                reader.inputs[0] = filled
+        return found
+
+    def _first(self, value: Value) -> Value:
+        while self._leader[value] is not value:
+            value = self._leader[value]
+        return value
+
+    def _unite(self, value: Value, other: Value) -> None:
+        self._leader[self._first(value)] = self._first(other)
 
 
 def _elementwise(node: Node) -> bool:
     fits = node.op in ELEMENTWISE and not node.domain and node.output.dtype == np.float32
-    return node.native and fits and node.output.shape is not None
+    return fits and node.output.shape is not None
 
 
-def _place_window(node: Node, nodes: list[Node], needs: dict[Value, _Need]) -> None:
-    x, output = node.source(0), node.output
-    assert x.shape is not None and output.shape is not None
-    size = _numbers(x.shape[2:])
+def _size(value: Value) -> tuple[int, int]:
+    assert value.shape is not None
+    height, width = value.shape[2:]
+    assert isinstance(height, int) and isinstance(width, int)
+    return height, width
+
+
+def _window(node: Node) -> tuple[list[int], list[int], list[int], tuple[int, ...]]:
+    """Zeros before the image, strides, dilations and the kernel's shape."""
     if node.op == "Convolution":
         weight = node.source(1).data
         assert weight is not None
         kernel = weight.shape[2:]
     else:
         kernel = tuple(node.attributes["kernel_shape"])
-    before, _, stride, dilation = window(node, size, kernel)
-    pooled = node.op in _POOLS
-    if pooled:
-        # What pooling reads beyond the edge is not zero, so it gets a copy that holds it.
-        before = [0, 0]
-    reach = [
-        [step * dilation[axis] - before[axis] for step in range(kernel[axis])] for axis in (0, 1)
+    before, _, strides, dilations = window(node, _size(node.source(0)), kernel)
+    return before, strides, dilations, kernel
+
+
+def _strides(node: Node) -> tuple[int, int]:
+    down, across = _window(node)[1]
+    return down, across
+
+
+def _taps(node: Node) -> list[Tap]:
+    before, _, dilations, kernel = _window(node)
+    return [
+        (row * dilations[0] - before[0], column * dilations[1] - before[1])
+        for row in range(kernel[0])
+        for column in range(kernel[1])
     ]
-    if pooled:
-        source = _pooled_phases(node, x, stride, reach, nodes, needs)
-    elif stride != [1, 1]:
-        split = [-(-size[axis] // stride[axis]) for axis in (0, 1)]
-        source = _phases(x, stride, split, [0, 0], 0.0, nodes, needs)
-    else:
-        source = x if x in needs else _copied(x, nodes, needs)
-    height, width = _numbers(source.shape[2:]) if source.shape is not None else (0, 0)
-    out_height, out_width = _numbers(output.shape[2:])
-    taps, above, left = [], 0, 0
-    for down in reach[0]:
-        for across in reach[1]:
-            phase = (down % stride[0]) * stride[1] + across % stride[1]
-            shift = (down // stride[0], across // stride[1])
-            taps.append((phase, *shift))
-            above = max(above, -shift[0], shift[0] + out_height - height)
-            left = max(left, -shift[1], shift[1] + out_width - width)
-    need = _need(needs, source)
-    need.above, need.left = max(need.above, above), max(need.left, left)
-    made = _need(needs, output)
-    made.partners += [source, *(v for v in node.inputs[3:] if v is not None)]
-    for operand in node.inputs[3:]:
-        if operand is not None and operand not in needs:
-            copied = _copied(operand, nodes, needs)
-            node.inputs = [copied if value is operand else value for value in node.inputs]
-            made.partners.append(copied)
-    made.partners = [value for value in made.partners if value in needs]
-    node.inputs[0] = source
-    node.attributes |= {"taps": taps, "phases": stride[0] * stride[1]}
 
 
-def _need(needs: dict[Value, _Need], value: Value) -> _Need:
-    assert value.shape is not None
-    return needs.setdefault(value, _Need(_numbers(value.shape[3:])[0]))
+def _beyond(node: Node) -> bool:
+    """Whether a pooling's windows reach beyond the edges."""
+    if node.op not in _POOLS:
+        return False
+    (height, width), (rows, columns) = _size(node.source(0)), _size(node.output)
+    (down, across), taps = _strides(node), _taps(node)
+    return (
+        min(taps) < (0, 0)
+        or min(column for _, column in taps) < 0
+        or (rows - 1) * down + max(row for row, _ in taps) >= height
+        or (columns - 1) * across + max(column for _, column in taps) >= width
+    )
 
 
-def _copied(value: Value, nodes: list[Node], needs: dict[Value, _Need]) -> Value:
-    copied = Value(f"{value.name}.planes", value.dtype, value.shape)
-    nodes.append(Node("Identity", [value], [copied], native=True))
-    _need(needs, copied)
-    return copied
+def _covered(node: Node) -> bool:
+    """Whether each window has a pixel of the image in it."""
+    strides, taps = _strides(node), _taps(node)
+    for axis in (0, 1):
+        size, count = _size(node.source(0))[axis], _size(node.output)[axis]
+        steps = {tap[axis] for tap in taps}
+        for place in range(count):
+            if not any(0 <= place * strides[axis] + step < size for step in steps):
+                return False
+    return True
 
 
-def _pooled_phases(
-    node: Node,
-    x: Value,
-    stride: list[int],
-    reach: list[list[int]],
-    nodes: list[Node],
-    needs: dict[Value, _Need],
-) -> Value:
-    """The phases of an input with its padding as elements, as far as the pooling reaches."""
-    assert x.shape is not None and node.output.shape is not None
-    out = _numbers(node.output.shape[2:])
-    size = [out[axis] + reach[axis][-1] // stride[axis] for axis in (0, 1)]
-    before, _, _, _ = window(node, x.shape[2:], node.attributes["kernel_shape"])
-    fill = -math.inf if node.op == "MaxPool" else 0.0
-    return _phases(x, stride, size, before, fill, nodes, needs)
-
-
-def _phases(
-    value: Value,
-    stride: list[int],
-    size: list[int],
-    before: list[int],
-    fill: float,
-    nodes: list[Node],
-    needs: dict[Value, _Need],
-) -> Value:
-    """A copy with every phase of the rows and columns as a channel, after the channel's others."""
-    assert value.shape is not None
-    batch, channels = value.shape[:2]
-    shape = (batch, channels * (stride[0] * stride[1]), *size)
-    split = Value(f"{value.name}.phases", value.dtype, shape)
-    attributes = {"strides": tuple(stride), "before": tuple(before), "fill": fill}
-    nodes.append(Node("Phases", [value], [split], attributes, native=True))
-    _need(needs, split)
-    return split
-
-
-def _numbers(sizes: object) -> list[int]:
-    numbers = []
-    for size in sizes:  # type: ignore[attr-defined]
-        if isinstance(size, Dim):
-            raise UnknownSize("an image's size depends on the input")
-        numbers.append(int(size))
-    return numbers
-
-
-def _layouts(needs: dict[Value, _Need]) -> dict[Value, Planes]:
-    """Rows of one length for values that meet, and the same zeros for those of the same size."""
-    leader = {value: value for value in needs}
-
-    def find(value: Value) -> Value:
-        while leader[value] is not value:
-            value = leader[value]
-        return value
-
-    for value, need in needs.items():
-        for partner in need.partners:
-            leader[find(partner)] = find(value)
-    row: dict[Value, int] = {}
-    most: dict[tuple[Value, int, int], tuple[int, int]] = {}
-    for value, need in needs.items():
-        assert value.shape is not None
-        height, width = _numbers(value.shape[2:])
-        first = find(value)
-        row[first] = max(row.get(first, 0), width + need.left)
-        above, left = most.get((first, height, width), (0, 0))
-        most[first, height, width] = max(above, need.above), max(left, need.left)
-    layouts = {}
-    for value in needs:
-        assert value.shape is not None
-        height, width = _numbers(value.shape[2:])
-        above, left = most[find(value), height, width]
-        layouts[value] = Planes(height, width, row[find(value)], above, left)
-    return layouts
+def _never_negative(value: Value) -> bool:
+    node = value.producer
+    if node is None:
+        return False
+    return node.op == "Relu" or node.attributes.get("steps", ())[-1:] == ("Relu",)
