@@ -128,6 +128,15 @@ def test_sparsify_searches_within_a_drop(
     assert "measured on unseen data" in " ".join(ran.out.split())
 
 
+def test_sparsify_in_blocks(run: Any, small_onnx: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    options = ("--solver", "magnitude", "--sparsity", 0.75, "--pattern", "block:4x1", "--json")
+    ran = run("sparsify", small_onnx, "--out", tmp_path / "sparse", *options)
+    assert ran.code == 0, ran.err
+    assert ran.document["pattern"] == "block:4x1"
+    assert ran.document["sparsity"] == pytest.approx(0.75, abs=0.01)
+
+
 def test_compare_measures_three_in_turn_and_scores(
     run: Any, small_onnx: Path, small_data: Path, task: Path, tmp_path: Path
 ) -> None:

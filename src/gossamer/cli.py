@@ -173,6 +173,12 @@ def sparsify(
         ),
     ] = None,
     solver: Annotated[str, typer.Option(help="obs, wanda or magnitude.")] = "obs",
+    pattern: Annotated[
+        str,
+        typer.Option(
+            help="unstructured, or block:4x1: four neighbouring outputs keep the same inputs."
+        ),
+    ] = "unstructured",
     layers: Annotated[
         str | None,
         typer.Option(help="Regular expression for the names of the layers to prune."),
@@ -194,6 +200,7 @@ def sparsify(
         max_drop=max_drop,
         final_evaluate=load_function(final_evaluate) if final_evaluate else None,
         solver=solver,
+        pattern=pattern,
         layers=layers,
         progress=True,
     )
