@@ -88,6 +88,16 @@ def test_inspect_prints_a_table_and_json(run: Any, small_onnx: Path) -> None:
     assert [layer["name"] for layer in document["layers"]] == ["hidden_layer", "output_layer"]
 
 
+def test_explain_says_how_each_node_runs(run: Any, small_onnx: Path, small_data: Path) -> None:
+    options = ("--inputs", small_data, "--batch", 4, "--threads", 1)
+    document = run("explain", small_onnx, *options, "--json").document
+    assert document["inputs"] == {"x": [4, 64]} and document["threads"] == 1
+    assert sum(node["share"] or 0 for node in document["nodes"]) == pytest.approx(1)
+    layer = next(node for node in document["nodes"] if node["name"] == "hidden_layer")
+    assert layer["kernel"] == "dense linear" and layer["seconds"] > 0
+    assert "hidden_layer" in run("explain", small_onnx, *options).out
+
+
 def test_sparsify_writes_a_folder_that_runs(
     run: Any, small_onnx: Path, small_data: Path, tmp_path: Path
 ) -> None:

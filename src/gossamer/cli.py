@@ -114,6 +114,40 @@ def inspect(model: ModelArgument, inputs: Inputs = None, as_json: Json = False) 
 
 
 @app.command()
+def explain(
+    model: ModelArgument,
+    inputs: Inputs = None,
+    batch: Batch = 1,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Compile the model and say how each node runs here: its kernel, and its share of the time."""
+    from dataclasses import asdict
+
+    from gossamer import api
+    from gossamer.report.progress import bar
+    from gossamer.source import as_onnx, one_inference
+
+    example = _example(model, inputs, batch)
+    with bar("compiling and measuring"):
+        graph = as_onnx(model, example)
+        feeds = one_inference(graph, example)
+        with api.compile(graph, threads=threads) as session:
+            nodes = [asdict(line) for line in session.explain(feeds)]
+    found = {
+        "threads": session.threads,
+        "inputs": {name: list(array.shape) for name, array in feeds.items()},
+        "nodes": nodes,
+    }
+    if as_json:
+        _print_json(found)
+        return
+    from gossamer.report.terminal import print_explanation
+
+    print_explanation(found)
+
+
+@app.command()
 def advise(
     model: ModelArgument,
     inputs: Inputs = None,

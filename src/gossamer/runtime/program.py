@@ -18,6 +18,7 @@ from gossamer.runtime.memory import ConstantMemory, Lifetime, Region, align, pla
 from gossamer.runtime.threads import Team
 
 _KEPT_PLANS = 32
+_WALKS = 5
 
 
 class Sizes:
@@ -138,29 +139,42 @@ class Program:
                 )
             return [self._array(bound, arrays, output) for output in self.graph.outputs]
 
-    def time_calls(
-        self, values: Mapping[str, int], feeds: Mapping[Value, Array], repeats: int = 5
-    ) -> dict[Call, float]:
-        """The least seconds that each native call takes by itself, after a run on these feeds."""
-        seconds = {}
+    def time_steps(
+        self, values: Mapping[str, int], feeds: Mapping[Value, Array]
+    ) -> dict[Step, float]:
+        """The least seconds that each step takes by itself in some walks over these feeds.
+
+        Steps are timed in the order of a run, so that each finds its inputs and the caches as it
+        would there. Views take no time, and are not in the answer.
+        """
+        seconds: dict[Step, float] = {}
         with self.team.lock:
             bound = self._bind(values)
-            # Held until the end: calls write to the arrays of this run.
-            arrays = self._execute(bound, feeds)
-            calls = [step for step in self.steps if isinstance(step, Call)]
-            for position, call in enumerate(calls):
-                row = bound.table[position:].ctypes.data
-                times = []
-                for _ in range(repeats):
+            arrays = self._place(bound, feeds)
+            for _ in range(_WALKS):
+                position = 0
+                for step in self.steps:
+                    if isinstance(step, Alias):
+                        continue
+                    row = bound.table[position:].ctypes.data
                     begin = time.perf_counter()
-                    self.team.run(row, 1)
-                    times.append(time.perf_counter() - begin)
-                seconds[call] = min(times)
-            del arrays
+                    if isinstance(step, FallbackRegion):
+                        self._run_region(bound, arrays, step)
+                    else:
+                        self.team.run(row, 1)
+                        position += 1
+                    taken = time.perf_counter() - begin
+                    seconds[step] = min(taken, seconds.get(step, taken))
         return seconds
 
     def _execute(self, bound: Plan, feeds: Mapping[Value, Array]) -> dict[Value, Array]:
         """Run every step; return the arrays that hold values outside the region."""
+        arrays = self._place(bound, feeds)
+        self._run_steps(bound, arrays)
+        return arrays
+
+    def _place(self, bound: Plan, feeds: Mapping[Value, Array]) -> dict[Value, Array]:
+        """The feeds and new arrays for outputs, which kernels will find at their addresses."""
         arrays: dict[Value, Array] = dict(feeds)
         for output in self.graph.outputs:
             if output in bound.outside and output.producer is not None and output.producer.native:
@@ -169,7 +183,6 @@ class Program:
         for value, places in bound.outside.items():
             if value in arrays:
                 self._point(bound, arrays[value], places)
-        self._run_steps(bound, arrays)
         return arrays
 
     def _run_steps(self, bound: Plan, arrays: dict[Value, Array]) -> None:
@@ -180,13 +193,16 @@ class Program:
             elif isinstance(step, FallbackRegion):
                 self.team.run(bound.table[first:].ctypes.data, position - first)
                 first = position
-                feeds = [self._array(bound, arrays, value) for value in step.inputs]
-                for value, array in zip(step.outputs, step.run(feeds), strict=True):
-                    arrays[value] = array
-                    if value in bound.outside:
-                        arrays[value] = _as_planned(value, array, bound.sizes)
-                        self._point(bound, arrays[value], bound.outside[value])
+                self._run_region(bound, arrays, step)
         self.team.run(bound.table[first:].ctypes.data, position - first)
+
+    def _run_region(self, bound: Plan, arrays: dict[Value, Array], step: FallbackRegion) -> None:
+        feeds = [self._array(bound, arrays, value) for value in step.inputs]
+        for value, array in zip(step.outputs, step.run(feeds), strict=True):
+            arrays[value] = array
+            if value in bound.outside:
+                arrays[value] = _as_planned(value, array, bound.sizes)
+                self._point(bound, arrays[value], bound.outside[value])
 
     def _array(self, bound: Plan, arrays: Mapping[Value, Array], value: Value) -> Array:
         """A value as an array: the caller's own, or a copy of what lies in the region."""
