@@ -98,6 +98,18 @@ def test_explain_says_how_each_node_runs(run: Any, small_onnx: Path, small_data:
     assert "hidden_layer" in run("explain", small_onnx, *options).out
 
 
+def test_advise_times_what_is_asked_for(run: Any, small_onnx: Path, small_data: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    ran = run(
+        "advise", small_onnx, "--inputs", small_data, "--batch", 8, "--threads", 1,
+        "--sparsity", 0.9, "--pattern", "block:4x1", "--seconds", 0.1, "--json",
+    )  # fmt: skip
+    (sparse,) = ran.document["sparse"]
+    assert (sparse["pattern"], sparse["sparsity"]) == ("block:4x1", 0.9)
+    assert ran.document["inputs"] == {"x": [8, 64]}
+    assert [layer["name"] for layer in ran.document["layers"]] == ["hidden_layer", "output_layer"]
+
+
 def test_sparsify_writes_a_folder_that_runs(
     run: Any, small_onnx: Path, small_data: Path, tmp_path: Path
 ) -> None:

@@ -152,18 +152,32 @@ def advise(
     model: ModelArgument,
     inputs: Inputs = None,
     batch: Batch = 1,
-    seconds: Seconds = 10.0,
+    sparsity: Annotated[
+        list[float] | None,
+        typer.Option(help="To try, between 0 and 1; repeatable. By default 0.5 to 0.95."),
+    ] = None,
+    pattern: Annotated[
+        list[str] | None,
+        typer.Option(help="To try; repeatable. By default unstructured and block:4x1."),
+    ] = None,
+    seconds: Seconds = 20.0,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Time what each sparsity would save on this machine, before any pruning."""
-    from gossamer import api
+    """Time what each sparsity and pattern would save on this machine, before any pruning."""
+    from gossamer import advice, api
     from gossamer.report.progress import bar
 
     example = _example(model, inputs, batch)
     with bar("compiling and measuring") as progress:
         found = api.advise(
-            model, example, threads=threads, min_time=seconds, progress=progress
+            model,
+            example,
+            sparsities=sparsity or advice.SPARSITIES,
+            patterns=pattern or advice.PATTERNS,
+            threads=threads,
+            min_time=seconds,
+            progress=progress,
         ).to_dict()
     if as_json:
         _print_json(found)

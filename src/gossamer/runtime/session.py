@@ -81,6 +81,7 @@ def compile(
     """
     # The model itself is let go of as soon as it is imported: it is as large as the result.
     graph = import_model(load_model(model))
+    del model
     is_large = graph.constant_bytes() > _LARGE
     session = Session(graph, threads=threads, target=target)
     if is_large:
