@@ -145,7 +145,25 @@ def test_no_gain_is_said(advice: Advice) -> None:
 def test_what_compiling_gains_is_not_put_down_to_sparsity(advice: Advice) -> None:
     found = as_if(advice, dense=1.5, half_block=1.5, most_block=1.6)
     assert found.verdict.startswith("No gain")
-    assert "dense it already is 1.50 times faster (1.40 to 1.60)" in found.verdict
+    assert "in Gossamer that is 1.50 times faster (1.40 to 1.60)" in found.verdict
+
+
+def test_a_model_left_to_onnx_runtime_is_not_timed_further() -> None:
+    nodes = [
+        helper.make_node("CumSum", ["x", "axis"], ["h"]),
+        helper.make_node("MatMul", ["h", "w"], ["y"], "layer"),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, [4, 8]) for name in "xy"]
+    constants = [
+        numpy_helper.from_array(np.eye(8), "w"),
+        numpy_helper.from_array(np.array(1), "axis"),
+    ]
+    graph = helper.make_graph(nodes, "doubles", ends[:1], ends[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    found = advise(model, min_time=0.0)
+    assert found.sparse == () and found.dense.layers == (None,)
+    assert found.verdict.startswith("No gain") and "ONNX Runtime" in found.verdict
+    assert [layer.name for layer in found.left_dense()] == ["layer"]
 
 
 def test_a_layer_that_no_sparsity_makes_faster_is_left_dense(advice: Advice) -> None:

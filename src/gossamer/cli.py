@@ -154,11 +154,11 @@ def advise(
     batch: Batch = 1,
     sparsity: Annotated[
         list[float] | None,
-        typer.Option(help="To try, between 0 and 1; repeatable. By default 0.5 to 0.95."),
+        typer.Option(help="One to try, 0 to 1; repeatable. By default 0.5 to 0.95."),
     ] = None,
     pattern: Annotated[
         list[str] | None,
-        typer.Option(help="To try; repeatable. By default unstructured and block:4x1."),
+        typer.Option(help="One to try; repeatable. By default unstructured and block:4x1."),
     ] = None,
     seconds: Seconds = 20.0,
     threads: Threads = None,

@@ -51,20 +51,20 @@ LAYERS = [
 ]
 
 
-def printed(layers: list[dict[str, Any]], *, width: int = 100) -> list[str]:
+def printed(layers: list[dict[str, Any]], *, load: float = 0.1) -> list[str]:
     advice = {
         "verdict": "Sparsity pays here from 90 % on.",
         "prunable_weights": 10_600_000,
         "rounds": 24,
         "inputs": {"x": [1, 64]},
-        "environment": {"processor": "a processor", "cores": 4},
+        "environment": {"processor": "a processor", "cores": 4, "load_average": load},
         "reference": candidate("dense, ONNX Runtime", None),
         "dense": candidate("dense, Gossamer", 1.25),
         "sparse": [sparse("unstructured", 1.25, False), sparse("block:4x1", 2.75, True)],
         "layers": layers,
     }
     stream = io.StringIO()
-    print_advice(advice, Console(file=stream, width=width))
+    print_advice(advice, Console(file=stream, width=100))
     return [" ".join(line.split()) for line in stream.getvalue().splitlines()]
 
 
@@ -118,3 +118,8 @@ def test_the_verdict_and_the_method_stand_below() -> None:
     assert "10.6 M weights" in text
     assert "over 24 turns or more" in text
     assert "For x [1, 64] on a processor, 2 of 4 cores." in text
+
+
+def test_a_busy_machine_is_told() -> None:
+    assert "was busy" not in " ".join(printed(LAYERS))
+    assert "was busy when this began (load 3.2 on 4 cores)" in " ".join(printed(LAYERS, load=3.2))

@@ -16,6 +16,9 @@ from gossamer.report.speed import candidate_table, times_faster
 
 Document = Mapping[str, Any]
 
+# Busy processes per core from which on times are not to be trusted.
+_BUSY = 0.75
+
 
 def print_advice(advice: Document, console: Console | None = None) -> None:
     """Print what each sparsity and pattern would save, and the verdict.
@@ -127,19 +130,30 @@ def _notes(advice: Document, groups: Mapping[str, Sequence[int]]) -> list[str]:
     for label, members in groups.items():
         dense = [names[index] for index in members if layers[index]["leave_dense"]]
         left += [label] if len(dense) == len(members) else dense
-    notes = []
-    if len(groups) < len(layers):
-        notes.append(
-            "A row with (n) adds up n layers of one shape; names lack the parts that all share."
-        )
-    if left:
-        notes.append(f"Leave dense, as no sparsity here makes them faster: {', '.join(left)}.")
-    if any(layer["dense_seconds"] is None for layer in layers):
-        notes.append("Layers without a time are left to ONNX Runtime; gossamer explain says why.")
     machine = advice["environment"]
+    notes = []
+    if (machine["load_average"] or 0.0) > _BUSY * machine["cores"]:
+        notes.append(
+            f"The machine was busy when this began (load {machine['load_average']:.1f} on "
+            f"{machine['cores']} cores): advise again when it is quiet, as this may be wrong."
+        )
+    if advice["sparse"]:
+        if left:
+            notes.append(f"Leave dense, as no sparsity here makes them faster: {', '.join(left)}.")
+        if len(groups) < len(layers):
+            notes.append(
+                "A row with (n) adds up n layers of one shape; names lack the parts that all share."
+            )
+        if any(layer["dense_seconds"] is None for layer in layers):
+            notes.append(
+                "Layers without a time are left to ONNX Runtime, which skips no zeros; gossamer "
+                "explain says why."
+            )
+        notes.append(
+            f"Sparsity is over the {count(advice['prunable_weights'])} weights that sparsify "
+            "prunes by default. Whether the accuracy survives it, sparsify --evaluate finds out."
+        )
     notes += [
-        f"Sparsity is over the {count(advice['prunable_weights'])} weights that sparsify prunes by "
-        "default. Whether the accuracy survives it, sparsify --evaluate finds out.",
         "Times faster is against dense in ONNX Runtime, with 95 % intervals over "
         f"{advice['rounds']} turns or more. No gain: not faster than both dense models.",
         "Memory is what a process holds that has loaded the file and run it once.",
