@@ -88,6 +88,28 @@ def test_inspect_prints_a_table_and_json(run: Any, small_onnx: Path) -> None:
     assert [layer["name"] for layer in document["layers"]] == ["hidden_layer", "output_layer"]
 
 
+def test_explain_says_how_each_node_runs(run: Any, small_onnx: Path, small_data: Path) -> None:
+    options = ("--inputs", small_data, "--batch", 4, "--threads", 1)
+    document = run("explain", small_onnx, *options, "--json").document
+    assert document["inputs"] == {"x": [4, 64]} and document["threads"] == 1
+    assert sum(node["share"] or 0 for node in document["nodes"]) == pytest.approx(1)
+    layer = next(node for node in document["nodes"] if node["name"] == "hidden_layer")
+    assert layer["kernel"] == "dense linear" and layer["seconds"] > 0
+    assert "hidden_layer" in run("explain", small_onnx, *options).out
+
+
+def test_advise_times_what_is_asked_for(run: Any, small_onnx: Path, small_data: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    ran = run(
+        "advise", small_onnx, "--inputs", small_data, "--batch", 8, "--threads", 1,
+        "--sparsity", 0.9, "--pattern", "block:4x1", "--seconds", 0.1, "--json",
+    )  # fmt: skip
+    (sparse,) = ran.document["sparse"]
+    assert (sparse["pattern"], sparse["sparsity"]) == ("block:4x1", 0.9)
+    assert ran.document["inputs"] == {"x": [8, 64]}
+    assert [layer["name"] for layer in ran.document["layers"]] == ["hidden_layer", "output_layer"]
+
+
 def test_sparsify_writes_a_folder_that_runs(
     run: Any, small_onnx: Path, small_data: Path, tmp_path: Path
 ) -> None:
@@ -126,6 +148,15 @@ def test_sparsify_searches_within_a_drop(
     # This evaluation never falls, so the search ends at its highest sparsity.
     assert "99.0 %" in ran.out
     assert "measured on unseen data" in " ".join(ran.out.split())
+
+
+def test_sparsify_in_blocks(run: Any, small_onnx: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    options = ("--solver", "magnitude", "--sparsity", 0.75, "--pattern", "block:4x1", "--json")
+    ran = run("sparsify", small_onnx, "--out", tmp_path / "sparse", *options)
+    assert ran.code == 0, ran.err
+    assert ran.document["pattern"] == "block:4x1"
+    assert ran.document["sparsity"] == pytest.approx(0.75, abs=0.01)
 
 
 def test_compare_measures_three_in_turn_and_scores(

@@ -47,7 +47,8 @@ def sparsify(
         max_drop: how far the mean may fall below the dense model's, in its own unit.
         final_evaluate: like `evaluate`, on data that the search does not use.
         solver: "obs", "wanda" or "magnitude".
-        pattern: "unstructured".
+        pattern: "unstructured", or "block:4x1": four neighbouring outputs keep the same inputs
+            (any "block:RxC" is understood, 4x1 with "block" alone).
         layers: a regular expression or the names of the layers to prune; None for the usual ones.
         progress: show a progress bar on stderr.
 

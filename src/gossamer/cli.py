@@ -114,22 +114,70 @@ def inspect(model: ModelArgument, inputs: Inputs = None, as_json: Json = False) 
 
 
 @app.command()
+def explain(
+    model: ModelArgument,
+    inputs: Inputs = None,
+    batch: Batch = 1,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Compile the model and say how each node runs here: its kernel, and its share of the time."""
+    from dataclasses import asdict
+
+    from gossamer import api
+    from gossamer.report.progress import bar
+    from gossamer.source import as_onnx, one_inference
+
+    example = _example(model, inputs, batch)
+    with bar("compiling and measuring"):
+        graph = as_onnx(model, example)
+        feeds = one_inference(graph, example)
+        with api.compile(graph, threads=threads) as session:
+            nodes = [asdict(line) for line in session.explain(feeds)]
+    found = {
+        "threads": session.threads,
+        "inputs": {name: list(array.shape) for name, array in feeds.items()},
+        "nodes": nodes,
+    }
+    if as_json:
+        _print_json(found)
+        return
+    from gossamer.report.terminal import print_explanation
+
+    print_explanation(found)
+
+
+@app.command()
 def advise(
     model: ModelArgument,
     inputs: Inputs = None,
     batch: Batch = 1,
-    seconds: Seconds = 10.0,
+    sparsity: Annotated[
+        list[float] | None,
+        typer.Option(help="One to try, 0 to 1; repeatable. By default 0.5 to 0.95."),
+    ] = None,
+    pattern: Annotated[
+        list[str] | None,
+        typer.Option(help="One to try; repeatable. By default unstructured and block:4x1."),
+    ] = None,
+    seconds: Seconds = 20.0,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Time what each sparsity would save on this machine, before any pruning."""
-    from gossamer import api
+    """Time what each sparsity and pattern would save on this machine, before any pruning."""
+    from gossamer import advice, api
     from gossamer.report.progress import bar
 
     example = _example(model, inputs, batch)
     with bar("compiling and measuring") as progress:
         found = api.advise(
-            model, example, threads=threads, min_time=seconds, progress=progress
+            model,
+            example,
+            sparsities=sparsity or advice.SPARSITIES,
+            patterns=pattern or advice.PATTERNS,
+            threads=threads,
+            min_time=seconds,
+            progress=progress,
         ).to_dict()
     if as_json:
         _print_json(found)
@@ -173,6 +221,12 @@ def sparsify(
         ),
     ] = None,
     solver: Annotated[str, typer.Option(help="obs, wanda or magnitude.")] = "obs",
+    pattern: Annotated[
+        str,
+        typer.Option(
+            help="unstructured, or block:4x1: four neighbouring outputs keep the same inputs."
+        ),
+    ] = "unstructured",
     layers: Annotated[
         str | None,
         typer.Option(help="Regular expression for the names of the layers to prune."),
@@ -194,6 +248,7 @@ def sparsify(
         max_drop=max_drop,
         final_evaluate=load_function(final_evaluate) if final_evaluate else None,
         solver=solver,
+        pattern=pattern,
         layers=layers,
         progress=True,
     )

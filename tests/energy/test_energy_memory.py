@@ -41,6 +41,8 @@ def test_a_larger_model_takes_more_and_this_process_does_not_count(tmp_path: Pat
     assert large.bytes - small.bytes > 40 * MEGABYTE
     assert small.bytes < ballast.nbytes
     assert "fresh process" in small.method
+    for found in (small, large):
+        assert found.resident is None or 0 < found.resident <= (found.bytes or 0)
 
 
 def test_a_callable_without_a_file_is_not_measured() -> None:

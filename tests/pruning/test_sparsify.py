@@ -71,6 +71,27 @@ def test_the_sparsity_asked_for_is_what_comes_out(
     assert [layer.name for layer in result.layers] == ["2"]
 
 
+@pytest.mark.parametrize("solver", ["magnitude", "wanda", "obs"])
+def test_linear_layers_and_convolutions_lose_whole_blocks(solver: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    cnn = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 10, 3), nn.Flatten(), nn.Linear(160, 6)
+    )
+    pixels = np.random.default_rng(0).standard_normal((40, 3, 8, 8)).astype(np.float32)
+    open_model(cnn).export_onnx(tmp_path / "cnn.onnx", {"input": pixels})
+    for model, kind in ((cnn, nn.Module), (tmp_path / "cnn.onnx", onnx.ModelProto)):
+        options = {"solver": solver, "layers": ".", "pattern": "block"}
+        result = sparsify(model, pixels, sparsity=0.6, **options)
+        assert isinstance(result.model, kind) and result.pattern == "block:4x1"
+        assert result.sparsity == pytest.approx(0.6, abs=0.03)
+        pruned = open_model(result.model)
+        for layer in pruned.layers():
+            zero = pruned.weight(layer.name) == 0
+            for start in range(0, layer.rows, 4):
+                band = zero[start : start + 4]
+                assert (band == band[0]).all(), "four neighbouring outputs keep the same inputs"
+
+
 def test_the_user_s_model_is_untouched_in_weights_and_mode(model: nn.Module) -> None:
     before = copy.deepcopy(model.state_dict())
     model.train()
@@ -256,6 +277,7 @@ def test_magnitude_needs_no_data_and_the_others_say_that_they_do(model: nn.Modul
         ({"sparsity": -0.1}, "from 0 to 1"),
         ({"sparsity": 0.5, "solver": "adam"}, r"unknown solver 'adam'.*magnitude, obs, wanda"),
         ({"sparsity": 0.5, "pattern": "wave"}, r"unknown pattern 'wave'.*unstructured"),
+        ({"sparsity": 0.5, "pattern": "block:4"}, r"'block:4' names no block.*block:4x1"),
         ({"sparsity": 0.5, "layers": "head"}, "fits no prunable layer"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -15,7 +15,13 @@ from gossamer.energy import CandidateResult, Comparison, Interval
 from gossamer.energy.comparison import Gains
 from gossamer.energy.memory import PeakMemory
 from gossamer.energy.meter import CpuTimeEstimate
-from gossamer.report.terminal import print_comparison, print_inspection, print_sparsify
+from gossamer.report.terminal import (
+    print_comparison,
+    print_explanation,
+    print_inspection,
+    print_sparsify,
+)
+from gossamer.runtime import Explanation
 
 
 def shown(show: Callable[..., None], document: Any, *, terminal: bool = False) -> str:
@@ -262,3 +268,46 @@ def test_all_fits_eighty_columns_and_is_plain_where_there_is_no_terminal(
     assert "\N{BOX DRAWINGS LIGHT HORIZONTAL}" not in plain
     assert "\x1b" not in plain
     assert plain.isascii() or "\N{MICRO SIGN}" in plain
+
+
+EXPLANATION = {
+    "threads": 2,
+    "inputs": {"x": [1, 64]},
+    "nodes": [
+        asdict(line)
+        for line in (
+            Explanation("/first", "Linear", "sparse linear", "", 0.9, 0.003, 0.3),
+            Explanation("", "Add+Mul+Identity", "pointwise", "", None, 0.001, 0.1),
+            Explanation("/flat", "Reshape", "view"),
+            Explanation(
+                "a", "Softmax", "ONNX Runtime", "no lowering for Softmax", None, 0.004, 0.4
+            ),
+            Explanation("b", "Elu", "ONNX Runtime", "no lowering for Elu"),
+            Explanation("c", "CumSum", "ONNX Runtime", "no lowering for CumSum", None, 0.002, 0.2),
+        )
+    ],
+}
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_each_step_has_a_line_with_its_kernel_time_and_share(terminal: bool) -> None:
+    lines = [
+        flat(line) for line in shown(print_explanation, EXPLANATION, terminal=terminal).split("\n")
+    ]
+    assert "/first Linear sparse linear 90.0 % 3.00 ms 30.0 %" in lines
+    assert "Add and 2 more pointwise - 1.00 ms 10.0 %" in lines
+
+
+def test_what_onnx_runtime_runs_as_one_is_one_line_and_the_reasons_are_told() -> None:
+    text = shown(print_explanation, EXPLANATION)
+    lines = [flat(line) for line in text.splitlines()]
+    assert "a Softmax and 1 more ONNX Runtime - 4.00 ms 40.0 %" in lines
+    assert "c CumSum ONNX Runtime - 2.00 ms 20.0 %" in lines
+    assert "no lowering for Softmax; no lowering for Elu; no lowering for CumSum." in flat(text)
+
+
+def test_the_kernels_times_are_summed_and_views_are_counted() -> None:
+    text = flat(shown(print_explanation, EXPLANATION))
+    assert "for x [1, 64] on 2 threads, they take 10.0 ms together." in text
+    assert "By kernel: ONNX Runtime 60.0 % (2), sparse linear 30.0 % (1), pointwise 10.0 %" in text
+    assert "Left out: 1 that only" in text and "/flat" not in text

@@ -57,6 +57,19 @@ def test_explain_says_why(islands: Any) -> None:
     assert left == {op: f"no lowering for ai.onnx {op}" for op in ("Softmax", "CumSum", "Elu")}
 
 
+def test_a_region_is_timed_as_one(islands: Any) -> None:
+    feeds = {"x": np.random.default_rng(0).standard_normal((5, 8)).astype(f32)}
+    session = compile(islands, threads=2)
+    before = session.run(None, feeds)
+    lines = session.explain(feeds)
+    left = [line for line in lines if line.kernel == "ONNX Runtime"]
+    assert [line.op for line in left] == ["Softmax", "Elu", "CumSum", "Elu"]
+    assert [line.seconds is not None for line in left] == [True, False] * 2
+    assert sum(line.share or 0 for line in lines) == pytest.approx(1)
+    for one, other in zip(session.run(None, feeds), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_new_batch_needs_nothing_new(islands: Any, reference: Any, close: Any) -> None:
     session = compile(islands, threads=2)
     for batch in (1, 40, 3):

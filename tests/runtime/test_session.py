@@ -355,6 +355,24 @@ def test_each_node_is_explained(session: Session) -> None:
     assert "no lowering" in left.reason
 
 
+def test_explained_on_inputs_the_shares_of_all_steps_add_up_to_one(session: Session) -> None:
+    lines = [line for line in session.explain(feeds()) if line.kernel != "view"]
+    assert all(line.seconds and line.share for line in lines)
+    assert sum(line.share or 0 for line in lines) == pytest.approx(1)
+    first, second = lines[:2]
+    assert first.seconds and second.seconds and first.share and second.share
+    assert first.share / second.share == pytest.approx(first.seconds / second.seconds)
+
+
+def test_explained_without_inputs_nothing_is_timed(session: Session) -> None:
+    assert all(line.seconds is None and line.share is None for line in session.explain())
+
+
+def test_inputs_to_explain_on_must_fit(session: Session) -> None:
+    with pytest.raises(DataError, match="is missing"):
+        session.explain({})
+
+
 def test_a_model_without_layers_is_left_to_onnx_runtime(model: Any) -> None:
     session = compile(model("(float[N] x) => (float[N] y) { a = Abs(x)  y = Sqrt(a) }"))
     assert {line.kernel for line in session.explain()} == {"ONNX Runtime"}

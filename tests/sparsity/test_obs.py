@@ -19,6 +19,7 @@ class Fixed:
     """A pattern that removes given positions, whatever the scores."""
 
     name = "fixed"
+    shape = (1, 1)
 
     def __init__(self, keep: Tensor) -> None:
         self.keep = keep
@@ -127,6 +128,27 @@ def test_with_one_weight_to_remove_the_mask_is_the_best_there_is_by_brute_force(
         for gone in itertools.combinations(range(6), 3)
     )
     assert loss(inputs, weight, sparse) == pytest.approx(best, rel=1e-6)
+
+
+def test_blocks_of_rows_go_by_their_summed_cost() -> None:
+    """With independent inputs no removal changes another's cost: the best choice is known."""
+    weight, _, _ = problem(4, 6)
+    scale = torch.tensor([1.0, 0.3, 2.0, 0.1, 5.0, 0.7], dtype=torch.float64)
+    statistics = LayerStatistics("layer", 6)
+    statistics.update(torch.diag(scale))
+    _, mask = solve_obs(weight, statistics, get_pattern("block"), 0.5, damping=TINY)
+    costs = (weight * scale).square().sum(0)
+    assert mask[0].tolist() == (costs >= costs.sort().values[3]).tolist()
+    assert (mask == mask[0]).all()
+
+
+def test_a_block_with_a_zero_in_it_is_judged_by_its_other_weights() -> None:
+    weight = torch.tensor([[0.0, 1], [9, 1], [9, 1], [9, 1]], dtype=torch.float64)
+    statistics = LayerStatistics("layer", 2)
+    statistics.update(torch.eye(2, dtype=torch.float64))
+    sparse, mask = solve_obs(weight, statistics, get_pattern("block"), 0.5)
+    assert mask.tolist() == [[False, False], *[[True, False]] * 3]
+    torch.testing.assert_close(sparse[:, 0], weight[:, 0])
 
 
 def test_groups_are_solved_as_layers_of_their_own() -> None:

@@ -51,6 +51,36 @@ def test_every_solver_removes_what_its_mask_says_and_nothing_else(
     assert torch.equal(weight, before)
 
 
+@pytest.mark.parametrize("name", sorted(SOLVERS))
+@pytest.mark.parametrize("rows", [3, 8, 10])
+@pytest.mark.parametrize("shape", [(4, 1), (2, 3)])
+def test_every_solver_removes_blocks_whole(name: str, rows: int, shape: tuple[int, int]) -> None:
+    weight, _, statistics = layer(rows, 150)
+    pattern = get_pattern(f"block:{shape[0]}x{shape[1]}")
+    sparse, mask = get_solver(name).solve(weight, statistics, pattern, 0.7)
+    for y in range(0, rows, shape[0]):
+        for x in range(0, 150, shape[1]):
+            block = mask[y : y + shape[0], x : x + shape[1]]
+            assert block.all() or not block.any()
+    assert (sparse[~mask] == 0).all() and (sparse[mask] != 0).all()
+    bands = -(-rows // shape[0]) if name == "wanda" else 1
+    off = abs(int((~mask).sum()) - 0.7 * rows * 150)
+    assert off <= bands * shape[0] * shape[1] / 2
+
+
+def test_with_blocks_too_obs_beats_wanda_beats_magnitude() -> None:
+    weight, inputs, statistics = layer(32, 64)
+    lost = {
+        name: error(
+            inputs,
+            weight,
+            get_solver(name).solve(weight, statistics, get_pattern("block"), 0.6)[0],
+        )
+        for name in ("magnitude", "wanda", "obs")
+    }
+    assert lost["obs"] < lost["wanda"] < lost["magnitude"]
+
+
 @pytest.mark.parametrize("name", ["magnitude", "wanda"])
 def test_score_solvers_leave_the_other_weights_alone(name: str) -> None:
     weight, _, statistics = layer(6, 10)

@@ -59,15 +59,22 @@ def open_model(path: Path, engine: EngineName, threads: int) -> OpenModel:
         raise OptionError(f"threads={threads} is below 1; give at least one thread")
     if not path.is_file():
         raise ModelError(f"{path} does not exist; check the path of the model")
-    model: Any = path
-    if path.suffix == SPARSE_SUFFIX:
-        from gossamer.formats import load
-
-        model = load(path).onnx()
-    return (_open_onnxruntime if engine == "onnxruntime" else _open_gossamer)(path, model, threads)
+    return (_open_onnxruntime if engine == "onnxruntime" else _open_gossamer)(path, threads)
 
 
-def _open_onnxruntime(path: Path, model: Any, threads: int) -> OpenModel:
+def _read(path: Path) -> Any:
+    """Return the path of an ONNX file, or the model in a sparse file.
+
+    Nobody may hold that model beside what an engine makes of it: it would count as its memory.
+    """
+    if path.suffix != SPARSE_SUFFIX:
+        return path
+    from gossamer.formats import load
+
+    return load(path).onnx()
+
+
+def _open_onnxruntime(path: Path, threads: int) -> OpenModel:
     try:
         import onnxruntime
     except ImportError as error:
@@ -80,7 +87,8 @@ def _open_onnxruntime(path: Path, model: Any, threads: int) -> OpenModel:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Errors come as exceptions; the engine's own lines on the terminal would say them twice.
     options.log_severity_level = 4
-    source = str(model) if isinstance(model, Path) else model.SerializeToString()
+    source = _read(path)
+    source = str(source) if isinstance(source, Path) else source.SerializeToString()
     try:
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # The engine has a dozen types of its own for what can be wrong.
@@ -94,10 +102,10 @@ def _open_onnxruntime(path: Path, model: Any, threads: int) -> OpenModel:
     )
 
 
-def _open_gossamer(path: Path, model: Any, threads: int) -> OpenModel:
+def _open_gossamer(path: Path, threads: int) -> OpenModel:
     from gossamer.runtime import compile
 
-    session = compile(model, threads=threads)
+    session = compile(_read(path), threads=threads)
     names = [value.name for value in session.get_inputs()]
     return OpenModel(
         lambda feeds: list(session.run(None, _checked(feeds, names, path))), session.close

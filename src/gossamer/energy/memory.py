@@ -1,4 +1,4 @@
-"""Peak memory of a candidate: loaded from its file and run once, in a process of its own.
+"""Memory of a candidate: loaded from its file and run once, in a process of its own.
 
 A process of its own, because a peak cannot be taken back: in this one it would belong to whatever
 was largest so far.
@@ -26,10 +26,17 @@ _PROGRAM = "gossamer.energy.memory_process"
 
 @dataclass(frozen=True)
 class PeakMemory:
-    """Bytes of physical memory at the peak, or None, and how they were measured or why not."""
+    """Physical memory of a process that loads a model and runs it once.
+
+    Attributes:
+        bytes: at the peak, or None.
+        method: how they were measured, or why not.
+        resident: bytes that it holds after the run, where the system tells.
+    """
 
     bytes: int | None
     method: str
+    resident: int | None = None
 
 
 def peak_memory(candidate: Candidate, feeds: dict[str, np.ndarray[Any, Any]]) -> PeakMemory:
@@ -59,4 +66,4 @@ def peak_memory(candidate: Candidate, feeds: dict[str, np.ndarray[Any, Any]]) ->
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         return PeakMemory(None, f"not measured: {lines[-1]}")
     found = json.loads(done.stdout.splitlines()[-1])
-    return PeakMemory(int(found["bytes"]), str(found["method"]))
+    return PeakMemory(int(found["bytes"]), str(found["method"]), found["resident"])

@@ -2,7 +2,7 @@
 
     python -m gossamer.energy.memory_process MODEL ENGINE THREADS INPUTS.npz
 
-prints one JSON object: bytes, and where the figure is from.
+prints one JSON object: bytes at the peak, where that figure is from, and those held at the end.
 """
 
 from __future__ import annotations
@@ -19,17 +19,25 @@ from gossamer.errors import GossamerError
 
 def resident_peak() -> tuple[int, str]:
     """Return the peak physical memory of this process in bytes, and where the figure is from."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # Unlike ru_maxrss, this starts anew when a process starts a program.
-        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024, "VmHWM of a fresh process, one run"
+    # Unlike ru_maxrss, this starts anew when a process starts a program.
+    known = _status("VmHWM")
+    if known is not None:
+        return known, "VmHWM of a fresh process, one run"
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * unit, "ru_maxrss of a fresh process, one run"
+
+
+def _status(field: str) -> int | None:
+    """Return what Linux says of this process's memory, in bytes; None elsewhere."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith(f"{field}:"):
+                return int(line.split()[1]) * 1024
+    return None
 
 
 def _main(file: str, engine: EngineName, threads: str, inputs: str) -> None:
@@ -40,8 +48,9 @@ def _main(file: str, engine: EngineName, threads: str, inputs: str) -> None:
         model.run(feeds)
     except GossamerError as error:
         sys.exit(str(error))
+    resident = _status("VmRSS")
     size, method = resident_peak()
-    print(json.dumps({"bytes": size, "method": method}))
+    print(json.dumps({"bytes": size, "method": method, "resident": resident}))
     model.close()
 
 

@@ -89,6 +89,25 @@ def find_layers(model: onnx.ModelProto) -> list[OnnxLayer]:
     return _with_blocks(list(found.values()))
 
 
+def name_uses(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with a name of its own for each node that uses a layer's weight.
+
+    Those that compile a model tell of its nodes by their names. Where all have one already, it is
+    the given model itself, else a copy, in which the layers keep their names.
+    """
+    names = Counter(node.name for node in model.graph.node)
+    uses = [use for found in find_layers(model) for use in found.uses]
+    if all(use.node.name and names[use.node.name] == 1 for use in uses):
+        return model
+    named = onnx.ModelProto()
+    named.CopyFrom(model)
+    for found in find_layers(named):
+        for number, use in enumerate(found.uses):
+            if not use.node.name or names[use.node.name] > 1:
+                use.node.name = f"{found.layer.name}#{number}" if number else found.layer.name
+    return named
+
+
 def _describe(node: onnx.NodeProto, name: str, dims: Sequence[int]) -> tuple[Layer, bool] | None:
     """Return the layer that a node computes and whether its weight is stored transposed."""
     kind: Literal["linear", "convolution"] = "linear"

@@ -52,7 +52,8 @@ def sparsify(
         final_evaluate: like `evaluate`, on data that `evaluate` does not use: gives the drop to
             report after a search.
         solver: "obs" (weights that stay are updated), "wanda" or "magnitude".
-        pattern: "unstructured".
+        pattern: "unstructured", or "block:RxC": that many neighbouring outputs and inputs go
+            together, 4x1 with "block" alone. See `gossamer.sparsity.patterns`.
         layers: a regular expression or names of the layers to prune; None for the usual ones, see
             `gossamer.models.selection.default_layers`.
         progress: show a progress bar.
@@ -112,7 +113,7 @@ def sparsify(
         model_weights=weights,
         model_zeros=zeros,
         solver=solver,
-        pattern=pattern,
+        pattern=which.name,
         requested_sparsity=sparsity,
         max_drop=max_drop,
         trials=tuple(trials),

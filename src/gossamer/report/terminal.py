@@ -90,6 +90,75 @@ def print_inspection(inspection: Document, console: Console | None = None) -> No
     _print(console, table, summary, *([work] if shapes else []))
 
 
+def print_explanation(explanation: Document, console: Console | None = None) -> None:
+    """Print how each node of a compiled model runs, and what kernels take together.
+
+    Args:
+        explanation: `nodes`, each a `gossamer.runtime.Explanation` as a dictionary; `inputs`, their
+            shapes by name; `threads`.
+        console: where to; standard output by default.
+    """
+    table = _table("node", "operator", "kernel", "sparsity", "time", "share")
+    for column in table.columns[1:]:
+        column.no_wrap = True
+    table.columns[1].justify = table.columns[2].justify = "left"
+    steps = _steps(explanation["nodes"])
+    views = sum(first["kernel"] == "view" for first, *_ in steps)
+    for first, *others in steps:
+        if first["kernel"] == "view":
+            continue
+        operators = [op for node in (first, *others) for op in node["op"].split("+")]
+        table.add_row(
+            Text(first["name"]),
+            Text(operators[0] + (f" and {len(operators) - 1} more" if operators[1:] else "")),
+            first["kernel"],
+            "-" if first["sparsity"] is None else percent(first["sparsity"]),
+            "-" if first["seconds"] is None else quantity(first["seconds"], "s"),
+            "-" if first["share"] is None else percent(first["share"]),
+        )
+    _print(console, table, *_explanation_notes(explanation, steps, views))
+
+
+def _steps(nodes: Iterable[Document]) -> list[list[Document]]:
+    """Return what runs at once together: a node, or those that ONNX Runtime runs as one."""
+    steps: list[list[Document]] = []
+    for node in nodes:
+        left = node["kernel"] == "ONNX Runtime" and node["seconds"] is None
+        if left and steps and steps[-1][0]["kernel"] == "ONNX Runtime":
+            steps[-1].append(node)
+        else:
+            steps.append([node])
+    return steps
+
+
+def _explanation_notes(explanation: Document, steps: list[list[Document]], views: int) -> list[str]:
+    seconds: dict[str, float] = {}
+    counts: dict[str, int] = {}
+    for first, *_ in steps:
+        if first["seconds"] is not None:
+            kernel = first["kernel"]
+            seconds[kernel] = seconds.get(kernel, 0.0) + first["seconds"]
+            counts[kernel] = counts.get(kernel, 0) + 1
+    whole = sum(seconds.values())
+    shares = ", ".join(
+        f"{kernel} {percent(seconds[kernel] / whole)} ({counts[kernel]})"
+        for kernel in sorted(seconds, key=lambda kernel: -seconds[kernel])
+    )
+    shapes = ", ".join(f"{name} {shape}" for name, shape in explanation["inputs"].items())
+    threads = explanation["threads"]
+    notes = [
+        f"Timed one by one for {shapes} on {threads} {'thread' if threads == 1 else 'threads'}, "
+        f"they take {quantity(whole, 's')} together.",
+        f"By kernel: {shares}.",
+    ]
+    if views:
+        notes.append(f"Left out: {views} that only look at a value in another shape, at no cost.")
+    reasons = dict.fromkeys(node["reason"] for step in steps for node in step if node["reason"])
+    if reasons:
+        notes.append(f"In ONNX Runtime, because: {'; '.join(reasons)}.")
+    return notes
+
+
 def _print(console: Console | None, *parts: Table | str) -> None:
     console = console or Console()
     for part in parts:

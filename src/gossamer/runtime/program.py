@@ -18,6 +18,7 @@ from gossamer.runtime.memory import ConstantMemory, Lifetime, Region, align, pla
 from gossamer.runtime.threads import Team
 
 _KEPT_PLANS = 32
+_WALKS = 5
 
 
 class Sizes:
@@ -138,27 +139,47 @@ class Program:
                 )
             return [self._array(bound, arrays, output) for output in self.graph.outputs]
 
-    def time_calls(
-        self, values: Mapping[str, int], feeds: Mapping[Value, Array], repeats: int = 9
-    ) -> dict[Call, float]:
-        """The seconds that each native call takes within a run on these feeds; medians."""
+    def time_steps(
+        self, values: Mapping[str, int], feeds: Mapping[Value, Array]
+    ) -> dict[Step, float]:
+        """The seconds that each step takes within a run on these feeds, medians of some runs.
+
+        Views take no time, and are not in the answer.
+        """
+        calls = [step for step in self.steps if isinstance(step, Call)]
+        samples: dict[Step, list[float]] = {}
         with self.team.lock:
             bound = self._bind(values)
-            # Held until the end: calls write to the arrays of this run.
-            arrays = self._execute(bound, feeds)
-            ticks, seconds = [], []
-            for _ in range(repeats):
-                begin = time.perf_counter()
-                ticks.append(self.team.trace(bound.table.ctypes.data, len(bound.table)))
-                seconds.append(time.perf_counter() - begin)
-            del arrays
-        # The clock's rate is that of whole runs.
-        rate = np.median([spent / sum(run) for spent, run in zip(seconds, ticks, strict=True)])
-        calls = [step for step in self.steps if isinstance(step, Call)]
-        return dict(zip(calls, (np.median(ticks, axis=0) * rate).tolist(), strict=True))
+            arrays = self._place(bound, feeds)
+            for _ in range(_WALKS):
+                first = position = 0
+                for step in [*self.steps, None]:
+                    if isinstance(step, Call):
+                        position += 1
+                    if isinstance(step, Call | Alias):
+                        continue
+                    row = bound.table[first:].ctypes.data
+                    begin = time.perf_counter()
+                    ticks = self.team.trace(row, position - first)
+                    # The clock's rate is that of the whole stretch.
+                    rate = (time.perf_counter() - begin) / max(1, int(ticks.sum()))
+                    for call, taken in zip(calls[first:position], ticks, strict=True):
+                        samples.setdefault(call, []).append(float(taken) * rate)
+                    first = position
+                    if step is not None:
+                        begin = time.perf_counter()
+                        self._run_region(bound, arrays, step)
+                        samples.setdefault(step, []).append(time.perf_counter() - begin)
+        return {step: float(np.median(taken)) for step, taken in samples.items()}
 
     def _execute(self, bound: Plan, feeds: Mapping[Value, Array]) -> dict[Value, Array]:
         """Run every step; return the arrays that hold values outside the region."""
+        arrays = self._place(bound, feeds)
+        self._run_steps(bound, arrays)
+        return arrays
+
+    def _place(self, bound: Plan, feeds: Mapping[Value, Array]) -> dict[Value, Array]:
+        """The feeds and new arrays for outputs, which kernels will find at their addresses."""
         arrays: dict[Value, Array] = dict(feeds)
         for output in self.graph.outputs:
             if output in bound.outside and output.producer is not None and output.producer.native:
@@ -167,7 +188,6 @@ class Program:
         for value, places in bound.outside.items():
             if value in arrays:
                 self._point(bound, arrays[value], places)
-        self._run_steps(bound, arrays)
         return arrays
 
     def _run_steps(self, bound: Plan, arrays: dict[Value, Array]) -> None:
@@ -178,13 +198,16 @@ class Program:
             elif isinstance(step, FallbackRegion):
                 self.team.run(bound.table[first:].ctypes.data, position - first)
                 first = position
-                feeds = [self._array(bound, arrays, value) for value in step.inputs]
-                for value, array in zip(step.outputs, step.run(feeds), strict=True):
-                    arrays[value] = array
-                    if value in bound.outside:
-                        arrays[value] = _as_planned(value, array, bound.sizes)
-                        self._point(bound, arrays[value], bound.outside[value])
+                self._run_region(bound, arrays, step)
         self.team.run(bound.table[first:].ctypes.data, position - first)
+
+    def _run_region(self, bound: Plan, arrays: dict[Value, Array], step: FallbackRegion) -> None:
+        feeds = [self._array(bound, arrays, value) for value in step.inputs]
+        for value, array in zip(step.outputs, step.run(feeds), strict=True):
+            arrays[value] = array
+            if value in bound.outside:
+                arrays[value] = _as_planned(value, array, bound.sizes)
+                self._point(bound, arrays[value], bound.outside[value])
 
     def _array(self, bound: Plan, arrays: Mapping[Value, Array], value: Value) -> Array:
         """A value as an array: the caller's own, or a copy of what lies in the region."""

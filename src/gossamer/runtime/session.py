@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -53,7 +53,10 @@ class Explanation:
     sparsity: float | None = None
     """Fraction of zeros among the node's weights."""
     seconds: float | None = None
-    """What the kernel takes by itself, where inputs to time it on were given."""
+    """What the kernel takes by itself, where inputs to time it on were given. Of nodes that run
+    together in ONNX Runtime the first bears the figure of all, and the others have none."""
+    share: float | None = None
+    """Fraction of the sum of all `seconds`, 0 to 1."""
 
 
 def compile(
@@ -78,6 +81,7 @@ def compile(
     """
     # The model itself is let go of as soon as it is imported: it is as large as the result.
     graph = import_model(load_model(model))
+    del model
     is_large = graph.constant_bytes() > _LARGE
     session = Session(graph, threads=threads, target=target)
     if is_large:
@@ -224,26 +228,25 @@ class Session:
 
         Args:
             feeds: inputs to time each kernel on; without them no times are given.
+
+        Returns:
+            A line for each node, in the order in which they run.
+
+        Raises:
+            DataError: if `feeds` do not fit; see `run`.
         """
-        seconds: dict[Call, float] = {}
+        seconds: dict[Step, float] = {}
         if feeds is not None:
             arrays, sizes = self._check(feeds)
-            seconds = self._program.time_calls(sizes, arrays)
+            seconds = self._program.time_steps(sizes, arrays)
+        whole = sum(seconds.values())
         lines = []
         for step in self._program.steps:
-            if isinstance(step, Call):
-                taken = seconds.get(step)
-                lines.append(Explanation(step.name, step.op, step.kernel, "", step.sparsity, taken))
-            elif isinstance(step, Alias):
-                node = step.output.producer
-                lines.append(
-                    Explanation(node.name if node else "", node.op if node else "", "view")
-                )
-            else:
-                lines += [
-                    Explanation(node.name, node.op, "ONNX Runtime", node.reason)
-                    for node in step.nodes
-                ]
+            explained = _explain(step)
+            if step in seconds:
+                taken = seconds[step]
+                explained[0] = replace(explained[0], seconds=taken, share=taken / whole)
+            lines += explained
         return lines
 
     def close(self) -> None:
@@ -260,6 +263,16 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _explain(step: Step) -> list[Explanation]:
+    """A line for each node of a step."""
+    if isinstance(step, Call):
+        return [Explanation(step.name, step.op, step.kernel, sparsity=step.sparsity)]
+    if isinstance(step, Alias):
+        node = step.output.producer
+        return [Explanation(node.name if node else "", node.op if node else "", "view")]
+    return [Explanation(node.name, node.op, "ONNX Runtime", node.reason) for node in step.nodes]
 
 
 def _cores() -> int:

@@ -48,11 +48,14 @@ def solve_obs(
     Args:
         weight: `[rows, columns]`; left as it is.
         statistics: with the Hessian of the layer's inputs.
-        pattern: which weights may be removed together, within a block of columns.
+        pattern: which weights may be removed together, within a block of columns. Those of more
+            than one row go by their summed cost, which is exact; over columns the sum leaves out
+            what the removals cost each other.
         sparsity: 0 to 1; over whole layers exactly `round(sparsity * rows * columns)` go with the
-            unstructured pattern, unless more were zero before.
+            unstructured pattern, and as near to it as whole blocks allow with others, unless more
+            were zero before.
         block: columns whose mask is chosen together, and whose effect on later columns is
-            applied at once.
+            applied at once; rounded up to hold the pattern's own blocks whole.
         damping: added to the Hessian's diagonal, as a fraction of the diagonal's mean.
 
     Returns:
@@ -78,6 +81,8 @@ def solve_obs(
     zero = dense == 0
     mask = torch.ones_like(zero)
     error = dense.new_zeros(dense.shape[:2])
+    block = -(-block // pattern.shape[1]) * pattern.shape[1]
+    gone = 0
 
     for start in range(0, columns, block):
         end = min(start + block, columns)
@@ -85,13 +90,13 @@ def solve_obs(
         local = factor[:, start:end, start:end]
         scores = (part / local.diagonal(dim1=1, dim2=2).unsqueeze(1)).square()
         scores.masked_fill_(dead[:, None, start:end], 0.0)
-        scores.masked_fill_(zero[:, :, start:end], -1.0)
-        # Rounding to the running total makes the blocks add up to the layer's exact count.
-        removed = round(sparsity * rows * end) - round(sparsity * rows * start)
-        keep = pattern.mask(
-            scores.reshape(rows, end - start), removed / (rows * (end - start))
-        ).reshape(part.shape)
-        keep = keep & ~zero[:, :, start:end]
+        # Below a dead input's zero, and yet next to nothing in the sum over a pattern's block.
+        scores.masked_fill_(zero[:, :, start:end], -torch.finfo(scores.dtype).tiny)
+        # Counting what went before makes the blocks add up to the layer's exact count.
+        wanted = (round(sparsity * rows * end) - gone) / (rows * (end - start))
+        keep = pattern.mask(scores.reshape(rows, end - start), min(max(wanted, 0.0), 1.0))
+        gone += keep.numel() - int(keep.count_nonzero())
+        keep = keep.reshape(part.shape) & ~zero[:, :, start:end]
         costs = _eliminate(part, keep, local)
         mask[:, :, start:end] = keep
         error += costs.square().sum(dim=2)

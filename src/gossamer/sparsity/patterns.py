@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from gossamer.errors import OptionError
 from gossamer.sparsity.registry import checked_sparsity, named
 
 if TYPE_CHECKING:
@@ -11,9 +14,15 @@ if TYPE_CHECKING:
 
 
 class Pattern(Protocol):
-    """Turns scores into a mask that the pattern allows."""
+    """Turns scores into a mask that the pattern allows.
+
+    Attributes:
+        name: as users type it.
+        shape: rows and columns of the blocks that are kept or removed whole.
+    """
 
     name: str
+    shape: tuple[int, int]
 
     def mask(self, scores: Tensor, sparsity: float, *, per_row: bool = False) -> Tensor:
         """Choose the weights to keep.
@@ -36,6 +45,7 @@ class Unstructured:
     """
 
     name = "unstructured"
+    shape = (1, 1)
 
     def mask(self, scores: Tensor, sparsity: float, *, per_row: bool = False) -> Tensor:
         """Keep the highest scores; see `Pattern.mask`."""
@@ -47,13 +57,82 @@ class Unstructured:
         return keep.scatter_(1, lowest, False).reshape(scores.shape)
 
 
-PATTERNS: dict[str, Pattern] = {pattern.name: pattern for pattern in (Unstructured(),)}
+class Block:
+    """Blocks of rows x columns are kept or removed whole.
+
+    With 4x1, the default, four neighbouring outputs keep the same inputs. A block counts with the
+    mean of its scores, which among blocks of one size is as good as their sum. Where the rows or
+    columns do not fill the last blocks, these are smaller. Of n weights compared with each other
+    so many blocks are removed as come nearest to `sparsity * n`. The blocks of a grouped
+    convolution stay within a group if its outputs are a multiple of a block's rows.
+
+    Args:
+        rows: outputs of a block, 1 or more.
+        columns: inputs of a block, 1 or more.
+    """
+
+    def __init__(self, rows: int = 4, columns: int = 1) -> None:
+        self.name = f"block:{rows}x{columns}"
+        self.shape = rows, columns
+
+    def mask(self, scores: Tensor, sparsity: float, *, per_row: bool = False) -> Tensor:
+        """Keep the blocks of highest scores; `per_row` compares those of the same rows."""
+        import torch
+
+        sparsity = checked_sparsity(sparsity)
+        sizes = self._sums(torch.ones_like(scores, dtype=torch.int64))
+        means = self._sums(scores) / sizes
+        grid = sizes.shape
+        if not per_row:
+            means, sizes = means.reshape(1, -1), sizes.reshape(1, -1)
+        order = means.argsort(dim=1, stable=True)
+        gone = torch.nn.functional.pad(sizes.gather(1, order).cumsum(dim=1), (1, 0))
+        # How many blocks to remove: those whose weights add up nearest to what is asked for.
+        wanted = sparsity * gone[:, -1:].double()
+        removed = (gone - wanted).abs().argmin(dim=1, keepdim=True)
+        places = torch.arange(order.shape[1], device=order.device)
+        keep = torch.empty_like(order, dtype=torch.bool).scatter_(1, order, places >= removed)
+        rows, columns = self.shape
+        whole = keep.reshape(grid).repeat_interleave(rows, 0)
+        return whole.repeat_interleave(columns, 1)[: scores.shape[0], : scores.shape[1]]
+
+    def _sums(self, values: Tensor) -> Tensor:
+        """Return the sum over each block."""
+        import torch
+
+        rows, columns = self.shape
+        missing = (0, -values.shape[1] % columns, 0, -values.shape[0] % rows)
+        padded = torch.nn.functional.pad(values, missing)
+        blocks = padded.reshape(padded.shape[0] // rows, rows, -1, columns)
+        return blocks.sum(dim=(1, 3))
+
+
+def _unstructured(options: str) -> Pattern:
+    if options:
+        raise OptionError("pattern 'unstructured' takes no options; leave them out")
+    return Unstructured()
+
+
+def _block(options: str) -> Pattern:
+    if not options:
+        return Block()
+    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", options)
+    if found is None:
+        raise OptionError(
+            f"pattern 'block:{options}' names no block; give its rows and columns as in block:4x1"
+        )
+    return Block(int(found[1]), int(found[2]))
+
+
+PATTERNS: dict[str, Callable[[str], Pattern]] = {"unstructured": _unstructured, "block": _block}
+"""By the part of the name before a colon; each takes the part behind it."""
 
 
 def get_pattern(name: str) -> Pattern:
-    """Return the pattern of that name.
+    """Return the pattern of that name: `unstructured`, `block` (4 x 1) or `block:RxC`.
 
     Raises:
-        OptionError: if there is none; the message lists the known ones.
+        OptionError: if there is none; the message lists the known ones, or says what fits.
     """
-    return named("pattern", name, PATTERNS)
+    kind, _, options = name.partition(":")
+    return named("pattern", kind, PATTERNS)(options)
