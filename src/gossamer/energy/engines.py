@@ -59,15 +59,10 @@ def open_model(path: Path, engine: EngineName, threads: int) -> OpenModel:
         raise OptionError(f"threads={threads} is below 1; give at least one thread")
     if not path.is_file():
         raise ModelError(f"{path} does not exist; check the path of the model")
-    model: Any = path
-    if path.suffix == SPARSE_SUFFIX:
-        from gossamer.formats import load
-
-        model = load(path).onnx()
-    return (_open_onnxruntime if engine == "onnxruntime" else _open_gossamer)(path, model, threads)
+    return (_open_onnxruntime if engine == "onnxruntime" else _open_gossamer)(path, threads)
 
 
-def _open_onnxruntime(path: Path, model: Any, threads: int) -> OpenModel:
+def _open_onnxruntime(path: Path, threads: int) -> OpenModel:
     try:
         import onnxruntime
     except ImportError as error:
@@ -80,7 +75,11 @@ def _open_onnxruntime(path: Path, model: Any, threads: int) -> OpenModel:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Errors come as exceptions; the engine's own lines on the terminal would say them twice.
     options.log_severity_level = 4
-    source = str(model) if isinstance(model, Path) else model.SerializeToString()
+    source: str | bytes = str(path)
+    if path.suffix == SPARSE_SUFFIX:
+        from gossamer.formats import load
+
+        source = load(path).onnx().SerializeToString()
     try:
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # The engine has a dozen types of its own for what can be wrong.
@@ -94,10 +93,16 @@ def _open_onnxruntime(path: Path, model: Any, threads: int) -> OpenModel:
     )
 
 
-def _open_gossamer(path: Path, model: Any, threads: int) -> OpenModel:
+def _open_gossamer(path: Path, threads: int) -> OpenModel:
     from gossamer.runtime import compile
 
-    session = compile(model, threads=threads)
+    if path.suffix == SPARSE_SUFFIX:
+        from gossamer.formats import load
+
+        graph, weights = load(path).onnx_parts()
+        session = compile(graph, weights=weights, threads=threads)
+    else:
+        session = compile(path, threads=threads)
     names = [value.name for value in session.get_inputs()]
     return OpenModel(
         lambda feeds: list(session.run(None, _checked(feeds, names, path))), session.close
