@@ -16,21 +16,30 @@ from pathlib import Path
 
 import numpy as np
 
+# Runs before a window counts: threads wake up, and memory comes back to the caches.
+WARM_UP = 3
+
 
 def main() -> None:
-    name, file, feeds_file, threads = sys.argv[1:]
+    engine, file, feeds_file, threads, settings = sys.argv[1:]
     feeds = dict(np.load(feeds_file))
     begin = time.perf_counter()
-    run, version = LOADERS[name.split("-")[0]](name, file, feeds, int(threads))
+    run, version = LOADERS[engine](file, feeds, int(threads), **json.loads(settings))
     made = time.perf_counter() - begin
     run()
-    tell(compile_seconds=made, version=version, resident_bytes=memory("VmRSS"))
+    tell(
+        compile_seconds=made,
+        version=version,
+        resident_bytes=memory("VmRSS"),
+        peak_bytes=memory("VmHWM"),
+    )
     for line in sys.stdin:
         if line.strip().endswith(".npy"):
             np.save(line.strip(), run())
             tell(peak_bytes=memory("VmHWM"))
             return
-        run()
+        for _ in range(WARM_UP):
+            run()
         times, end = [], time.perf_counter() + float(line)
         cpu = time.process_time()
         while not times or time.perf_counter() < end:
@@ -38,7 +47,7 @@ def main() -> None:
             run()
             times.append(time.perf_counter() - begin)
         spent = (time.process_time() - cpu) / len(times)
-        tell(seconds=statistics.median(times), cpu_seconds=spent)
+        tell(seconds=statistics.median(times), cpu_seconds=spent, runs=len(times))
 
 
 def tell(**answer) -> None:
@@ -51,14 +60,14 @@ def memory(key: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def load_gossamer(name, file, feeds, threads):
+def load_gossamer(file, feeds, threads):
     import gossamer.runtime
 
     session = gossamer.runtime.compile(file, threads=threads)
     return lambda: session.run(None, feeds)[0], gossamer.__version__
 
 
-def load_onnxruntime(name, file, feeds, threads):
+def load_onnxruntime(file, feeds, threads):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -67,19 +76,19 @@ def load_onnxruntime(name, file, feeds, threads):
     return lambda: session.run(None, feeds)[0], onnxruntime.__version__
 
 
-def load_openvino(name, file, feeds, threads):
+def load_openvino(file, feeds, threads, precision):
     import openvino
 
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "bf16" if name.endswith("bf16") else "f32",
+        "INFERENCE_PRECISION_HINT": precision,
     }
     compiled = openvino.Core().compile_model(file, "CPU", settings)
-    return lambda: compiled(feeds)[0], openvino.__version__
+    return lambda: compiled(feeds, share_inputs=True)[0], openvino.__version__
 
 
-def load_deepsparse(name, file, feeds, threads):
+def load_deepsparse(file, feeds, threads):
     import deepsparse
 
     batch = next(iter(feeds.values())).shape[0]

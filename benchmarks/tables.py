@@ -1,20 +1,25 @@
-"""Turn the lines of a benchmark into the Markdown table of the documentation.
+"""Turn the lines of benchmarks into the Markdown tables of the documentation.
 
 python benchmarks/tables.py minilm.jsonl
+python benchmarks/tables.py runtime.jsonl
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import runtime_table
 
-def main() -> None:
-    (file,) = sys.argv[1:]
-    lines = [json.loads(line) for line in Path(file).read_text(encoding="utf-8").splitlines()]
-    print("\n".join(table(lines)))
+
+def main(files: Sequence[str]) -> None:
+    texts = [Path(file).read_text(encoding="utf-8") for file in files]
+    lines = [json.loads(line) for text in texts for line in text.splitlines()]
+    is_runtime = any(line["kind"] == "engine" for line in lines)
+    print("\n".join(runtime_table.write(lines) if is_runtime else table(lines)))
 
 
 def table(lines: list[dict[str, Any]]) -> list[str]:
@@ -52,4 +57,4 @@ def interval(gain: dict[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

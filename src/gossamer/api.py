@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gossamer.advice import advise
 from gossamer.formats import load, save
 from gossamer.inspection import inspect
 from gossamer.proof import compare
-from gossamer.source import as_onnx, read_onnx
+from gossamer.source import as_onnx, read_onnx, sparse_file
 
 if TYPE_CHECKING:
     from gossamer.pruning import SparsifyResult
@@ -99,4 +100,11 @@ def compile(model: Any, example_inputs: Any = None, *, threads: int | None = Non
     """
     from gossamer import runtime
 
+    stored = sparse_file(model)
+    if stored is not None:
+        graph, weights = load(stored).onnx_parts()
+        return runtime.compile(graph, weights=weights, threads=threads)
+    if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
+        # Read by the runtime itself, which holds no weight twice.
+        return runtime.compile(model, threads=threads)
     return runtime.compile(as_onnx(model, example_inputs), threads=threads)

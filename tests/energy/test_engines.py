@@ -48,8 +48,8 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What was given to a stand-in for the compiler, and "closed" once a session was closed."""
     seen: list[Any] = []
 
-    def compile(model: Any, *, threads: int) -> Any:
-        seen.append((model, threads))
+    def compile(model: Any, *, threads: int, weights: Any = None) -> Any:
+        seen.append((model, threads) if weights is None else (model, threads, weights))
         return SimpleNamespace(
             get_inputs=lambda: [SimpleNamespace(name="x")],
             run=lambda names, feeds: [feeds["x"] * 2],
@@ -76,7 +76,9 @@ def test_gossamer_compiles_a_sparse_file_from_its_graph(
 ) -> None:
     save(onnx.load(small_onnx), tmp_path / "m.gossamer.safetensors")
     open_model(tmp_path / "m.gossamer.safetensors", "gossamer", 1)
-    assert isinstance(compiled[0][0], onnx.ModelProto)
+    graph, _, weights = compiled[0]
+    assert isinstance(graph, onnx.ModelProto)
+    assert set(dict(weights)) <= {tensor.name for tensor in graph.graph.initializer}
 
 
 def test_inputs_that_do_not_fit_are_named(small_onnx: Path, compiled: list[Any]) -> None:

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from gossamer.errors import ModelError, OptionError
 from gossamer.formats import load, load_onnx, save
+from gossamer.runtime import compile
 
 Array = np.ndarray[Any, Any]
 
@@ -162,6 +163,15 @@ def test_weights_in_constant_nodes_count_like_initializers(tmp_path: Path) -> No
     np.testing.assert_array_equal(file.arrays()["c"], matrix(2))
     np.testing.assert_array_equal(run(file.onnx(), X), run(model, X))
     assert file.onnx().graph.node[0].op_type == "Constant"
+
+
+def test_the_runtime_takes_the_carried_graph_and_its_weights_apart(tmp_path: Path) -> None:
+    model = small_graph(w=matrix(1), c=matrix(2))
+    save(model, tmp_path / "m.st")
+    graph, weights = load(tmp_path / "m.st").onnx_parts()
+    assert graph.ByteSize() < 1000
+    result = compile(graph, weights=weights, threads=1).run(None, X)[0]
+    np.testing.assert_allclose(result, run(model, X), rtol=1e-4, atol=1e-4)
 
 
 def test_equal_and_transposed_weights_are_stored_once(tmp_path: Path) -> None:

@@ -94,3 +94,44 @@ print(resident() - before)
         [sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True
     )
     assert int(result.stdout) < weight.nbytes
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_compiling_holds_each_weight_about_once(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    layers, size = 16, 1024
+    names = ["x", *(f"h{index}" for index in range(1, layers)), "y"]
+    weights = []
+    for index in range(layers):
+        weight = random.standard_normal((size, size), np.float32)
+        weight[random.random(weight.shape, np.float32) < 0.95] = 0
+        weights.append(numpy_helper.from_array(weight, f"w{index}"))
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", [names[index], f"w{index}"], [names[index + 1]])
+            for index in range(layers)
+        ],
+        "deep",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", size])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", size])],
+        weights,
+    )
+    file = tmp_path / "deep.onnx"
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), file
+    )
+    code = """
+import re, sys
+from pathlib import Path
+import gossamer.runtime
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+before = peak()
+session = gossamer.runtime.compile(sys.argv[1], threads=1)
+print(peak() - before)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True
+    )
+    # Beside the weights: LLVM itself, one layer in several forms, what is left of each weight.
+    assert int(result.stdout) < 2.2 * layers * size * size * 4

@@ -62,18 +62,6 @@ def open_model(path: Path, engine: EngineName, threads: int) -> OpenModel:
     return (_open_onnxruntime if engine == "onnxruntime" else _open_gossamer)(path, threads)
 
 
-def _read(path: Path) -> Any:
-    """Return the path of an ONNX file, or the model in a sparse file.
-
-    Nobody may hold that model beside what an engine makes of it: it would count as its memory.
-    """
-    if path.suffix != SPARSE_SUFFIX:
-        return path
-    from gossamer.formats import load
-
-    return load(path).onnx()
-
-
 def _open_onnxruntime(path: Path, threads: int) -> OpenModel:
     try:
         import onnxruntime
@@ -87,8 +75,11 @@ def _open_onnxruntime(path: Path, threads: int) -> OpenModel:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Errors come as exceptions; the engine's own lines on the terminal would say them twice.
     options.log_severity_level = 4
-    source = _read(path)
-    source = str(source) if isinstance(source, Path) else source.SerializeToString()
+    source: str | bytes = str(path)
+    if path.suffix == SPARSE_SUFFIX:
+        from gossamer.formats import load
+
+        source = load(path).onnx().SerializeToString()
     try:
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # The engine has a dozen types of its own for what can be wrong.
@@ -105,7 +96,13 @@ def _open_onnxruntime(path: Path, threads: int) -> OpenModel:
 def _open_gossamer(path: Path, threads: int) -> OpenModel:
     from gossamer.runtime import compile
 
-    session = compile(_read(path), threads=threads)
+    if path.suffix == SPARSE_SUFFIX:
+        from gossamer.formats import load
+
+        graph, weights = load(path).onnx_parts()
+        session = compile(graph, weights=weights, threads=threads)
+    else:
+        session = compile(path, threads=threads)
     names = [value.name for value in session.get_inputs()]
     return OpenModel(
         lambda feeds: list(session.run(None, _checked(feeds, names, path))), session.close

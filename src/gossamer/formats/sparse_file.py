@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,6 +34,7 @@ from gossamer.formats.dtypes import dtype_of
 if TYPE_CHECKING:
     import onnx
     import torch
+    from onnx import ModelProto
 
 Array = np.ndarray[Any, Any]
 Values = Literal["fp32", "fp16"]
@@ -165,16 +167,34 @@ class SparseFile:
         Raises:
             ModelError: if the file carries no graph.
         """
+        from gossamer.formats import onnx_graph
+
+        graph, bindings = self._carried()
+        return onnx_graph.join(graph, lambda name: self._decode(bindings[name], {}), set(bindings))
+
+    def onnx_parts(self) -> tuple[ModelProto, Iterator[tuple[str, Array]]]:
+        """Return the carried ONNX model without its weights, and those by name, made one by one.
+
+        `gossamer.runtime.compile(graph, weights=weights)` takes both, and needs half the memory
+        that it takes with the whole model.
+
+        Raises:
+            ModelError: if the file carries no graph.
+        """
+        graph, bindings = self._carried()
+        return graph, self._weights(bindings)
+
+    def _weights(self, bindings: dict[str, str]) -> Iterator[tuple[str, Array]]:
+        decoded: dict[str, Array] = {}
+        for name, stored in bindings.items():
+            yield name, self._decode(stored, decoded)
+
+    def _carried(self) -> tuple[ModelProto, dict[str, str]]:
         if self._graph is None or self.description.graph is None:
             raise ModelError(
                 f"{self.path} carries no ONNX graph; save it with graph=, or use state_dict()"
             )
-        from gossamer.formats import onnx_graph
-
-        bindings = self.description.graph.bindings
-        return onnx_graph.join(
-            self._graph, lambda name: self._decode(bindings[name], {}), set(bindings)
-        )
+        return self._graph, self.description.graph.bindings
 
     def _signature(self, name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
         tensor = self.description.by_name[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -148,14 +149,23 @@ class Graph:
         found = {value for node in self.nodes for value in node.inputs if value is not None}
         return sum(value.data.nbytes for value in found if value.data is not None)
 
-    def forget_constants(self) -> None:
-        """Let go of the nodes' constants, once there are kernels that hold what they need."""
-        kept = set(self.outputs)
+    def clear(self) -> None:
+        """Part the nodes from their values: they hold each other, and memory with them."""
         for node in self.nodes:
-            for value in node.inputs:
-                if value is not None and value not in kept:
-                    value.data = None
-            node.attributes = {}
+            node.inputs, node.outputs = [], []
+        self.nodes = []
+
+    def forget_constants(self, node: Node, last: Mapping[Value | None, Node]) -> None:
+        """Let go of a node's constants once there is a kernel that holds what it needs.
+
+        Args:
+            node: the node that has its kernel.
+            last: the last node that takes each value; earlier ones leave it.
+        """
+        for value in node.inputs:
+            if value is not None and last[value] is node and value not in self.outputs:
+                value.data = None
+        node.attributes = {}
 
 
 def constant(name: str, data: Array) -> Value:

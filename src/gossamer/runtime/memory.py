@@ -68,17 +68,31 @@ def view(address: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[
     return np.frombuffer(memoryview(memory), dtype, count).reshape(shape)
 
 
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An array that kernels may take where it lies."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
 class ConstantMemory:
-    """Copies of arrays that do not change, side by side on huge pages."""
+    """Arrays that do not change: copies side by side on huge pages, the largest where they are."""
 
     _LEAST = 16 << 20
 
     def __init__(self) -> None:
         self._regions: list[Region] = []
         self._used = 0
+        self._kept: list[NDArray[Any]] = []
 
     def place(self, array: NDArray[Any]) -> int:
-        """Copy an array; return the address of the copy, which lives as long as this object."""
+        """The address of an array, or of a copy, which lives as long as this object."""
+        address = array.ctypes.data
+        if array.nbytes >= self._LEAST and array.flags.c_contiguous and not address % ALIGNMENT:
+            # NumPy asks for huge pages itself; a second copy would be most of the peak.
+            self._kept.append(array)
+            return address
         size = align(array.nbytes)
         if not self._regions or self._used + size > self._regions[-1].size:
             self._regions.append(Region(max(size, self._LEAST)))

@@ -19,22 +19,26 @@ from gossamer.runtime.shapes import SHAPES, Inferred
 _FOLD_LIMIT = 1 << 26
 
 
-def import_model(model: onnx.ModelProto) -> Graph:
-    """Read a checked model into a graph.
+def import_model(model: onnx.ModelProto, weights: Mapping[str, Array] | None = None) -> Graph:
+    """Make a graph of a checked model.
 
     Sizes that the model leaves open become symbols, so that one graph serves every batch size and
     sequence length.
 
+    Args:
+        model: the model.
+        weights: elements of those among its inputs that are constant.
+
     Raises:
         ModelError: if the model is not valid ONNX.
     """
-    return _Importer(model).graph()
+    return _Importer(model, weights or {}).graph()
 
 
 class _Importer:
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, weights: Mapping[str, Array]) -> None:
         self.model = model
-        self.values: dict[str, Value] = {}
+        self.values = {name: constant(name, array) for name, array in weights.items()}
         self.nodes: list[Node] = []
         self.limits: list[tuple[Size, int]] = []
         self.opsets = {
@@ -76,14 +80,8 @@ class _Importer:
         nodes = self.model.graph.node
         if all(node.op_type in SHAPES or node.op_type == "Constant" for node in nodes):
             return {}
-        stripped = onnx.ModelProto()
-        stripped.CopyFrom(self.model)
-        for tensor in stripped.graph.initializer:
-            # Large weights only need their shape here; small ones may hold shapes.
-            if len(tensor.raw_data) > 4096:
-                tensor.ClearField("raw_data")
         try:
-            inferred = onnx.shape_inference.infer_shapes(stripped)
+            inferred = onnx.shape_inference.infer_shapes(self.model)
         except Exception:
             return {}
         found = [_declared(info) for info in inferred.graph.value_info]

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import onnx
-import onnx.inliner
 from numpy.typing import ArrayLike
 
-from gossamer.errors import DataError, ModelError, OptionError
-from gossamer.runtime import fallback, lowering, passes
+from gossamer.errors import DataError, OptionError
+from gossamer.runtime import fallback, lowering, onnx_file, passes
 from gossamer.runtime.codegen.target import target as find_target
 from gossamer.runtime.dims import Dim
-from gossamer.runtime.graph import Array, Graph, Value
+from gossamer.runtime.graph import Array, Graph, Node, Value
 from gossamer.runtime.memory import ConstantMemory, give_back
 from gossamer.runtime.onnx_import import import_model
 from gossamer.runtime.passes.assign_layouts import assign_layouts
@@ -62,6 +61,7 @@ class Explanation:
 def compile(
     model: str | Path | bytes | onnx.ModelProto,
     *,
+    weights: Iterable[tuple[str, Array]] = (),
     threads: int | None = None,
     target: str = "host",
 ) -> Session:
@@ -69,6 +69,7 @@ def compile(
 
     Args:
         model: a file, its bytes, or the loaded model. External data must lie in the file's folder.
+        weights: names and elements of initializers that the model leaves empty.
         threads: how many threads an inference uses; by default all cores of this process.
         target: `host`, or `avx2` to leave AVX-512 unused.
 
@@ -79,39 +80,15 @@ def compile(
         ModelError: if the model is broken, or needs ONNX Runtime where that is not installed.
         OptionError: if there is no such target, or `threads` is not positive.
     """
-    # The model itself is let go of as soon as it is imported: it is as large as the result.
-    graph = import_model(load_model(model))
-    del model
+    parts = onnx_file.read(model, weights)
+    graph = import_model(parts.model, parts.weights)
+    # From here on the graph alone holds the weights, and lets go of each once it is packed.
+    del parts, weights
     is_large = graph.constant_bytes() > _LARGE
     session = Session(graph, threads=threads, target=target)
     if is_large:
         give_back()
     return session
-
-
-def load_model(model: str | Path | bytes | onnx.ModelProto) -> onnx.ModelProto:
-    """Read and check a model.
-
-    Raises:
-        ModelError: if there is no such file, or it is not a valid ONNX model.
-    """
-    named = str(model) if isinstance(model, (str, Path)) else "the model"
-    if isinstance(model, (str, Path)) and not Path(model).is_file():
-        raise ModelError(f"there is no file {named}; check the path")
-    try:
-        # Checked as given: the checker would otherwise write the whole model out once more.
-        onnx.checker.check_model(str(model) if isinstance(model, Path) else model)
-        if isinstance(model, (str, Path)):
-            loaded = onnx.load(model)
-        else:
-            loaded = onnx.load_from_string(model) if isinstance(model, bytes) else model
-    except Exception as error:
-        raise ModelError(
-            f"{named} is not valid ONNX ({_first_line(error)}); export it anew"
-        ) from None
-    if loaded.functions:
-        loaded = onnx.inliner.inline_local_functions(loaded)
-    return loaded
 
 
 class Session:
@@ -138,8 +115,9 @@ class Session:
             graph = untouched
             for node in graph.nodes:
                 node.reason = "nothing in the model gains from sparsity"
-        # It holds the weights as they were, which would stay beside what is made of them.
-        del untouched
+        else:
+            # It holds the weights as they were, which would stay beside what is made of them.
+            untouched.clear()
         self._graph = graph
         place_images(self._graph)
         assign_layouts(self._graph)
@@ -147,24 +125,28 @@ class Session:
         self._constants = ConstantMemory()
         self._team = Team(self.threads, self._target)
         self._program = Program(self._graph, self._lower(), self._constants, self._team)
-        self._graph.forget_constants()
 
     def _lower(self) -> list[Step]:
         steps: list[Step] = []
         placed: dict[Value, int] = {}
         runs = fallback.schedule(self._graph)
+        last = {value: node for run in runs for node in run for value in node.inputs}
         for position, run in enumerate(runs):
             if run[0].native:
                 for node in run:
+                    _make_contiguous(node)
                     for step in lowering.lower(node, self._target):
                         if isinstance(step, Call):
                             step.place_constants(self._constants, placed)
                         steps.append(step)
+                    self._graph.forget_constants(node, last)
                 continue
             later = {v for other in runs[position + 1 :] for node in other for v in node.inputs}
             needed = later | set(self._graph.outputs)
             outputs = [v for node in run for v in node.outputs if v in needed]
             steps.append(fallback.FallbackRegion(run, outputs, self._graph.opsets, self.threads))
+            for node in run:
+                self._graph.forget_constants(node, last)
         return steps
 
     def get_inputs(self) -> list[Port]:
@@ -289,6 +271,13 @@ def _has_onnxruntime() -> bool:
     return True
 
 
+def _make_contiguous(node: Node) -> None:
+    """Arrange a node's constants as kernels take them: until here they may be transposed views."""
+    for value in node.inputs:
+        if value is not None and value.data is not None:
+            value.data = np.asarray(value.data, order="C")
+
+
 def _match(name: str, value: Value, array: Array, sizes: dict[str, int]) -> None:
     """Check an array's shape against the input's, and learn what its symbols stand for."""
     assert value.shape is not None
@@ -318,7 +307,3 @@ def _port(value: Value, name: str) -> Port:
 
 
 _TYPE_NAMES = {"float32": "float", "float64": "double"}
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", maxsplit=1)[0][:200]

@@ -62,7 +62,8 @@ def _from_gemm(node: Node) -> Node | None:
             return None
         full = np.broadcast_to(added.data.reshape(-1), (weight.shape[0],))
         bias = constant(added.name, full * np.float32(node.attributes.get("beta", 1.0)))
-    return _linear(node, weight * np.float32(node.attributes.get("alpha", 1.0)), bias)
+    alpha = np.float32(node.attributes.get("alpha", 1.0))
+    return _linear(node, weight if alpha == 1 else weight * alpha, bias)
 
 
 def _from_conv(node: Node) -> Node | None:
@@ -74,7 +75,7 @@ def _from_conv(node: Node) -> Node | None:
 
 
 def _linear(node: Node, weight: Array, bias: Value | None) -> Node:
-    weights = constant(node.source(1).name, np.ascontiguousarray(weight))
+    weights = constant(node.source(1).name, weight)
     inputs = [node.inputs[0], weights, bias]
     return Node("Linear", inputs, node.outputs, {"steps": ()}, "gossamer", node.name)
 

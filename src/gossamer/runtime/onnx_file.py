@@ -1,0 +1,248 @@
+"""Read and check an ONNX model without holding its weights more than once.
+
+ONNX's own reader holds the file, the message parsed from it and the arrays made from that side by
+side, and its checker a copy of all, which is several times the model. Here a model comes in two
+parts: its large weights as arrays, read straight into place, and all else as a message in which
+inputs stand for those weights.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+import onnx.inliner
+from onnx import helper, numpy_helper
+from onnx.external_data_helper import load_external_data_for_model, uses_external_data
+
+from gossamer.errors import ModelError
+from gossamer.runtime.graph import Array
+from gossamer.runtime.memory import empty
+
+_LARGE = 4096
+"""Bytes from which on a weight is taken out; smaller ones may be shapes, which inference needs."""
+
+BinaryFile: TypeAlias = "io.BufferedReader | io.BytesIO"
+
+# The numbers of the fields in onnx.proto that lead to the bytes of a weight.
+_GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A model in two parts."""
+
+    model: onnx.ModelProto
+    """The model, checked; its large weights are inputs without elements."""
+    weights: dict[str, Array]
+    """The large weights by name."""
+
+
+def read(
+    model: str | Path | bytes | onnx.ModelProto, weights: Iterable[tuple[str, Array]] = ()
+) -> Parts:
+    """Read and check a model.
+
+    Args:
+        model: a file, its bytes, or the loaded model. External data must lie in the file's folder.
+        weights: elements of initializers and Constant nodes that the model names without holding
+            them, by name.
+
+    Raises:
+        ModelError: if there is no such file, or it is not a valid ONNX model.
+    """
+    named = str(model) if isinstance(model, (str, Path)) else "the model"
+    if isinstance(model, (str, Path)) and not Path(model).is_file():
+        raise ModelError(f"there is no file {named}; check the path")
+    try:
+        parts = _take_apart(model, dict(weights))
+        _declare(parts)
+        onnx.checker.check_model(parts.model)
+    except Exception as error:
+        raise ModelError(
+            f"{named} is not valid ONNX ({_first_line(error)}); export it anew"
+        ) from None
+    if parts.model.functions:
+        return Parts(onnx.inliner.inline_local_functions(parts.model), parts.weights)
+    return parts
+
+
+def _take_apart(model: str | Path | bytes | onnx.ModelProto, weights: dict[str, Array]) -> Parts:
+    if isinstance(model, onnx.ModelProto):
+        return _from_message(model, weights)
+    if isinstance(model, bytes):
+        return _from_bytes(io.BytesIO(model), len(model))
+    with Path(model).open("rb") as file:
+        parts = _from_bytes(file, Path(model).stat().st_size)
+    _load_external(parts, str(Path(model).parent))
+    return parts
+
+
+def _load_external(parts: Parts, folder: str) -> None:
+    """Load what the model keeps in other files, each weight by itself."""
+    initializers = parts.model.graph.initializer
+    for index in reversed(range(len(initializers))):
+        tensor = initializers[index]
+        if uses_external_data(tensor):
+            parts.weights[tensor.name] = numpy_helper.to_array(tensor, folder)
+            del initializers[index]
+    load_external_data_for_model(parts.model, folder)
+
+
+def _declare(parts: Parts) -> None:
+    """Let the model take its weights as inputs, unless it lists them among those already."""
+    graph = parts.model.graph
+    known = {info.name for info in graph.input}
+    for name, array in parts.weights.items():
+        if name not in known:
+            kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+            graph.input.append(helper.make_tensor_value_info(name, kind, array.shape))
+
+
+# From a message that somebody holds
+
+
+def _from_message(model: onnx.ModelProto, given: dict[str, Array]) -> Parts:
+    rest = onnx.ModelProto()
+    _merge(rest, model, leave_out="graph")
+    _merge(rest.graph, model.graph, leave_out="initializer")
+    weights = dict(given)
+    for tensor in model.graph.initializer:
+        if tensor.name in given:
+            continue
+        if tensor.HasField("raw_data") and len(tensor.raw_data) >= _LARGE:
+            weights[tensor.name] = numpy_helper.to_array(tensor)
+        else:
+            rest.graph.initializer.append(tensor)
+    for index in reversed(range(len(rest.graph.node))):
+        node = rest.graph.node[index]
+        if node.op_type == "Constant" and node.output and node.output[0] in given:
+            del rest.graph.node[index]
+    return Parts(rest, weights)
+
+
+def _merge(target: Any, source: Any, leave_out: str) -> None:
+    """Copy a message but for one field."""
+    for field, value in source.ListFields():
+        if field.name == leave_out:
+            continue
+        if hasattr(value, "MergeFrom"):
+            getattr(target, field.name).MergeFrom(value)
+        else:
+            setattr(target, field.name, value)
+
+
+# From the bytes of a file: the encoding of protocol buffers
+
+
+@dataclass(frozen=True)
+class _Field:
+    number: int
+    is_bytes: bool
+    """Whether its content is a run of bytes: a string, a message, packed numbers."""
+    start: int
+    """Where its key lies, then where its content begins and ends."""
+    begin: int
+    end: int
+
+
+def _from_bytes(file: BinaryFile, size: int) -> Parts:
+    model = onnx.ModelProto()
+    weights: dict[str, Array] = {}
+    for field in _fields(file, 0, size):
+        if field.number != _GRAPH or not field.is_bytes:
+            model.MergeFromString(_bytes(file, field.start, field.end))
+            continue
+        rest = bytearray()
+        for inner in _fields(file, field.begin, field.end):
+            found = None
+            if inner.number == _INITIALIZER and inner.is_bytes:
+                found = _weight(file, inner)
+            if found is None:
+                rest += _bytes(file, inner.start, inner.end)
+            else:
+                weights[found[0]] = found[1]
+        model.graph.MergeFromString(bytes(rest))
+    return Parts(model, weights)
+
+
+def _weight(file: BinaryFile, tensor: _Field) -> tuple[str, Array] | None:
+    """An initializer's name and elements, None for one that is small or not held in raw bytes."""
+    if tensor.end - tensor.begin < _LARGE:
+        return None
+    description, data = bytearray(), None
+    for field in _fields(file, tensor.begin, tensor.end):
+        if field.number == _RAW_DATA and field.is_bytes:
+            data = field
+        else:
+            description += _bytes(file, field.start, field.end)
+    if data is None:
+        return None
+    proto = onnx.TensorProto.FromString(bytes(description))
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(proto.data_type))
+    size = data.end - data.begin
+    if dtype.kind not in "fiub" or uses_external_data(proto):
+        # Types of less than a byte, and those that numpy lacks, are packed in ways of their own.
+        return None
+    shape = tuple(proto.dims)
+    if min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize != size:
+        raise ModelError(f"tensor {proto.name!r} has {size} bytes, which do not fit {shape}")
+    array = empty(shape, dtype)
+    file.seek(data.begin)
+    if file.readinto(array.reshape(-1).view(np.uint8).data) != size:
+        raise ModelError(f"tensor {proto.name!r} is cut short")
+    return proto.name, array
+
+
+def _fields(file: BinaryFile, begin: int, end: int) -> Iterator[_Field]:
+    """The fields of the message that lies between two places in a file."""
+    while begin < end:
+        file.seek(begin)
+        key = _varint(file)
+        kind = key & 7
+        if kind == 0:
+            _varint(file)
+            size = 0
+        elif kind in _SIZES:
+            size = _SIZES[kind]
+        elif kind == 2:
+            size = _varint(file)
+        else:
+            raise ModelError("it is no message, or of a kind that ONNX does not use")
+        content = file.tell()
+        if content + size > end:
+            raise ModelError("it is cut short")
+        yield _Field(key >> 3, kind == 2, begin, content, content + size)
+        begin = content + size
+
+
+# Bytes of numbers of a fixed size, by the kind in a field's key.
+_SIZES = {1: 8, 5: 4}
+
+
+def _varint(file: BinaryFile) -> int:
+    """A number in groups of seven bits, the lowest first; the eighth bit says that more follow."""
+    number = 0
+    for shift in range(0, 70, 7):
+        byte = file.read(1)
+        if not byte:
+            break
+        number |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return number
+    raise ModelError("it is cut short")
+
+
+def _bytes(file: BinaryFile, begin: int, end: int) -> bytes:
+    file.seek(begin)
+    return file.read(end - begin)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", maxsplit=1)[0][:200]
