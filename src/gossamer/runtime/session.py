@@ -67,14 +67,14 @@ def compile(
     Args:
         model: a file, its bytes, or the loaded model. External data must lie in the file's folder.
         threads: how many threads an inference uses; by default all cores of this process.
-        target: `host`, or `avx2` to leave AVX-512 unused.
+        target: `host`, or `avx2` to leave AVX-512 unused; `neon` is what `host` has on ARM.
 
     Returns:
         A session for any batch size and sequence length that the model leaves open.
 
     Raises:
         ModelError: if the model is broken, or needs ONNX Runtime where that is not installed.
-        OptionError: if there is no such target, or `threads` is not positive.
+        OptionError: if there is no such target here, or `threads` is not positive.
     """
     # The model itself is let go of as soon as it is imported: it is as large as the result.
     graph = import_model(load_model(model))
@@ -124,6 +124,8 @@ class Session:
             raise OptionError(f"threads must be at least 1, not {threads}")
         self.threads = threads or _cores()
         self._target = find_target(target)
+        if not self._target.runs_here:
+            raise OptionError(f"target {target!r} is for another processor; use 'host' here")
         # Kept: passes rename what stands behind an output, never what the user calls it.
         self._names = [value.name for value in graph.outputs]
         untouched = graph.copy()
