@@ -13,7 +13,7 @@ from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.kernels import dense_linear, sparse_conv, sparse_linear
 from gossamer.runtime.kernels.attention import Attention
 from gossamer.runtime.kernels.epilogue import Epilogue
-from gossamer.runtime.kernels.kernel import Kernel, address_of
+from gossamer.runtime.kernels.kernel import Kernel, address_of, key_of
 from gossamer.runtime.kernels.layer_norm import LayerNorm
 from gossamer.runtime.kernels.pointwise import Pointwise
 from gossamer.runtime.kernels.pooling import GlobalAverage, Pool
@@ -40,7 +40,8 @@ def _call(
         weights = node.source(1).data
         assert weights is not None
         sparsity = 1 - float(np.count_nonzero(weights)) / max(weights.size, 1)
-    return Call(label, address_of(kernel, target), arguments, node.name, op, sparsity)
+    address, code = address_of(kernel, target), key_of(kernel, target)
+    return Call(label, address, arguments, node.name, op, sparsity, code)
 
 
 def _tiles(value: Value) -> Argument:

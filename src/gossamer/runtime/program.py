@@ -63,6 +63,8 @@ class Call:
     op: str
     sparsity: float | None = None
     """Fraction of zeros among its weights, if it has any."""
+    code: str = ""
+    """What the machine code at the address depends on, in one word."""
 
     def place_constants(self, memory: ConstantMemory, placed: dict[Value, int]) -> None:
         """Copy the arrays among the arguments to memory of the program's own."""

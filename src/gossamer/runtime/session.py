@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import onnx
@@ -14,7 +15,7 @@ import onnx.inliner
 from numpy.typing import ArrayLike
 
 from gossamer.errors import DataError, ModelError, OptionError
-from gossamer.runtime import fallback, lowering, passes
+from gossamer.runtime import contest, fallback, lowering, passes
 from gossamer.runtime.codegen.target import target as find_target
 from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Array, Graph, Value
@@ -22,10 +23,14 @@ from gossamer.runtime.memory import ConstantMemory, give_back
 from gossamer.runtime.onnx_import import import_model
 from gossamer.runtime.passes.assign_layouts import assign_layouts
 from gossamer.runtime.passes.group_pointwise import group_pointwise
-from gossamer.runtime.passes.partition import HEAVY, partition
+from gossamer.runtime.passes.partition import partition
 from gossamer.runtime.passes.place_images import place_images
 from gossamer.runtime.program import Alias, Call, Program, Step
 from gossamer.runtime.threads import Team
+
+Engine: TypeAlias = Literal["auto", "gossamer", "onnxruntime"]
+"""What runs a model: `gossamer` is generated code wherever there is a kernel, `onnxruntime` is
+ONNX Runtime alone, `auto` is the faster of the two."""
 
 # Bytes of constants from which on it is worth a tenth of a second to return what compiling leaves.
 _LARGE = 16 << 20
@@ -61,6 +66,7 @@ def compile(
     *,
     threads: int | None = None,
     target: str = "host",
+    engine: Engine = "auto",
 ) -> Session:
     """Compile an ONNX model for this machine.
 
@@ -68,18 +74,20 @@ def compile(
         model: a file, its bytes, or the loaded model. External data must lie in the file's folder.
         threads: how many threads an inference uses; by default all cores of this process.
         target: `host`, or `avx2` to leave AVX-512 unused; `neon` is what `host` has on ARM.
+        engine: `auto` leaves a model to ONNX Runtime whole where that is faster, by timing both
+            unless the zeros leave no doubt; `gossamer` and `onnxruntime` force one of them.
 
     Returns:
         A session for any batch size and sequence length that the model leaves open.
 
     Raises:
         ModelError: if the model is broken, or needs ONNX Runtime where that is not installed.
-        OptionError: if there is no such target here, or `threads` is not positive.
+        OptionError: if there is no such target here, no such engine, or `threads` is not positive.
     """
     # The model itself is let go of as soon as it is imported: it is as large as the result.
     graph = import_model(load_model(model))
     is_large = graph.constant_bytes() > _LARGE
-    session = Session(graph, threads=threads, target=target)
+    session = Session(graph, threads=threads, target=target, engine=engine)
     if is_large:
         give_back()
     return session
@@ -117,53 +125,89 @@ class Session:
         graph: an imported model.
         threads: how many threads an inference uses; by default all cores of this process.
         target: the processor to generate code for.
+        engine: what runs it.
     """
 
-    def __init__(self, graph: Graph, *, threads: int | None = None, target: str = "host") -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        threads: int | None = None,
+        target: str = "host",
+        engine: Engine = "auto",
+    ) -> None:
         if threads is not None and threads < 1:
             raise OptionError(f"threads must be at least 1, not {threads}")
+        if engine not in get_args(Engine):
+            raise OptionError(f"no engine {engine!r}; choose from {', '.join(get_args(Engine))}")
         self.threads = threads or _cores()
         self._target = find_target(target)
         if not self._target.runs_here:
             raise OptionError(f"target {target!r} is for another processor; use 'host' here")
         # Kept: passes rename what stands behind an output, never what the user calls it.
         self._names = [value.name for value in graph.outputs]
+        self._team = Team(self.threads, self._target)
+        self._program = self._compile(graph, engine)
+        self._graph = self._program.graph
+
+    def _compile(self, graph: Graph, engine: Engine) -> Program:
+        # As it was: what passes make of it is for generated code.
         untouched = graph.copy()
+        if engine == "onnxruntime":
+            return self._leave(untouched, "the engine asked for")
         passes.optimize(graph)
         partition(graph)
-        if not any(node.native and node.op in HEAVY for node in graph.nodes) and _has_onnxruntime():
-            # As it was: what passes make of it is for generated code.
-            graph = untouched
-            for node in graph.nodes:
-                node.reason = "nothing in the model gains from sparsity"
-        # It holds the weights as they were, which would stay beside what is made of them.
-        del untouched
-        self._graph = graph
-        place_images(self._graph)
-        assign_layouts(self._graph)
-        group_pointwise(self._graph)
-        self._constants = ConstantMemory()
-        self._team = Team(self.threads, self._target)
-        self._program = Program(self._graph, self._lower(), self._constants, self._team)
-        self._graph.forget_constants()
+        if engine == "gossamer" or not contest.is_possible() or contest.surely_won(graph):
+            # It holds the weights as they were, which would stay beside what is made of them.
+            del untouched
+            return self._generate(graph)
+        reason = contest.forfeit(graph)
+        if reason:
+            return self._leave(untouched, reason)
+        return contest.winner(self._generate(graph), lambda: self._leave(untouched))
 
-    def _lower(self) -> list[Step]:
+    def _generate(self, graph: Graph) -> Program:
+        """Generated code for what is native, and ONNX Runtime for the rest."""
+        place_images(graph)
+        assign_layouts(graph)
+        group_pointwise(graph)
+        return self._bind(graph)
+
+    def _leave(self, graph: Graph, reason: str = "") -> Program:
+        """ONNX Runtime for the whole model."""
+        for node in graph.nodes:
+            node.reason = reason
+        return self._bind(graph)
+
+    def _bind(self, graph: Graph) -> Program:
+        constants = ConstantMemory()
+        program = Program(graph, self._lower(graph, constants), constants, self._team)
+        graph.forget_constants()
+        return program
+
+    def _lower(self, graph: Graph, constants: ConstantMemory) -> list[Step]:
         steps: list[Step] = []
         placed: dict[Value, int] = {}
-        runs = fallback.schedule(self._graph)
+        runs = fallback.schedule(graph)
         for position, run in enumerate(runs):
             if run[0].native:
                 for node in run:
                     step = lowering.lower(node, self._target)
                     if isinstance(step, Call):
-                        step.place_constants(self._constants, placed)
+                        step.place_constants(constants, placed)
                     steps.append(step)
                 continue
             later = {v for other in runs[position + 1 :] for node in other for v in node.inputs}
-            needed = later | set(self._graph.outputs)
+            needed = later | set(graph.outputs)
             outputs = [v for node in run for v in node.outputs if v in needed]
-            steps.append(fallback.FallbackRegion(run, outputs, self._graph.opsets, self.threads))
+            steps.append(fallback.FallbackRegion(run, outputs, graph.opsets, self.threads))
         return steps
+
+    @property
+    def engine(self) -> str:
+        """`onnxruntime` where the whole model is left to it, else `gossamer`."""
+        kinds = {type(step) for step in self._program.steps}
+        return "onnxruntime" if kinds == {fallback.FallbackRegion} else "gossamer"
 
     def get_inputs(self) -> list[Port]:
         """The inputs: name, shape (a string for a size that is open) and type."""
@@ -268,14 +312,6 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _has_onnxruntime() -> bool:
-    try:
-        import onnxruntime  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 def _match(name: str, value: Value, array: Array, sizes: dict[str, int]) -> None:

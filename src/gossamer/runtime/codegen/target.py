@@ -28,7 +28,7 @@ class Target:
     @property
     def runs_here(self) -> bool:
         """Whether this process can run code for the target, not only compile it."""
-        return self.triple == binding.get_process_triple()
+        return bool(self.triple == binding.get_process_triple())
 
     def machine(self) -> Any:
         """LLVM's code generator for this target."""
