@@ -149,6 +149,7 @@ class Session:
         self._team = Team(self.threads, self._target)
         self._program = self._compile(graph, engine)
         self._graph = self._program.graph
+        self._inputs = {value.name: value for value in self._graph.inputs}
 
     def _compile(self, graph: Graph, engine: Engine) -> Program:
         # As it was: what passes make of it is for generated code.
@@ -240,7 +241,7 @@ class Session:
         return [results[name] for name in output_names or self._names]
 
     def _check(self, feeds: Mapping[str, ArrayLike]) -> tuple[dict[Value, Array], dict[str, int]]:
-        known = {value.name: value for value in self._graph.inputs}
+        known = self._inputs
         for name in feeds:
             if name not in known:
                 raise DataError(f"no input {name!r}; the inputs are {', '.join(known)}")
@@ -317,22 +318,23 @@ def _cores() -> int:
 def _match(name: str, value: Value, array: Array, sizes: dict[str, int]) -> None:
     """Check an array's shape against the input's, and learn what its symbols stand for."""
     assert value.shape is not None
-    wanted = f"input {name!r} must have the shape {_text(value)}, not {list(array.shape)}"
+
+    def misfit(remedy: str) -> DataError:
+        shape = "[" + ", ".join(map(str, value.shape or ())) + "]"
+        found = list(array.shape)
+        return DataError(f"input {name!r} must have the shape {shape}, not {found}{remedy}")
+
     if array.ndim != len(value.shape):
-        raise DataError(f"{wanted}; add or remove axes")
+        raise misfit("; add or remove axes")
     for size, number in zip(value.shape, array.shape, strict=True):
         if isinstance(size, Dim):
             (symbol,) = size.symbols
             if number < 1:
-                raise DataError(f"{wanted}; give at least one along each axis")
+                raise misfit("; give at least one along each axis")
             if sizes.setdefault(symbol, number) != number:
-                raise DataError(f"{wanted}, as {symbol} is {sizes[symbol]} elsewhere")
+                raise misfit(f", as {symbol} is {sizes[symbol]} elsewhere")
         elif size != number:
-            raise DataError(f"{wanted}; pad or reshape it")
-
-
-def _text(value: Value) -> str:
-    return "[" + ", ".join(str(size) for size in value.shape or ()) + "]"
+            raise misfit("; pad or reshape it")
 
 
 def _port(value: Value, name: str) -> Port:
