@@ -63,7 +63,7 @@ def memory(key: str) -> int:
 def load_gossamer(file, feeds, threads):
     import gossamer.runtime
 
-    session = gossamer.runtime.compile(file, threads=threads)
+    session = gossamer.runtime.compile(file, threads=threads, engine="gossamer")
     return lambda: session.run(None, feeds)[0], gossamer.__version__
 
 

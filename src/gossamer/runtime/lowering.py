@@ -20,7 +20,7 @@ from gossamer.runtime.kernels import (
 )
 from gossamer.runtime.kernels.attention import Attention
 from gossamer.runtime.kernels.epilogue import Epilogue
-from gossamer.runtime.kernels.kernel import Kernel, address_of
+from gossamer.runtime.kernels.kernel import Kernel, address_of, key_of
 from gossamer.runtime.kernels.layer_norm import LayerNorm
 from gossamer.runtime.kernels.planes import Geometry
 from gossamer.runtime.kernels.pointwise import Pointwise
@@ -52,7 +52,8 @@ def _call(
         weights = node.source(1).data
         assert weights is not None
         sparsity = 1 - float(np.count_nonzero(weights)) / max(weights.size, 1)
-    return Call(label, address_of(kernel, target), arguments, node.name, op, sparsity)
+    address, code = address_of(kernel, target), key_of(kernel, target)
+    return Call(label, address, arguments, node.name, op, sparsity, code)
 
 
 def _tiles(value: Value) -> Argument:

@@ -19,6 +19,8 @@ from gossamer.runtime.threads import Team
 
 _KEPT_PLANS = 32
 _WALKS = 5
+# Bytes of a row of a plan's table.
+_ROW = 16
 
 
 class Sizes:
@@ -64,6 +66,8 @@ class Call:
     op: str
     sparsity: float | None = None
     """Fraction of zeros among its weights, if it has any."""
+    code: str = ""
+    """What the machine code at the address depends on, in one word."""
 
     def place_constants(self, memory: ConstantMemory, placed: dict[Value, int]) -> None:
         """Copy the arrays among the arguments to memory of the program's own."""
@@ -98,6 +102,8 @@ class Plan:
     arguments: list[Array]
     table: Array
     """[calls, 2]: the address of each kernel and of its arguments."""
+    made: dict[Value, tuple[int, ...]] = field(default_factory=dict)
+    """Shapes of the graph's outputs that kernels write straight into the caller's arrays."""
     outside: dict[Value, list[tuple[int, int]]] = field(default_factory=dict)
     """Call and argument that take the address of a value that lives in an array of the caller."""
     flag: Array = field(default_factory=lambda: np.zeros(1, np.int64))
@@ -181,25 +187,24 @@ class Program:
     def _place(self, bound: Plan, feeds: Mapping[Value, Array]) -> dict[Value, Array]:
         """The feeds and new arrays for outputs, which kernels will find at their addresses."""
         arrays: dict[Value, Array] = dict(feeds)
-        for output in self.graph.outputs:
-            if output in bound.outside and output.producer is not None and output.producer.native:
-                assert output.dtype is not None
-                arrays[output] = np.empty(bound.sizes.shape(output), output.dtype)
+        for output, shape in bound.made.items():
+            arrays[output] = np.empty(shape, output.dtype)
         for value, places in bound.outside.items():
             if value in arrays:
                 self._point(bound, arrays[value], places)
         return arrays
 
     def _run_steps(self, bound: Plan, arrays: dict[Value, Array]) -> None:
+        table = bound.table.__array_interface__["data"][0]
         position = first = 0
         for step in self.steps:
             if isinstance(step, Call):
                 position += 1
             elif isinstance(step, FallbackRegion):
-                self.team.run(bound.table[first:].ctypes.data, position - first)
+                self.team.run(table + first * _ROW, position - first)
                 first = position
                 self._run_region(bound, arrays, step)
-        self.team.run(bound.table[first:].ctypes.data, position - first)
+        self.team.run(table + first * _ROW, position - first)
 
     def _run_region(self, bound: Plan, arrays: dict[Value, Array], step: FallbackRegion) -> None:
         feeds = [self._array(bound, arrays, value) for value in step.inputs]
@@ -225,8 +230,10 @@ class Program:
 
     @staticmethod
     def _point(bound: Plan, array: Array, places: Sequence[tuple[int, int]]) -> None:
+        # Cheaper than `array.ctypes.data`, and this happens in every run.
+        address = array.__array_interface__["data"][0]
         for call, argument in places:
-            bound.arguments[call][argument] = array.ctypes.data
+            bound.arguments[call][argument] = address
 
     # Binding
 
@@ -280,6 +287,9 @@ class Program:
             result.arguments.append(arguments)
             table[position] = call.address, arguments.ctypes.data
         result.table = table
+        for output in self.graph.outputs:
+            if output in result.outside and output.producer is not None and output.producer.native:
+                result.made[output] = sizes.shape(output)
         return result
 
     def _bound(

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import onnx
 from numpy.typing import ArrayLike
 
 from gossamer.errors import DataError, OptionError
-from gossamer.runtime import fallback, lowering, onnx_file, passes
+from gossamer.runtime import contest, fallback, lowering, onnx_file, passes
 from gossamer.runtime.codegen.target import target as find_target
 from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Array, Graph, Node, Value
@@ -21,10 +22,14 @@ from gossamer.runtime.memory import ConstantMemory, give_back
 from gossamer.runtime.onnx_import import import_model
 from gossamer.runtime.passes.assign_layouts import assign_layouts
 from gossamer.runtime.passes.group_pointwise import group_pointwise
-from gossamer.runtime.passes.partition import HEAVY, partition
+from gossamer.runtime.passes.partition import partition
 from gossamer.runtime.passes.place_images import place_images
 from gossamer.runtime.program import Alias, Call, Program, Step
 from gossamer.runtime.threads import Team
+
+Engine: TypeAlias = Literal["auto", "gossamer", "onnxruntime"]
+"""What runs a model: `gossamer` is generated code wherever there is a kernel, `onnxruntime` is
+ONNX Runtime alone, `auto` is the faster of the two."""
 
 # Bytes of constants from which on it is worth a tenth of a second to return what compiling leaves.
 _LARGE = 16 << 20
@@ -64,6 +69,7 @@ def compile(
     weights: Iterable[tuple[str, Array]] = (),
     threads: int | None = None,
     target: str = "host",
+    engine: Engine = "auto",
 ) -> Session:
     """Compile an ONNX model for this machine.
 
@@ -71,21 +77,23 @@ def compile(
         model: a file, its bytes, or the loaded model. External data must lie in the file's folder.
         weights: names and elements of initializers that the model leaves empty.
         threads: how many threads an inference uses; by default all cores of this process.
-        target: `host`, or `avx2` to leave AVX-512 unused.
+        target: `host`, or `avx2` to leave AVX-512 unused; `neon` is what `host` has on ARM.
+        engine: `auto` leaves a model to ONNX Runtime whole where that is faster, by timing both
+            unless the zeros leave no doubt; `gossamer` and `onnxruntime` force one of them.
 
     Returns:
         A session for any batch size and sequence length that the model leaves open.
 
     Raises:
         ModelError: if the model is broken, or needs ONNX Runtime where that is not installed.
-        OptionError: if there is no such target, or `threads` is not positive.
+        OptionError: if there is no such target here, no such engine, or `threads` is not positive.
     """
     parts = onnx_file.read(model, weights)
     graph = import_model(parts.model, parts.weights)
     # From here on the graph alone holds the weights, and lets go of each once it is packed.
     del parts, weights
     is_large = graph.constant_bytes() > _LARGE
-    session = Session(graph, threads=threads, target=target)
+    session = Session(graph, threads=threads, target=target, engine=engine)
     if is_large:
         give_back()
     return session
@@ -98,38 +106,69 @@ class Session:
         graph: an imported model.
         threads: how many threads an inference uses; by default all cores of this process.
         target: the processor to generate code for.
+        engine: what runs it.
     """
 
-    def __init__(self, graph: Graph, *, threads: int | None = None, target: str = "host") -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        threads: int | None = None,
+        target: str = "host",
+        engine: Engine = "auto",
+    ) -> None:
         if threads is not None and threads < 1:
             raise OptionError(f"threads must be at least 1, not {threads}")
+        if engine not in get_args(Engine):
+            raise OptionError(f"no engine {engine!r}; choose from {', '.join(get_args(Engine))}")
         self.threads = threads or _cores()
         self._target = find_target(target)
+        if not self._target.runs_here:
+            raise OptionError(f"target {target!r} is for another processor; use 'host' here")
         # Kept: passes rename what stands behind an output, never what the user calls it.
         self._names = [value.name for value in graph.outputs]
+        self._team = Team(self.threads, self._target)
+        self._program = self._compile(graph, engine)
+        self._graph = self._program.graph
+        self._inputs = {value.name: value for value in self._graph.inputs}
+
+    def _compile(self, graph: Graph, engine: Engine) -> Program:
+        # As it was: what passes make of it is for generated code.
         untouched = graph.copy()
+        if engine == "onnxruntime":
+            return self._leave(untouched, "the engine asked for")
         passes.optimize(graph)
         partition(graph)
-        if not any(node.native and node.op in HEAVY for node in graph.nodes) and _has_onnxruntime():
-            # As it was: what passes make of it is for generated code.
-            graph = untouched
-            for node in graph.nodes:
-                node.reason = "nothing in the model gains from sparsity"
-        else:
+        if engine == "gossamer" or not contest.is_possible() or contest.surely_won(graph):
             # It holds the weights as they were, which would stay beside what is made of them.
             untouched.clear()
-        self._graph = graph
-        place_images(self._graph)
-        assign_layouts(self._graph)
-        group_pointwise(self._graph)
-        self._constants = ConstantMemory()
-        self._team = Team(self.threads, self._target)
-        self._program = Program(self._graph, self._lower(), self._constants, self._team)
+            return self._generate(graph)
+        reason = contest.forfeit(graph)
+        if reason:
+            return self._leave(untouched, reason)
+        return contest.winner(self._generate(graph), lambda: self._leave(untouched))
 
-    def _lower(self) -> list[Step]:
+    def _generate(self, graph: Graph) -> Program:
+        """Generated code for what is native, and ONNX Runtime for the rest."""
+        place_images(graph)
+        assign_layouts(graph)
+        group_pointwise(graph)
+        return self._bind(graph)
+
+    def _leave(self, graph: Graph, reason: str = "") -> Program:
+        """ONNX Runtime for the whole model."""
+        for node in graph.nodes:
+            node.reason = reason
+        return self._bind(graph)
+
+    def _bind(self, graph: Graph) -> Program:
+        constants = ConstantMemory()
+        return Program(graph, self._lower(graph, constants), constants, self._team)
+
+    def _lower(self, graph: Graph, constants: ConstantMemory) -> list[Step]:
         steps: list[Step] = []
         placed: dict[Value, int] = {}
-        runs = fallback.schedule(self._graph)
+        runs = fallback.schedule(graph)
         last = {value: node for run in runs for node in run for value in node.inputs}
         for position, run in enumerate(runs):
             if run[0].native:
@@ -137,17 +176,23 @@ class Session:
                     _make_contiguous(node)
                     for step in lowering.lower(node, self._target):
                         if isinstance(step, Call):
-                            step.place_constants(self._constants, placed)
+                            step.place_constants(constants, placed)
                         steps.append(step)
-                    self._graph.forget_constants(node, last)
+                    graph.forget_constants(node, last)
                 continue
             later = {v for other in runs[position + 1 :] for node in other for v in node.inputs}
-            needed = later | set(self._graph.outputs)
+            needed = later | set(graph.outputs)
             outputs = [v for node in run for v in node.outputs if v in needed]
-            steps.append(fallback.FallbackRegion(run, outputs, self._graph.opsets, self.threads))
+            steps.append(fallback.FallbackRegion(run, outputs, graph.opsets, self.threads))
             for node in run:
-                self._graph.forget_constants(node, last)
+                graph.forget_constants(node, last)
         return steps
+
+    @property
+    def engine(self) -> str:
+        """`onnxruntime` where the whole model is left to it, else `gossamer`."""
+        kinds = {type(step) for step in self._program.steps}
+        return "onnxruntime" if kinds == {fallback.FallbackRegion} else "gossamer"
 
     def get_inputs(self) -> list[Port]:
         """The inputs: name, shape (a string for a size that is open) and type."""
@@ -180,7 +225,7 @@ class Session:
         return [results[name] for name in output_names or self._names]
 
     def _check(self, feeds: Mapping[str, ArrayLike]) -> tuple[dict[Value, Array], dict[str, int]]:
-        known = {value.name: value for value in self._graph.inputs}
+        known = self._inputs
         for name in feeds:
             if name not in known:
                 raise DataError(f"no input {name!r}; the inputs are {', '.join(known)}")
@@ -263,14 +308,6 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _has_onnxruntime() -> bool:
-    try:
-        import onnxruntime  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
 def _make_contiguous(node: Node) -> None:
     """Arrange a node's constants as kernels take them: until here they may be transposed views."""
     for value in node.inputs:
@@ -281,22 +318,23 @@ def _make_contiguous(node: Node) -> None:
 def _match(name: str, value: Value, array: Array, sizes: dict[str, int]) -> None:
     """Check an array's shape against the input's, and learn what its symbols stand for."""
     assert value.shape is not None
-    wanted = f"input {name!r} must have the shape {_text(value)}, not {list(array.shape)}"
+
+    def misfit(remedy: str) -> DataError:
+        shape = "[" + ", ".join(map(str, value.shape or ())) + "]"
+        found = list(array.shape)
+        return DataError(f"input {name!r} must have the shape {shape}, not {found}{remedy}")
+
     if array.ndim != len(value.shape):
-        raise DataError(f"{wanted}; add or remove axes")
+        raise misfit("; add or remove axes")
     for size, number in zip(value.shape, array.shape, strict=True):
         if isinstance(size, Dim):
             (symbol,) = size.symbols
             if number < 1:
-                raise DataError(f"{wanted}; give at least one along each axis")
+                raise misfit("; give at least one along each axis")
             if sizes.setdefault(symbol, number) != number:
-                raise DataError(f"{wanted}, as {symbol} is {sizes[symbol]} elsewhere")
+                raise misfit(f", as {symbol} is {sizes[symbol]} elsewhere")
         elif size != number:
-            raise DataError(f"{wanted}; pad or reshape it")
-
-
-def _text(value: Value) -> str:
-    return "[" + ", ".join(str(size) for size in value.shape or ()) + "]"
+            raise misfit("; pad or reshape it")
 
 
 def _port(value: Value, name: str) -> Port:

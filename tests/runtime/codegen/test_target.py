@@ -22,6 +22,15 @@ def test_avx2_leaves_avx512_unused() -> None:
     assert "avx512" not in older.features
 
 
+def test_neon_is_there_on_every_machine_and_runs_on_arm() -> None:
+    arm = target("neon")
+    assert arm.triple.startswith(("aarch64", "arm64"))
+    # 32 registers of 4 floats.
+    assert arm.registers == 8
+    assert arm.runs_here == (arm.triple == target("host").triple)
+    assert target("host").runs_here
+
+
 def test_an_unknown_target_is_refused() -> None:
     with pytest.raises(OptionError, match="no target named 'z80'; the targets are 'host'"):
         target("z80")

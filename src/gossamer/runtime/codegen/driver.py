@@ -27,6 +27,7 @@ _SPIN_BETWEEN_STEPS = 40_000
 _SPIN_BETWEEN_RUNS = 600
 
 _FUTEX_SYSTEM_CALL = {"x86_64": 202, "aarch64": 98}
+_YIELD_HINT = 1
 _FUTEX_WAIT_PRIVATE, _FUTEX_WAKE_PRIVATE = 128, 129
 
 
@@ -61,8 +62,11 @@ def _add(b: Builder, state: Term, position: int, value: int) -> Term:
 
 
 def _pause(b: Builder, machine: str) -> None:
-    text = "yield" if machine in ("aarch64", "arm64") else "pause"
-    b.ir.asm(ir.FunctionType(ir.VoidType(), []), text, "", [], side_effect=True)
+    # Intrinsics, because LLVM only parses the assembly of the processor that it runs on.
+    if machine in ("aarch64", "arm64"):
+        b.call("llvm.aarch64.hint", ir.VoidType(), b.number(I32, _YIELD_HINT))
+    else:
+        b.call("llvm.x86.sse2.pause", ir.VoidType())
 
 
 def _sleep(b: Builder, machine: str, address: Term, seen: Term) -> None:

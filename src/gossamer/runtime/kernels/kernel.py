@@ -25,6 +25,12 @@ def source_of(kernel: Kernel, target: Target) -> str:
 
 
 @cache
+def key_of(kernel: Kernel, target: Target) -> str:
+    """What a kernel's code depends on, in one word."""
+    return jit.key(source_of(kernel, target), target)
+
+
+@cache
 def address_of(kernel: Kernel, target: Target) -> int:
     """The address of a kernel's code, compiled unless the cache on disk has it."""
     return jit.load(source_of(kernel, target), target)
