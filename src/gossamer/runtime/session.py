@@ -24,6 +24,7 @@ from gossamer.runtime.passes.assign_layouts import assign_layouts
 from gossamer.runtime.passes.group_pointwise import group_pointwise
 from gossamer.runtime.passes.partition import HEAVY, partition
 from gossamer.runtime.passes.place_images import place_images
+from gossamer.runtime.passes.plain_operands import plain_operands
 from gossamer.runtime.program import Alias, Call, Program, Step
 from gossamer.runtime.threads import Team
 
@@ -139,6 +140,7 @@ class Session:
         self._graph = graph
         place_images(self._graph)
         assign_layouts(self._graph)
+        plain_operands(self._graph)
         group_pointwise(self._graph)
         self._constants = ConstantMemory()
         self._team = Team(self.threads, self._target)
