@@ -395,7 +395,7 @@ def _windowed(node: Node, size: Sequence[Size], kernel: Sequence[int]) -> list[S
         count = (-(-room // stride[axis]) if up else room // stride[axis]) + 1
         if up and (count - 1) * stride[axis] >= length + before[axis]:
             count -= 1
-        if room < 0:
+        if not count >= 1:
             raise UnknownSize("a window larger than what it slides over")
         result.append(count)
     return result
@@ -415,6 +415,45 @@ def _conv(node: Node, inferred: Inferred) -> list[Typed]:
         raise UnknownSize("a convolution whose bias does not fit its outputs")
     sizes = _windowed(node, shape[2:], kernel)
     return [(dtype_of(node.input(0)), (shape[0], weight[0], *sizes))]
+
+
+def transposed_window(
+    node: Node, size: Sequence[int], kernel: Sequence[int]
+) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Padding before, stride, dilation and output size of a transposed convolution."""
+    rank = len(kernel)
+    given = node.attributes
+    stride, dilation = (list(given.get(name, [1] * rank)) for name in ("strides", "dilations"))
+    more, pads = given.get("output_padding", [0] * rank), given.get("pads", [0] * (2 * rank))
+    if min([*stride, *dilation]) < 1 or min([*pads, *more]) < 0:
+        raise UnknownSize("a window with strides, dilations or pads out of range")
+    whole = [
+        stride[a] * (size[a] - 1) + more[a] + (kernel[a] - 1) * dilation[a] + 1 for a in range(rank)
+    ]
+    mode, wanted = given.get("auto_pad", "NOTSET"), given.get("output_shape")
+    if wanted is None and mode.startswith("SAME"):
+        wanted = [size[a] * stride[a] for a in range(rank)]
+    if wanted is None:
+        pads = pads if mode == "NOTSET" else [0] * (2 * rank)
+        out = [whole[a] - pads[a] - pads[a + rank] for a in range(rank)]
+        return list(pads[:rank]), stride, dilation, out
+    total = [max(0, all_ - kept) for all_, kept in zip(whole, wanted, strict=True)]
+    before = [all_ // 2 if mode == "SAME_UPPER" else all_ - all_ // 2 for all_ in total]
+    return before, stride, dilation, list(wanted)
+
+
+def _conv_transpose(node: Node, inferred: Inferred) -> list[Typed]:
+    shape, weight = shape_of(node.input(0)), fixed(shape_of(node.input(1)))
+    group = node.attributes.get("group", 1)
+    if len(shape) != len(weight) or shape[1] != weight[0] or group < 1 or weight[0] % group:
+        raise UnknownSize("a convolution whose channels do not fit its groups")
+    bias = node.input(2)
+    if bias is not None and shape_of(bias) != (weight[1] * group,):
+        raise UnknownSize("a convolution whose bias does not fit its outputs")
+    _, _, _, out = transposed_window(node, fixed(shape[2:]), weight[2:])
+    if min(out) < 1:
+        raise UnknownSize("a window larger than what it slides over")
+    return [(dtype_of(node.input(0)), (shape[0], weight[1] * group, *out))]
 
 
 def _pool(node: Node, inferred: Inferred) -> list[Typed]:
@@ -491,6 +530,7 @@ SHAPES: dict[str, Rule] = {
     "MatMul": _matmul,
     "Gemm": _gemm,
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "MaxPool": _pool,
     "AveragePool": _pool,
     "GlobalAveragePool": _global_pool,

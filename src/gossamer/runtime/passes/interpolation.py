@@ -123,9 +123,9 @@ def _taps(
     first = np.floor(places).astype(np.int64) - math.ceil(reach) + 1
     taps = first[:, None] + np.arange(2 * math.ceil(reach))
     weights = shape((taps - places[:, None]) * stretch)
-    inside = (taps >= 0) & (taps < size)
-    if node.attributes.get("exclude_outside", 0) or stretch < 1:
-        weights = np.where(inside, weights, 0)
+    # Beyond the edge lies the edge's own element.
+    if node.attributes.get("exclude_outside", 0):
+        weights = np.where((taps >= 0) & (taps < size), weights, 0)
     return np.clip(taps, 0, size - 1), weights / weights.sum(axis=1, keepdims=True)
 
 

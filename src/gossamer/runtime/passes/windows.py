@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from gossamer.runtime.dims import Size, UnknownSize, product
-from gossamer.runtime.graph import Node, Value
+from gossamer.runtime.graph import Array, Node, Value
 from gossamer.runtime.passes.expansion import Expansion, Rule
 from gossamer.runtime.passes.place_images import image_reason
-from gossamer.runtime.shapes import fixed, shape_of, window
+from gossamer.runtime.shapes import fixed, shape_of, transposed_window, window
 
 
 def _windows(
@@ -54,7 +54,20 @@ def _pooled(e: Expansion, node: Node, fill: float) -> Value:
     return _windows(e, x, kernel, out, (stride, dilation, before), fill)
 
 
+def _is_global(node: Node) -> bool:
+    """Whether the only window covers the whole input, as exporters write a mean of unknown size."""
+    kernel = node.attributes["kernel_shape"]
+    size = shape_of(node.source(0))[2:]
+    before, after, _, dilation = window(node, size, kernel)
+    if any([*before, *after]) or max(dilation) > 1:
+        return False
+    alone = all(length == 1 for length in shape_of(node.output)[2:])
+    return alone and all(length <= extent for length, extent in zip(size, kernel, strict=True))
+
+
 def _max_pool(e: Expansion, node: Node) -> Sequence[Value] | None:
+    if len(node.outputs) == 1 and _is_global(node):
+        return [e("GlobalMaxPool", node.source(0))]
     if not image_reason(node):
         return None
     kernel = node.attributes["kernel_shape"]
@@ -85,6 +98,8 @@ def _places(e: Expansion, node: Node, windows: Value) -> Value:
 
 
 def _average_pool(e: Expansion, node: Node) -> Sequence[Value] | None:
+    if _is_global(node):
+        return [e("GlobalAveragePool", node.source(0))]
     if not image_reason(node):
         return None
     kernel = node.attributes["kernel_shape"]
@@ -93,7 +108,7 @@ def _average_pool(e: Expansion, node: Node) -> Sequence[Value] | None:
     return [e("Div", total, e.constant(_counts(node).astype(total.dtype)))]
 
 
-def _counts(node: Node) -> np.ndarray:
+def _counts(node: Node) -> Array:
     """How many elements the mean of each window is over."""
     kernel = node.attributes["kernel_shape"]
     size, out = fixed(shape_of(node.source(0))[2:]), fixed(shape_of(node.output)[2:])
@@ -178,22 +193,9 @@ def _transposed_convolution(e: Expansion, node: Node) -> Sequence[Value]:
     section 4.5).
     """
     x, weights = node.source(0), node.source(1)
-    size, out = fixed(shape_of(x)[2:]), fixed(shape_of(node.output)[2:])
     inputs, each, *kernel = fixed(shape_of(weights))
     rank, group = len(kernel), node.attributes.get("group", 1)
-    stride = list(node.attributes.get("strides", [1] * rank))
-    dilation = list(node.attributes.get("dilations", [1] * rank))
-    more = list(node.attributes.get("output_padding", [0] * rank))
-    mode = node.attributes.get("auto_pad", "NOTSET")
-    pads = list(node.attributes.get("pads", [0] * (2 * rank)))[:rank]
-    if mode.startswith("SAME") or "output_shape" in node.attributes:
-        total = [
-            stride[a] * (size[a] - 1) + more[a] + (kernel[a] - 1) * dilation[a] + 1 - out[a]
-            for a in range(rank)
-        ]
-        pads = [
-            max(0, all_) // 2 if mode == "SAME_UPPER" else (max(0, all_) + 1) // 2 for all_ in total
-        ]
+    pads, stride, dilation, out = transposed_window(node, fixed(shape_of(x)[2:]), kernel)
     before = [(kernel[a] - 1) * dilation[a] - pads[a] for a in range(rank)]
     windows = _windows(e, x, kernel, out, ([1] * rank, dilation, before), holes=stride)
     taps = math.prod(kernel)
