@@ -350,9 +350,17 @@ def test_each_node_is_explained(session: Session) -> None:
     lines = {line.op: line for line in session.explain()}
     assert lines["Linear"].kernel == "dense linear"
     assert lines["Linear"].sparsity == 0
-    left = lines["MatMul"]
-    assert left.kernel == "ONNX Runtime"
-    assert "no lowering" in left.reason
+    assert lines["MatMul"].kernel == "dense product"
+
+
+def test_a_node_that_is_left_says_why(model: Any) -> None:
+    small = model(
+        """(float[N, 4] x) => (float[4, 4] y) {
+            a = MatMul(x, w)  y = Einsum<equation="ni,nj->ij">(a, a) }""",
+        w=np.eye(4),
+    )
+    (left,) = [line for line in compile(small).explain() if line.kernel == "ONNX Runtime"]
+    assert (left.op, left.reason) == ("Einsum", "no lowering for ai.onnx Einsum")
 
 
 def test_explained_on_inputs_the_shares_of_all_steps_add_up_to_one(session: Session) -> None:
@@ -396,11 +404,11 @@ def test_what_is_left_to_onnx_runtime_is_left_as_it_was(model: Any, agrees: Any)
 
 
 def test_without_onnx_runtime_the_missing_operator_and_the_extra_are_named(
-    sentence: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+    model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ModelError, match=r"MatMul: no lowering.*install gossamer\[ort\]"):
-        compile(sentence)
+    with pytest.raises(ModelError, match=r"NonZero: no lowering.*install gossamer\[ort\]"):
+        compile(model("(float[N] x) => (int64[1, M] y) { y = NonZero(x) }"))
 
 
 def test_without_onnx_runtime_a_model_of_kernels_runs(

@@ -151,6 +151,7 @@ CONTENT: dict[str, Callable[[Node, Inferred], Content | None]] = {
     "Add": _with(lambda x, y: x + y),
     "Sub": _with(lambda x, y: x - y),
     "Mul": _with(lambda x, y: x * y),
+    "Neg": _with(lambda x: -x),
     "Div": _with(_divide),
     "Equal": _with(_equal),
     "Where": _with(_choose),

@@ -8,7 +8,7 @@ import numpy as np
 
 from gossamer.runtime import tuning
 from gossamer.runtime.codegen.target import Target
-from gossamer.runtime.dims import Size
+from gossamer.runtime.dims import Size, product
 from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.kernels import (
     dense_conv,
@@ -22,13 +22,17 @@ from gossamer.runtime.kernels.attention import Attention
 from gossamer.runtime.kernels.epilogue import Epilogue
 from gossamer.runtime.kernels.kernel import Kernel, address_of, key_of
 from gossamer.runtime.kernels.layer_norm import LayerNorm
+from gossamer.runtime.kernels.matmul import PANEL, MatMul
 from gossamer.runtime.kernels.planes import Geometry
 from gossamer.runtime.kernels.pointwise import Pointwise
 from gossamer.runtime.kernels.pooling import GlobalAverage, Pool
+from gossamer.runtime.kernels.reduction import REDUCTIONS, ArgReduction, Reduction
+from gossamer.runtime.kernels.softmax import Softmax
 from gossamer.runtime.kernels.surround import Surround
 from gossamer.runtime.layouts import GROUP, TILE, TOKENS, Plain, Planes
 from gossamer.runtime.passes.partition import ALIASES
 from gossamer.runtime.program import Alias, Argument, Call, Flag, Scratch, Sizes
+from gossamer.runtime.shapes import reduced_axes, shape_of
 from gossamer.runtime.tuning import CHUNKS
 
 
@@ -46,7 +50,7 @@ def _call(
     kernel: Kernel, label: str, target: Target, arguments: list[Argument], node: Node
 ) -> Call:
     op, sparsity = node.op, None
-    if op == "Pointwise":
+    if "nodes" in node.attributes:
         op = "+".join(member.op for member in reversed(node.attributes["nodes"]))
     elif op in ("Linear", "Convolution"):
         weights = node.source(1).data
@@ -276,6 +280,57 @@ def _pointwise(node: Node, target: Target) -> Call:
     return _call(kernel, "pointwise", target, arguments, node)
 
 
+def _reduction(node: Node, target: Target) -> Call:
+    root = node.attributes["nodes"][0]
+    expression, sizes = node.attributes["expression"], node.attributes["sizes"]
+    rank = len(expression.shape)
+    kernel: Kernel
+    if node.op in ("ArgMax", "ArgMin"):
+        axis = root.attributes.get("axis", 0) % rank
+        last = bool(root.attributes.get("select_last_index", 0))
+        kernel = ArgReduction(node.op, expression, axis, last, len(sizes))
+    else:
+        axes = tuple(sorted(reduced_axes(root, rank)))
+        kernel = Reduction(node.op, expression, axes, len(sizes))
+    arguments: list[Argument] = [node.output, Flag()]
+    arguments += [value for value in node.inputs if value is not None]
+    arguments += [_number(size) for size in sizes]
+    return _call(kernel, "reduction", target, arguments, node)
+
+
+def _softmax(node: Node, target: Target) -> Call:
+    shape = shape_of(node.source(0))
+    axis = node.attributes.get("axis", -1) % len(shape)
+    sizes = [product(shape[:axis]), shape[axis], product(shape[axis + 1 :])]
+    kernel = Softmax(node.op == "LogSoftmax", rows=sizes[2] == 1)
+    arguments: list[Argument] = [node.source(0), node.output]
+    arguments += [_number(size) for size in sizes]
+    return _call(kernel, "softmax", target, arguments, node)
+
+
+def _matmul(node: Node, target: Target) -> Call:
+    left, right, output = node.source(0), node.source(1), node.output
+    batch = shape_of(output)[:-2]
+    inner = shape_of(left)[-1]
+
+    def scratch(sizes: Sizes) -> int:
+        return sizes.number(inner) * PANEL * 4
+
+    def steps(value: Value) -> list[Argument]:
+        """Matrices from one to the next along each axis of the batch; 0 where there is one."""
+        own = shape_of(value)[:-2]
+        own = (*[1] * (len(batch) - len(own)), *own)
+        return [
+            0 if size == 1 else _number(product(own[axis + 1 :])) for axis, size in enumerate(own)
+        ]
+
+    arguments: list[Argument] = [left, right, output, Scratch(scratch)]
+    arguments += [lambda sizes: scratch(sizes), _number(shape_of(output)[-2]), _number(inner)]
+    arguments += [_number(shape_of(output)[-1]), *(_number(size) for size in batch)]
+    arguments += [*steps(left), *steps(right)]
+    return _call(MatMul(len(batch)), "dense product", target, arguments, node)
+
+
 _LOWERINGS: dict[str, Callable[[Node, Target], Call]] = {
     "Linear": _linear,
     "LayerNormalization": _layer_norm,
@@ -286,4 +341,8 @@ _LOWERINGS: dict[str, Callable[[Node, Target], Call]] = {
     "GlobalAveragePool": _global_pool,
     "Rearrange": _rearrange,
     "Pointwise": _pointwise,
+    "Softmax": _softmax,
+    "LogSoftmax": _softmax,
+    "MatMul": _matmul,
+    **dict.fromkeys(REDUCTIONS, _reduction),
 }

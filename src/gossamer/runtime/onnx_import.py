@@ -13,7 +13,10 @@ from gossamer.errors import ModelError
 from gossamer.runtime.contents import CONTENT, LIMIT
 from gossamer.runtime.dims import Dim, Size, UnknownSize
 from gossamer.runtime.graph import RANDOM, Array, Graph, Node, Value, constant
+from gossamer.runtime.movement_shapes import MOVEMENT_SHAPES
 from gossamer.runtime.shapes import SHAPES, Inferred
+
+RULES = {**SHAPES, **MOVEMENT_SHAPES}
 
 # A constant larger than this is not computed ahead: a broken model could ask for any size.
 _FOLD_LIMIT = 1 << 26
@@ -78,7 +81,7 @@ class _Importer:
     def _hints(self) -> dict[str, Value]:
         """ONNX's own shape inference, for operators that `shapes.py` does not cover."""
         nodes = self.model.graph.node
-        if all(node.op_type in SHAPES or node.op_type == "Constant" for node in nodes):
+        if all(node.op_type in RULES or node.op_type == "Constant" for node in nodes):
             return {}
         try:
             inferred = onnx.shape_inference.infer_shapes(self.model)
@@ -92,9 +95,9 @@ class _Importer:
         return {value.name: value for value in found}
 
     def _node(self, proto: onnx.NodeProto, hints: Mapping[str, Value]) -> None:
-        attributes = {a.name: _attribute(a) for a in proto.attribute}
+        attributes = {a.name: attribute_value(a) for a in proto.attribute}
         if proto.op_type == "Constant" and not proto.domain:
-            self._add(constant(proto.output[0], _constant_array(proto)))
+            self._add(constant(proto.output[0], constant_array(proto)))
             return
         inputs: list[Value | None] = []
         for name in proto.input:
@@ -112,71 +115,15 @@ class _Importer:
         if any(value.type == onnx.AttributeProto.GRAPH for value in proto.attribute):
             attributes["captured"] = captured
         if not domain:
-            self._infer(node, hints)
+            infer(node, Inferred(self.opset, self.limits), hints)
             if all(output.data is not None for output in outputs if output.name):
                 return
         self.nodes.append(node)
 
-    def _infer(self, node: Node, hints: Mapping[str, Value]) -> None:
-        rule = SHAPES.get(node.op)
-        if rule is not None:
-            try:
-                inferred = Inferred(self.opset, self.limits)
-                for output, (dtype, shape) in zip(node.outputs, rule(node, inferred), strict=False):
-                    output.dtype, output.shape = dtype, shape
-            except _NOT_INFERRED:
-                pass
-        for output in node.outputs:
-            hint = hints.get(output.name)
-            if hint is not None and not output.known:
-                output.dtype = output.dtype or hint.dtype
-                output.shape = output.shape if output.shape is not None else hint.shape
-        self._infer_content(node)
-        self._fold(node)
-
-    def _infer_content(self, node: Node) -> None:
-        """Follow integer tensors that hold sizes, so that reshapes are known before they run."""
-        rule = CONTENT.get(node.op)
-        output = node.outputs[0]
-        if rule is None or output.dtype is None or output.dtype.kind not in "ib":
-            return
-        try:
-            content = rule(node, Inferred(self.opset, self.limits))
-            if content is None or content.size > LIMIT:
-                return
-            known = not any(isinstance(item, Dim) for item in content.reshape(-1))
-            data = content.astype(output.dtype) if known else None
-        except _NOT_INFERRED:
-            return
-        output.content, output.data = content, data
-        output.shape = tuple(content.shape)
-
-    def _fold(self, node: Node) -> None:
-        """Compute a node whose inputs are all constant."""
-        if any(output.data is not None for output in node.outputs) or "captured" in node.attributes:
-            return
-        if node.op in RANDOM or any(v is not None and v.data is None for v in node.inputs):
-            return
-        for output in node.outputs:
-            if output.shape is None or output.dtype is None:
-                return
-            sizes = [size for size in output.shape if isinstance(size, int)]
-            if len(sizes) < len(output.shape) or np.prod(sizes, dtype=float) > _FOLD_LIMIT:
-                return
-        try:
-            results = _evaluate(node, self.opset)
-        except Exception:
-            # What cannot be computed now will be computed, or refused with its reason, at run time.
-            return
-        for output, result in zip(node.outputs, results, strict=False):
-            folded = constant(output.name, np.asarray(result))
-            output.data, output.content = folded.data, folded.content
-            output.dtype, output.shape = folded.dtype, folded.shape
-
 
 # Beside sizes that only a run can know: what a rule meets in a broken node, which will be refused
 # with its reason by ONNX Runtime.
-_NOT_INFERRED = (
+NOT_INFERRED = (
     UnknownSize,
     ArithmeticError,
     AssertionError,
@@ -185,6 +132,71 @@ _NOT_INFERRED = (
     TypeError,
     ValueError,
 )
+
+
+def infer(node: Node, inferred: Inferred, hints: Mapping[str, Value]) -> None:
+    """Give a node's outputs their types, shapes, and elements where they are constant.
+
+    Args:
+        node: a node of ONNX's own operators, whose inputs have theirs.
+        inferred: the operator set that the node is of; takes limits on the input's sizes.
+        hints: values of known type and shape by name, for operators without a rule.
+    """
+    rule = RULES.get(node.op)
+    if rule is not None:
+        try:
+            for output, (dtype, shape) in zip(node.outputs, rule(node, inferred), strict=False):
+                output.dtype, output.shape = dtype, shape
+        except NOT_INFERRED:
+            pass
+    for output in node.outputs:
+        hint = hints.get(output.name)
+        if hint is not None and not output.known:
+            output.dtype = output.dtype or hint.dtype
+            output.shape = output.shape if output.shape is not None else hint.shape
+    _infer_content(node, inferred)
+    _fold(node, inferred.opset)
+
+
+def _infer_content(node: Node, inferred: Inferred) -> None:
+    """Follow integer tensors that hold sizes, so that reshapes are known before they run."""
+    rule = CONTENT.get(node.op)
+    output = node.outputs[0]
+    if rule is None or output.dtype is None or output.dtype.kind not in "ib":
+        return
+    try:
+        content = rule(node, inferred)
+        if content is None or content.size > LIMIT:
+            return
+        known = not any(isinstance(item, Dim) for item in content.reshape(-1))
+        data = content.astype(output.dtype) if known else None
+    except NOT_INFERRED:
+        return
+    output.content, output.data = content, data
+    output.shape = tuple(content.shape)
+
+
+def _fold(node: Node, opset: int) -> None:
+    """Compute a node whose inputs are all constant."""
+    if any(output.data is not None for output in node.outputs) or "captured" in node.attributes:
+        return
+    if node.op in RANDOM or any(v is not None and v.data is None for v in node.inputs):
+        return
+    for output in node.outputs:
+        if output.shape is None or output.dtype is None:
+            return
+        sizes = [size for size in output.shape if isinstance(size, int)]
+        if len(sizes) < len(output.shape) or np.prod(sizes, dtype=float) > _FOLD_LIMIT:
+            return
+    try:
+        results = _evaluate(node, opset)
+    except Exception:
+        # What cannot be computed now will be computed, or refused with its reason, at run time.
+        return
+    for output, result in zip(node.outputs, results, strict=False):
+        folded = constant(output.name, np.asarray(result))
+        output.data, output.content = folded.data, folded.content
+        output.dtype, output.shape = folded.dtype, folded.shape
 
 
 def _evaluate(node: Node, opset: int) -> list[Array]:
@@ -268,7 +280,8 @@ def _symbols(value: Value) -> set[str]:
     return set().union(*(size.symbols for size in sizes if isinstance(size, Dim)))
 
 
-def _attribute(attribute: onnx.AttributeProto) -> Any:
+def attribute_value(attribute: onnx.AttributeProto) -> Any:
+    """An attribute as Python holds it: numbers, words, lists, arrays; graphs as they are."""
     if attribute.type == onnx.AttributeProto.TENSOR:
         return _array(attribute.t)
     if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
@@ -316,11 +329,12 @@ def _dense(sparse: onnx.SparseTensorProto) -> Array:
     return dense.reshape(tuple(sparse.dims))
 
 
-def _constant_array(proto: onnx.NodeProto) -> Array:
+def constant_array(proto: onnx.NodeProto) -> Array:
+    """The elements that a Constant node gives."""
     (attribute,) = proto.attribute
     if attribute.name == "sparse_value":
         return _dense(attribute.sparse_tensor)
-    value = _attribute(attribute)
+    value = attribute_value(attribute)
     if attribute.name in ("value_float", "value_floats"):
         return np.asarray(value, np.float32)
     if attribute.name in ("value_int", "value_ints"):

@@ -24,6 +24,7 @@ from gossamer.runtime.passes.assign_layouts import assign_layouts
 from gossamer.runtime.passes.group_pointwise import group_pointwise
 from gossamer.runtime.passes.partition import partition
 from gossamer.runtime.passes.place_images import place_images
+from gossamer.runtime.passes.plain_operands import plain_operands
 from gossamer.runtime.program import Alias, Call, Program, Step
 from gossamer.runtime.threads import Team
 
@@ -152,6 +153,7 @@ class Session:
         """Generated code for what is native, and ONNX Runtime for the rest."""
         place_images(graph)
         assign_layouts(graph)
+        plain_operands(graph)
         group_pointwise(graph)
         return self._bind(graph)
 

@@ -41,7 +41,12 @@ def shape_of(value: Value | None) -> Shape:
     return value.shape
 
 
-def _dtype(value: Value | None) -> np.dtype[Any]:
+def dtype_of(value: Value | None) -> np.dtype[Any]:
+    """A value's type.
+
+    Raises:
+        UnknownSize: if it is not known.
+    """
     if value is None or value.dtype is None:
         raise UnknownSize("an input's type is not known")
     return value.dtype
@@ -131,6 +136,8 @@ def _cut(
     if isinstance(size, int) and isinstance(start, int) and isinstance(end, int):
         whole = range(size)[slice(start, end, step)]
         return whole.start, step, len(whole)
+    if step == -1 and start == -1 and isinstance(end, int) and end < -(2**31) + 2:
+        return size - 1, -1, size
     if step != 1:
         raise UnknownSize("a slice with steps depends on the input")
     if isinstance(end, int) and end < 0:
@@ -160,12 +167,12 @@ def _least(size: Size) -> int:
 
 
 def _same(node: Node, inferred: Inferred) -> list[Typed]:
-    return [(_dtype(node.input(0)), shape_of(node.input(0)))]
+    return [(dtype_of(node.input(0)), shape_of(node.input(0)))]
 
 
 def _elementwise(node: Node, inferred: Inferred) -> list[Typed]:
     inputs = [value for value in node.inputs if value is not None]
-    return [(_dtype(inputs[0]), broadcast(*map(shape_of, inputs)))]
+    return [(dtype_of(inputs[0]), broadcast(*map(shape_of, inputs)))]
 
 
 def _comparison(node: Node, inferred: Inferred) -> list[Typed]:
@@ -174,7 +181,7 @@ def _comparison(node: Node, inferred: Inferred) -> list[Typed]:
 
 
 def _where(node: Node, inferred: Inferred) -> list[Typed]:
-    return [(_dtype(node.input(1)), broadcast(*(shape_of(value) for value in node.inputs)))]
+    return [(dtype_of(node.input(1)), broadcast(*(shape_of(value) for value in node.inputs)))]
 
 
 def _cast(node: Node, inferred: Inferred) -> list[Typed]:
@@ -183,7 +190,7 @@ def _cast(node: Node, inferred: Inferred) -> list[Typed]:
 
 
 def _clip(node: Node, inferred: Inferred) -> list[Typed]:
-    return [(_dtype(node.input(0)), shape_of(node.input(0)))]
+    return [(dtype_of(node.input(0)), shape_of(node.input(0)))]
 
 
 def _shape(node: Node, inferred: Inferred) -> list[Typed]:
@@ -211,13 +218,13 @@ def _reshape(node: Node, inferred: Inferred) -> list[Typed]:
         sizes[sizes.index(-1)] = divide(product(shape), known)
     if -1 in sizes or product(sizes) != product(shape):
         raise UnknownSize(f"{shape} cannot become {sizes}")
-    return [(_dtype(node.input(0)), tuple(sizes))]
+    return [(dtype_of(node.input(0)), tuple(sizes))]
 
 
 def _transpose(node: Node, inferred: Inferred) -> list[Typed]:
     shape = shape_of(node.input(0))
     order = permutation(node, len(shape))
-    return [(_dtype(node.input(0)), tuple(shape[axis] for axis in order))]
+    return [(dtype_of(node.input(0)), tuple(shape[axis] for axis in order))]
 
 
 def permutation(node: Node, rank: int) -> list[int]:
@@ -234,7 +241,7 @@ def _unsqueeze(node: Node, inferred: Inferred) -> list[Typed]:
     axes = axes_of(node, 1, len(shape) + count) or []
     for axis in sorted(axes):
         shape.insert(axis, 1)
-    return [(_dtype(node.input(0)), tuple(shape))]
+    return [(dtype_of(node.input(0)), tuple(shape))]
 
 
 def _squeeze(node: Node, inferred: Inferred) -> list[Typed]:
@@ -247,7 +254,7 @@ def _squeeze(node: Node, inferred: Inferred) -> list[Typed]:
     if any(shape[axis] != 1 for axis in axes):
         raise UnknownSize("an axis that is squeezed may not be 1")
     kept = tuple(size for axis, size in enumerate(shape) if axis not in axes)
-    return [(_dtype(node.input(0)), kept)]
+    return [(dtype_of(node.input(0)), kept)]
 
 
 def _flatten(node: Node, inferred: Inferred) -> list[Typed]:
@@ -256,11 +263,11 @@ def _flatten(node: Node, inferred: Inferred) -> list[Typed]:
     if not -len(shape) <= axis <= len(shape):
         raise UnknownSize("a flatten names an axis that is not there")
     axis = axis % len(shape) if axis < 0 else axis
-    return [(_dtype(node.input(0)), (product(shape[:axis]), product(shape[axis:])))]
+    return [(dtype_of(node.input(0)), (product(shape[:axis]), product(shape[axis:])))]
 
 
 def _expand(node: Node, inferred: Inferred) -> list[Typed]:
-    return [(_dtype(node.input(0)), broadcast(shape_of(node.input(0)), _sizes(node.input(1))))]
+    return [(dtype_of(node.input(0)), broadcast(shape_of(node.input(0)), _sizes(node.input(1))))]
 
 
 def _sizes(value: Value | None) -> Shape:
@@ -284,7 +291,7 @@ def _range(node: Node, inferred: Inferred) -> list[Typed]:
         count = end - start
     else:
         raise UnknownSize("the length of a range depends on the input")
-    return [(_dtype(node.input(0)), (count,))]
+    return [(dtype_of(node.input(0)), (count,))]
 
 
 def _concat(node: Node, inferred: Inferred) -> list[Typed]:
@@ -297,14 +304,14 @@ def _concat(node: Node, inferred: Inferred) -> list[Typed]:
     total: Size = 0
     for shape in shapes:
         total = total + shape[axis]
-    return [(_dtype(node.input(0)), (*shapes[0][:axis], total, *shapes[0][axis + 1 :]))]
+    return [(dtype_of(node.input(0)), (*shapes[0][:axis], total, *shapes[0][axis + 1 :]))]
 
 
 def _slice(node: Node, inferred: Inferred) -> list[Typed]:
     shape = list(shape_of(node.input(0)))
     for axis, _, _, count in slices(node, inferred):
         shape[axis] = count
-    return [(_dtype(node.input(0)), tuple(shape))]
+    return [(dtype_of(node.input(0)), tuple(shape))]
 
 
 def _gather(node: Node, inferred: Inferred) -> list[Typed]:
@@ -313,11 +320,11 @@ def _gather(node: Node, inferred: Inferred) -> list[Typed]:
     if not -len(shape) <= axis < len(shape):
         raise UnknownSize("a gather names an axis that is not there")
     axis %= len(shape)
-    return [(_dtype(node.input(0)), (*shape[:axis], *indices, *shape[axis + 1 :]))]
+    return [(dtype_of(node.input(0)), (*shape[:axis], *indices, *shape[axis + 1 :]))]
 
 
 def _gather_elements(node: Node, inferred: Inferred) -> list[Typed]:
-    return [(_dtype(node.input(0)), shape_of(node.input(1)))]
+    return [(dtype_of(node.input(0)), shape_of(node.input(1)))]
 
 
 def _gather_nd(node: Node, inferred: Inferred) -> list[Typed]:
@@ -326,15 +333,16 @@ def _gather_nd(node: Node, inferred: Inferred) -> list[Typed]:
     batch = node.attributes.get("batch_dims", 0)
     if not isinstance(depth, int) or batch + depth > len(shape):
         raise UnknownSize("how deep a gather goes depends on the input")
-    return [(_dtype(node.input(0)), (*indices[:-1], *shape[batch + depth :]))]
+    return [(dtype_of(node.input(0)), (*indices[:-1], *shape[batch + depth :]))]
 
 
 def _matmul(node: Node, inferred: Inferred) -> list[Typed]:
     left, right = shape_of(node.input(0)), shape_of(node.input(1))
-    if len(left) < 2 or len(right) < 2 or left[-1] != right[-2]:
-        raise UnknownSize("a product of vectors, or of matrices that may not fit")
+    rows, columns = left[-2:-1], right[-1:] if len(right) > 1 else ()
+    if not left or not right or left[-1] != right[-2:][0]:
+        raise UnknownSize("matrices that may not fit")
     batch = broadcast(left[:-2], right[:-2]) if len(left) > 2 or len(right) > 2 else ()
-    return [(_dtype(node.input(0)), (*batch, left[-2], right[-1]))]
+    return [(dtype_of(node.input(0)), (*batch, *rows, *columns))]
 
 
 def _gemm(node: Node, inferred: Inferred) -> list[Typed]:
@@ -343,7 +351,7 @@ def _gemm(node: Node, inferred: Inferred) -> list[Typed]:
     other, columns = right[::-1] if node.attributes.get("transB", 0) else right
     if inner != other:
         raise UnknownSize("matrices that may not fit")
-    return [(_dtype(node.input(0)), (rows, columns))]
+    return [(dtype_of(node.input(0)), (rows, columns))]
 
 
 def window(
@@ -381,13 +389,13 @@ def _windowed(node: Node, size: Sequence[Size], kernel: Sequence[int]) -> list[S
     up = node.attributes.get("ceil_mode", 0)
     result: list[Size] = []
     for axis, length in enumerate(size):
-        if not isinstance(length, int):
-            raise UnknownSize("only the batch may change where there are windows")
+        if not isinstance(length, int) and stride[axis] > 1:
+            raise UnknownSize("only the batch may change where there are windows with strides")
         room = length + before[axis] + after[axis] - dilation[axis] * (kernel[axis] - 1) - 1
         count = (-(-room // stride[axis]) if up else room // stride[axis]) + 1
         if up and (count - 1) * stride[axis] >= length + before[axis]:
             count -= 1
-        if room < 0:
+        if not count >= 1:
             raise UnknownSize("a window larger than what it slides over")
         result.append(count)
     return result
@@ -406,7 +414,46 @@ def _conv(node: Node, inferred: Inferred) -> list[Typed]:
     if bias is not None and shape_of(bias) != (rows,):
         raise UnknownSize("a convolution whose bias does not fit its outputs")
     sizes = _windowed(node, shape[2:], kernel)
-    return [(_dtype(node.input(0)), (shape[0], weight[0], *sizes))]
+    return [(dtype_of(node.input(0)), (shape[0], weight[0], *sizes))]
+
+
+def transposed_window(
+    node: Node, size: Sequence[int], kernel: Sequence[int]
+) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Padding before, stride, dilation and output size of a transposed convolution."""
+    rank = len(kernel)
+    given = node.attributes
+    stride, dilation = (list(given.get(name, [1] * rank)) for name in ("strides", "dilations"))
+    more, pads = given.get("output_padding", [0] * rank), given.get("pads", [0] * (2 * rank))
+    if min([*stride, *dilation]) < 1 or min([*pads, *more]) < 0:
+        raise UnknownSize("a window with strides, dilations or pads out of range")
+    whole = [
+        stride[a] * (size[a] - 1) + more[a] + (kernel[a] - 1) * dilation[a] + 1 for a in range(rank)
+    ]
+    mode, wanted = given.get("auto_pad", "NOTSET"), given.get("output_shape")
+    if wanted is None and mode.startswith("SAME"):
+        wanted = [size[a] * stride[a] for a in range(rank)]
+    if wanted is None:
+        pads = pads if mode == "NOTSET" else [0] * (2 * rank)
+        out = [whole[a] - pads[a] - pads[a + rank] for a in range(rank)]
+        return list(pads[:rank]), stride, dilation, out
+    total = [max(0, all_ - kept) for all_, kept in zip(whole, wanted, strict=True)]
+    before = [all_ // 2 if mode == "SAME_UPPER" else all_ - all_ // 2 for all_ in total]
+    return before, stride, dilation, list(wanted)
+
+
+def _conv_transpose(node: Node, inferred: Inferred) -> list[Typed]:
+    shape, weight = shape_of(node.input(0)), fixed(shape_of(node.input(1)))
+    group = node.attributes.get("group", 1)
+    if len(shape) != len(weight) or shape[1] != weight[0] or group < 1 or weight[0] % group:
+        raise UnknownSize("a convolution whose channels do not fit its groups")
+    bias = node.input(2)
+    if bias is not None and shape_of(bias) != (weight[1] * group,):
+        raise UnknownSize("a convolution whose bias does not fit its outputs")
+    _, _, _, out = transposed_window(node, fixed(shape[2:]), weight[2:])
+    if min(out) < 1:
+        raise UnknownSize("a window larger than what it slides over")
+    return [(dtype_of(node.input(0)), (shape[0], weight[1] * group, *out))]
 
 
 def _pool(node: Node, inferred: Inferred) -> list[Typed]:
@@ -414,26 +461,29 @@ def _pool(node: Node, inferred: Inferred) -> list[Typed]:
     kernel = list(node.attributes["kernel_shape"])
     if len(kernel) != len(shape) - 2:
         raise UnknownSize("a pooling whose ranks differ")
-    return [(_dtype(node.input(0)), (*shape[:2], *_windowed(node, shape[2:], kernel)))]
+    return [(dtype_of(node.input(0)), (*shape[:2], *_windowed(node, shape[2:], kernel)))]
 
 
 def _global_pool(node: Node, inferred: Inferred) -> list[Typed]:
     shape = shape_of(node.input(0))
-    return [(_dtype(node.input(0)), (*shape[:2], *([1] * (len(shape) - 2))))]
+    return [(dtype_of(node.input(0)), (*shape[:2], *([1] * (len(shape) - 2))))]
+
+
+def reduced_axes(node: Node, rank: int) -> list[int]:
+    """The axes that a reduction folds: those that it names, or all of them."""
+    axes = axes_of(node, 1, rank)
+    if axes or node.attributes.get("noop_with_empty_axes", 0):
+        return axes or []
+    return list(range(rank))
 
 
 def _reduce(node: Node, inferred: Inferred) -> list[Typed]:
     shape = shape_of(node.input(0))
-    axes = axes_of(node, 1, len(shape))
-    if axes is None:
-        if node.attributes.get("noop_with_empty_axes", 0):
-            return _same(node, inferred)
-        axes = list(range(len(shape)))
-    keep = node.attributes.get("keepdims", 1)
+    axes = reduced_axes(node, len(shape))
     result = [1 if axis in axes else size for axis, size in enumerate(shape)]
-    if not keep:
+    if not node.attributes.get("keepdims", 1):
         result = [size for axis, size in enumerate(result) if axis not in axes]
-    return [(_dtype(node.input(0)), tuple(result))]
+    return [(dtype_of(node.input(0)), tuple(result))]
 
 
 Rule: TypeAlias = Callable[[Node, Inferred], list[Typed]]
@@ -441,9 +491,17 @@ Rule: TypeAlias = Callable[[Node, Inferred], list[Typed]]
 _SAME = (
     "Relu Gelu Sigmoid Tanh Erf Exp Log Sqrt Neg Abs Reciprocal Floor Ceil Round Sign Not Identity "
     "Softmax LogSoftmax LeakyRelu Elu HardSigmoid HardSwish Softplus Softsign Selu Celu Mish "
-    "LayerNormalization BatchNormalization Dropout Sin Cos"
+    "LayerNormalization BatchNormalization Dropout Sin Cos ThresholdedRelu Swish Shrink "
+    "Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh BitwiseNot InstanceNormalization "
+    "GroupNormalization LpNormalization MeanVarianceNormalization LRN Hardmax RMSNormalization"
 )
-_ELEMENTWISE = "Add Sub Mul Div Pow Max Min Mod And Or Xor PRelu Sum Mean BitwiseAnd BitwiseOr"
+_ELEMENTWISE = (
+    "Add Sub Mul Div Pow Max Min Mod And Or Xor PRelu Sum Mean BitwiseAnd BitwiseOr BitwiseXor"
+)
+_REDUCTIONS = (
+    "ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceSumSquare "
+    "ReduceLogSum ReduceLogSumExp"
+)
 _COMPARISON = "Equal Greater GreaterOrEqual Less LessOrEqual"
 
 SHAPES: dict[str, Rule] = {
@@ -451,6 +509,7 @@ SHAPES: dict[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE.split(), _elementwise),
     **dict.fromkeys(_COMPARISON.split(), _comparison),
     "IsNaN": lambda node, inferred: [(BOOL, shape_of(node.input(0)))],
+    "IsInf": lambda node, inferred: [(BOOL, shape_of(node.input(0)))],
     "Where": _where,
     "Cast": _cast,
     "Clip": _clip,
@@ -471,13 +530,10 @@ SHAPES: dict[str, Rule] = {
     "MatMul": _matmul,
     "Gemm": _gemm,
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "MaxPool": _pool,
     "AveragePool": _pool,
     "GlobalAveragePool": _global_pool,
     "GlobalMaxPool": _global_pool,
-    "ReduceMean": _reduce,
-    "ReduceSum": _reduce,
-    "ReduceMax": _reduce,
-    "ReduceMin": _reduce,
-    "ReduceProd": _reduce,
+    **dict.fromkeys(_REDUCTIONS.split(), _reduce),
 }

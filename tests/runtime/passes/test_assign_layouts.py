@@ -36,8 +36,8 @@ def placed(after: Any, model: Any, nodes: str) -> Any:
         ),
         # ONNX Runtime takes rows.
         (
-            "a = MatMul(x, w)  b = Softmax(a)  y = MatMul(b, w)",
-            ["Identity", "Linear", "Identity", "Softmax", "Identity", "Linear", "Identity"],
+            "a = MatMul(x, w)  b = Hardmax(a)  y = MatMul(b, w)",
+            ["Identity", "Linear", "Identity", "Hardmax", "Identity", "Linear", "Identity"],
         ),
         ("y = Neg(x)", ["Neg"]),
     ],
@@ -49,5 +49,5 @@ def test_conversions(after: Any, model: Any, nodes: str, ops: list[str]) -> None
     for node in graph.nodes:
         if node.op in ("Linear", "LayerNormalization"):
             assert node.source(0).layout == node.output.layout == TOKENS
-        if node.op == "Softmax":
+        if node.op == "Hardmax":
             assert node.source(0).layout == node.output.layout == PLAIN

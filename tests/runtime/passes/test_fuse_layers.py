@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gossamer.runtime.passes.expand import expand
 from gossamer.runtime.passes.fuse_layers import fuse_layers
+from gossamer.runtime.passes.fuse_swish import fuse_swish
 
 f32 = np.float32
 
@@ -19,10 +21,12 @@ def build(after: Any, model: Any, nodes: str, result: str = "float[N, 4] y") -> 
         b=np.arange(4),
         full=np.arange(16).reshape(4, 4),
         none=np.zeros((4, 0)),
+        zero=np.float32(0),
+        six=np.float32(6),
     )
     for tensor in small.graph.initializer:
         tensor.CopyFrom(_floats(tensor))
-    return after(small, fuse_layers)
+    return after(small, fuse_swish, expand, fuse_layers)
 
 
 def _floats(tensor: Any) -> Any:
@@ -40,6 +44,15 @@ def _floats(tensor: Any) -> Any:
         ("a = MatMul(x, w)  c = Relu(a)  y = Add(c, r)", ("Relu", "Add")),
         ("a = MatMul(x, w)  c = Add(a, b)  d = Add(r, c)  y = Tanh(d)", ("Add", "Tanh")),
         ("a = Gemm<transB=1>(x, w, b)  y = Sigmoid(a)", ("Sigmoid",)),
+        ("a = MatMul(x, w)  s = Sigmoid(a)  y = Mul(s, a)", (("Swish", 1.0),)),
+        (
+            "a = MatMul(x, w)  s = HardSigmoid<alpha=0.16666667>(a)  y = Mul(a, s)",
+            ("HardSwish",),
+        ),
+        ("a = MatMul(x, w)  y = Clip(a, zero, six)", (("Clip", 0.0, 6.0),)),
+        ("a = MatMul(x, w)  y = Clip(a, zero)", (("Clip", 0.0, np.inf),)),
+        ("a = MatMul(x, w)  y = LeakyRelu<alpha=0.5>(a)", (("LeakyRelu", 0.5),)),
+        ("a = MatMul(x, w)  y = HardSigmoid(a)", (("HardSigmoid", 0.2, 0.5),)),
     ],
 )
 def test_what_follows_becomes_steps(after: Any, model: Any, nodes: str, steps: Any) -> None:
@@ -64,7 +77,9 @@ def test_weights_are_outputs_by_inputs(after: Any, model: Any) -> None:
         ("a = MatMul(x, w)  c = Relu(a)  y = Add(c, b)", ["Linear", "Add"]),
         # No constant weight.
         ("t = Transpose(r)  y = MatMul(x, t)", ["Transpose", "MatMul"]),
-        ("y = Gemm<transA=1>(x, w)", ["Gemm"]),
+        ("y = Gemm<transA=1>(r, x)", ["Transpose", "MatMul"]),
+        # Bounds that are computed.
+        ("a = MatMul(x, w)  m = ReduceMin(x)  y = Clip(a, m)", ["Linear", "ReduceMin", "Clip"]),
         ("y = MatMul(x, none)", ["MatMul"]),
     ],
 )

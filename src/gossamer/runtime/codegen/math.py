@@ -2,6 +2,7 @@
 
 The polynomials are Chebyshev interpolants, computed here rather than copied as digits; their
 errors are below 4e-7 (absolute for erf, relative for exp), which is a few units in the last place.
+In 64 bits, which models hardly use, the C library computes them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from llvmlite import ir
 from numpy.polynomial import chebyshev
 
-from gossamer.runtime.codegen.builder import I32, VEC_I32, Builder, Term
+from gossamer.runtime.codegen.builder import F64, I32, VEC_I32, Builder, Term
 
 
 @cache
@@ -55,6 +56,8 @@ def maximum(b: Builder, x: Term, y: Term) -> Term:
 
 def exp(b: Builder, x: Term) -> Term:
     """e to the x: 0 below -86.6, infinite above 88.72."""
+    if x.type == F64:
+        return b.call("exp", F64, x)
     top, bottom = 88.72, -86.6
     bounded = _clamp(b, x, bottom, top)
     power = b.intrinsic("rint", bounded * (1 / math.log(2)))
@@ -74,6 +77,8 @@ def exp(b: Builder, x: Term) -> Term:
 
 def erf(b: Builder, x: Term) -> Term:
     """The error function."""
+    if x.type == F64:
+        return b.call("erf", F64, x)
     limit = 3.92
     bounded = _clamp(b, x, -limit, limit)
     return bounded * _polynomial(b, "erf", bounded * bounded, 0, limit * limit, 14)
@@ -86,6 +91,8 @@ def sigmoid(b: Builder, x: Term) -> Term:
 
 def tanh(b: Builder, x: Term) -> Term:
     """The hyperbolic tangent: a polynomial near zero, where the exponential loses digits."""
+    if x.type == F64:
+        return b.call("tanh", F64, x)
     edge = 0.6
     magnitude = b.intrinsic("fabs", x)
     small = b.select(magnitude < edge, x, b.number(x.type, edge))
@@ -114,19 +121,59 @@ def gelu_tanh(b: Builder, x: Term) -> Term:
     return b.fma(half, tanh(b, inner), half)
 
 
-def silu(b: Builder, x: Term) -> Term:
-    """x times its sigmoid."""
-    return x * sigmoid(b, x)
+def hard_sigmoid(b: Builder, x: Term, alpha: float = 0.2, beta: float = 0.5) -> Term:
+    """A straight line between 0 and 1."""
+    return clip(b, x * alpha + beta, 0, 1)
 
 
-ACTIVATIONS: dict[str, Callable[[Builder, Term], Term]] = {
+def hard_swish(b: Builder, x: Term) -> Term:
+    """x times a hard sigmoid (Howard et al. 2019, section 5.2)."""
+    return x * hard_sigmoid(b, x, 1 / 6, 0.5)
+
+
+def clip(b: Builder, x: Term, low: float = -math.inf, high: float = math.inf) -> Term:
+    """The value kept within bounds; NaN stays NaN."""
+    return _clamp(b, x, low, high)
+
+
+def leaky_relu(b: Builder, x: Term, alpha: float = 0.01) -> Term:
+    """The value, times `alpha` where it is negative."""
+    return b.select(x < 0, x * alpha, x)
+
+
+def elu(b: Builder, x: Term, alpha: float = 1.0) -> Term:
+    """The value, alpha (e^x - 1) where it is negative (Clevert et al. 2016, equation 15)."""
+    return b.select(x < 0, (exp(b, x) - 1) * alpha, x)
+
+
+def mish(b: Builder, x: Term) -> Term:
+    """x tanh(log(1 + e^x)) (Misra 2020, equation 1), written without the logarithm."""
+    # tanh(log s) = (s^2 - 1) / (s^2 + 1), and beyond 20 it is 1 to the last place.
+    bounded = b.select(x > 20, b.number(x.type, 20), x)
+    power = exp(b, bounded)
+    part = power * (power + 2)
+    return x * (part / (part + 2))
+
+
+def swish(b: Builder, x: Term, alpha: float = 1.0) -> Term:
+    """x times the sigmoid of alpha x (Ramachandran et al. 2018, section 5)."""
+    return x * sigmoid(b, x * alpha)
+
+
+ACTIVATIONS: dict[str, Callable[..., Term]] = {
     "Relu": relu,
     "Gelu": gelu,
     "GeluTanh": gelu_tanh,
-    "Silu": silu,
     "Sigmoid": sigmoid,
     "Tanh": tanh,
     "Erf": erf,
     "Exp": exp,
+    "HardSigmoid": hard_sigmoid,
+    "HardSwish": hard_swish,
+    "Clip": clip,
+    "LeakyRelu": leaky_relu,
+    "Elu": elu,
+    "Mish": mish,
+    "Swish": swish,
 }
-"""Functions of one operand that kernels can apply to a vector before they store it."""
+"""Functions that kernels can apply to a vector before they store it; some take numbers as well."""

@@ -1,23 +1,25 @@
-"""What an element of each operator's output is, for the kernels of `pointwise.py`."""
+"""What an element of each elementwise operator's output is, for the kernels of `pointwise.py`."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llvmlite import ir
 
 from gossamer.runtime.codegen import math as functions
-from gossamer.runtime.codegen.builder import F32, I1, Builder, Term
+from gossamer.runtime.codegen.builder import F32, F64, I1, Builder, Term
 
 if TYPE_CHECKING:
-    from gossamer.runtime.kernels.pointwise import Expression, Index, Writer
+    from gossamer.runtime.kernels.pointwise import Expression
 
 Compute: TypeAlias = "Callable[..., Term]"
-Move: TypeAlias = "Callable[[Writer, Expression, Index], Term]"
+
+_LIBRARY = ("tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh")
 
 
-# Elementwise: (builder, expression, type of the result, operands ...) -> element
+# Each rule: (builder, expression, type of the result, operands ...) -> element
 
 
 def _binary(operate: Callable[[Term, Term], Term]) -> Compute:
@@ -81,11 +83,8 @@ def _power(b: Builder, expression: Expression, kind: Any, x: Term, y: Term) -> T
 
 
 def _clip(b: Builder, expression: Expression, kind: Any, x: Term, *bounds: Term) -> Term:
-    low, high = expression.attribute("low"), expression.attribute("high")
-    if low is not None:
-        x = b.select(x < low, b.number(kind, low), x)
-    if high is not None:
-        x = b.select(x > high, b.number(kind, high), x)
+    for name, bound in zip(expression.attribute("bounds"), bounds, strict=True):
+        x = b.select(x < bound if name == "low" else x > bound, bound, x)
     return x
 
 
@@ -94,21 +93,91 @@ def _gelu(b: Builder, expression: Expression, kind: Any, x: Term) -> Term:
     return functions.gelu(b, x) if exact else functions.gelu_tanh(b, x)
 
 
-def _leaky(b: Builder, expression: Expression, kind: Any, x: Term) -> Term:
-    return b.select(x < 0, x * expression.attribute("alpha", 0.01), x)
+def _with(function: Callable[..., Term], **defaults: float) -> Compute:
+    """A function of one operand and numbers, which ONNX has defaults for."""
+
+    def compute(b: Builder, expression: Expression, kind: Any, x: Term) -> Term:
+        numbers = [expression.attribute(name, number) for name, number in defaults.items()]
+        return function(b, x, *numbers)
+
+    return compute
 
 
-def _hard_sigmoid(b: Builder, expression: Expression, kind: Any, x: Term) -> Term:
-    alpha, beta = expression.attribute("alpha", 0.2), expression.attribute("beta", 0.5)
-    value = x * alpha + beta
-    value = b.select(value < 0, b.number(kind, 0), value)
-    return b.select(value > 1, b.number(kind, 1), value)
+def _selu(b: Builder, x: Term, alpha: float, gamma: float) -> Term:
+    return functions.elu(b, x, alpha) * gamma
 
 
-def _hard_swish(b: Builder, expression: Expression, kind: Any, x: Term) -> Term:
-    gate = x * (1 / 6) + 0.5
-    gate = b.select(gate < 0, b.number(kind, 0), gate)
-    return x * b.select(gate > 1, b.number(kind, 1), gate)
+def _celu(b: Builder, x: Term, alpha: float) -> Term:
+    return b.select(x < 0, (functions.exp(b, x * (1 / alpha)) - 1) * alpha, x)
+
+
+def _softplus(b: Builder, expression: Expression, kind: Any, x: Term) -> Term:
+    """log(1 + e^x) without its overflow."""
+    tail = b.intrinsic("log", functions.exp(b, -b.intrinsic("fabs", x)) + 1)
+    return functions.relu(b, x) + tail
+
+
+def _shrink(b: Builder, x: Term, threshold: float, bias: float) -> Term:
+    zero = b.number(x.type, 0)
+    return b.select(x < -threshold, x + bias, b.select(x > threshold, x - bias, zero))
+
+
+def _sign(b: Builder, expression: Expression, kind: Any, x: Term) -> Term:
+    one = b.number(kind, 1)
+    signed = b.select(x > 0, one, b.select(x < 0, b.number(kind, -1), b.number(kind, 0)))
+    return b.select(x.compare("!=", x), x, signed) if x.is_float else signed
+
+
+def _library(name: str) -> Compute:
+    """A function of C's library; in 64 bits, as those for 32 have no symbol everywhere."""
+    return lambda b, expression, kind, x: b.cast(b.call(name, F64, b.cast(x, F64)), x.type)
+
+
+def _divide(b: Builder, expression: Expression, kind: Any, x: Term, y: Term) -> Term:
+    return x / y if x.is_float else _integer_division(b, x, y)[0]
+
+
+def _integer_division(b: Builder, x: Term, y: Term) -> tuple[Term, Term]:
+    """Quotient towards zero, and remainder; 0 for what processors would trap on."""
+    # The least integer divided by -1 overflows, which traps like a division by zero.
+    unsafe = (y.compare("==", 0)) | (y.compare("==", -1))
+    divisor = b.select(unsafe, b.number(y.type, 1), y)
+    zero = b.number(x.type, 0)
+    whole = b.select(unsafe, b.select(y.compare("==", 0), zero, -x), x / divisor)
+    return whole, b.select(unsafe, zero, x - (x / divisor) * divisor)
+
+
+def _remainder(b: Builder, expression: Expression, kind: Any, x: Term, y: Term) -> Term:
+    """With the dividend's sign if `fmod`, else with the divisor's."""
+    rest = Term(b, b.ir.frem(x.ir, y.ir)) if x.is_float else _integer_division(b, x, y)[1]
+    if expression.attribute("fmod", 0):
+        return rest
+    other_sign = ((rest < 0) ^ (y < 0)) & rest.compare("!=", 0)
+    return b.select(other_sign, rest + y, rest)
+
+
+def _is_infinite(b: Builder, expression: Expression, kind: Any, x: Term) -> Term:
+    found = b.number(I1, 0)
+    if expression.attribute("detect_positive", 1):
+        found = found | x.compare("==", math.inf)
+    if expression.attribute("detect_negative", 1):
+        found = found | x.compare("==", -math.inf)
+    return found
+
+
+def _sum(b: Builder, expression: Expression, kind: Any, *terms: Term) -> Term:
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+def _thresholded(b: Builder, x: Term, alpha: float) -> Term:
+    return b.select(x > alpha, x, b.number(x.type, 0))
+
+
+def _mean(b: Builder, expression: Expression, kind: Any, *terms: Term) -> Term:
+    return _sum(b, expression, kind, *terms) / len(terms)
 
 
 def _constant(b: Builder, expression: Expression, kind: Any) -> Term:
@@ -120,20 +189,28 @@ ELEMENTWISE: dict[str, Compute] = {
     "Add": _binary(lambda x, y: x + y),
     "Sub": _binary(lambda x, y: x - y),
     "Mul": _binary(lambda x, y: x * y),
-    "Div": _binary(lambda x, y: x / y),
+    "Div": _divide,
+    "Mod": _remainder,
     "Pow": _power,
     "Max": _largest,
     "Min": _smallest,
+    "Sum": _sum,
+    "Mean": _mean,
     "And": _binary(lambda x, y: x & y),
     "Or": _binary(lambda x, y: x | y),
     "Xor": _binary(lambda x, y: x ^ y),
     "Not": lambda b, expression, kind, x: x ^ 1,
+    "BitwiseAnd": _binary(lambda x, y: x & y),
+    "BitwiseOr": _binary(lambda x, y: x | y),
+    "BitwiseXor": _binary(lambda x, y: x ^ y),
+    "BitwiseNot": lambda b, expression, kind, x: x ^ -1,
     "Equal": _compare("=="),
     "Greater": _compare(">"),
     "GreaterOrEqual": _compare(">="),
     "Less": _compare("<"),
     "LessOrEqual": _compare("<="),
     "IsNaN": lambda b, expression, kind, x: x.compare("!=", x),
+    "IsInf": _is_infinite,
     "Where": _where,
     "Cast": _cast,
     "Clip": _clip,
@@ -142,6 +219,7 @@ ELEMENTWISE: dict[str, Compute] = {
     "Abs": lambda b, expression, kind, x: (
         b.intrinsic("fabs", x) if x.is_float else b.select(x < 0, -x, x)
     ),
+    "Sign": _sign,
     "Sqrt": _intrinsic("sqrt"),
     "Floor": _intrinsic("floor"),
     "Ceil": _intrinsic("ceil"),
@@ -149,6 +227,7 @@ ELEMENTWISE: dict[str, Compute] = {
     "Log": _intrinsic("log"),
     "Sin": _intrinsic("sin"),
     "Cos": _intrinsic("cos"),
+    **{name.capitalize(): _library(name) for name in _LIBRARY},
     "Reciprocal": lambda b, expression, kind, x: 1 / x,
     "Relu": _unary(functions.relu),
     "Sigmoid": _unary(functions.sigmoid),
@@ -156,129 +235,26 @@ ELEMENTWISE: dict[str, Compute] = {
     "Erf": _unary(functions.erf),
     "Exp": _unary(functions.exp),
     "Gelu": _gelu,
-    "LeakyRelu": _leaky,
-    "HardSigmoid": _hard_sigmoid,
-    "HardSwish": _hard_swish,
+    "LeakyRelu": _with(functions.leaky_relu, alpha=0.01),
+    "PRelu": lambda b, expression, kind, x, slope: b.select(x < 0, x * slope, x),
+    "ThresholdedRelu": _with(_thresholded, alpha=1.0),
+    "HardSigmoid": _with(functions.hard_sigmoid, alpha=0.2, beta=0.5),
+    "HardSwish": _unary(functions.hard_swish),
+    "Swish": _with(functions.swish, alpha=1.0),
+    "Mish": _unary(functions.mish),
+    "Elu": _with(functions.elu, alpha=1.0),
+    "Selu": _with(_selu, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875),
+    "Celu": _with(_celu, alpha=1.0),
+    "Softplus": _softplus,
+    "Softsign": lambda b, expression, kind, x: x / (b.intrinsic("fabs", x) + 1),
+    "Shrink": _with(_shrink, lambd=0.5, bias=0.0),
 }
-
-FLOAT32_ONLY = {"Sigmoid", "Tanh", "Erf", "Exp", "Gelu"}
-"""Operators whose polynomials are made for 32-bit floats."""
 
 FLOAT_ONLY = {
-    *FLOAT32_ONLY,
-    *("Pow", "Sqrt", "Floor", "Ceil", "Round", "Log", "Sin", "Cos", "Reciprocal"),
-    *("Relu", "LeakyRelu", "HardSigmoid", "HardSwish", "Clip", "IsNaN"),
+    *("Sigmoid", "Tanh", "Erf", "Exp", "Gelu", "Pow", "Sqrt", "Floor", "Ceil", "Round", "Log"),
+    *("Sin", "Cos", "Reciprocal", "Relu", "LeakyRelu", "PRelu", "ThresholdedRelu"),
+    *("HardSigmoid", "HardSwish", "Swish", "Mish", "Elu", "Selu", "Celu", "Softplus", "Softsign"),
+    *("Shrink", "IsNaN", "IsInf", "Mean"),
+    *(name.capitalize() for name in _LIBRARY),
 }
 """Operators that run natively on floats only; on integers they are rare."""
-
-
-# Movement: (writer, expression, index) -> element
-
-
-def _transpose(w: Writer, expression: Expression, index: Index) -> Term:
-    (operand,) = expression.operands
-    source = list(index)
-    for position, axis in enumerate(expression.attribute("perm")):
-        source[axis] = index[position]
-    return w.element(operand, tuple(source))
-
-
-def _expand(w: Writer, expression: Expression, index: Index) -> Term:
-    return w.broadcast(expression.operands[0], index)
-
-
-def _insert_axes(w: Writer, expression: Expression, index: Index) -> Term:
-    dropped = expression.attribute("axes")
-    kept = tuple(term for axis, term in enumerate(index) if axis not in dropped)
-    return w.element(expression.operands[0], kept)
-
-
-def _remove_axes(w: Writer, expression: Expression, index: Index) -> Term:
-    source = list(index)
-    for axis in sorted(expression.attribute("axes")):
-        source.insert(axis, w.b.i64(0))
-    return w.element(expression.operands[0], tuple(source))
-
-
-def _slice(w: Writer, expression: Expression, index: Index) -> Term:
-    source = list(index)
-    operand, *starts = expression.operands
-    for (axis, step), start in zip(expression.attribute("cuts"), starts, strict=True):
-        source[axis] = w.element(start, ()) + source[axis] * step
-    return w.element(operand, tuple(source))
-
-
-def _concat(w: Writer, expression: Expression, index: Index) -> Term:
-    """The first operand whose part the index lies in; each is read at an index of its own."""
-    b, axis = w.b, expression.attribute("axis")
-    begin = b.i64(0)
-    result: Term | None = None
-    for operand in expression.operands:
-        size = w.extents(operand)[axis]
-        inside = b.smaller(b.larger(index[axis] - begin, 0), size - 1)
-        value = w.element(operand, (*index[:axis], inside, *index[axis + 1 :]))
-        result = value if result is None else b.select(index[axis] >= begin, value, result)
-        begin = begin + size
-    assert result is not None
-    return result
-
-
-def _gather(w: Writer, expression: Expression, index: Index) -> Term:
-    operand, indices = expression.operands
-    axis, depth = expression.attribute("axis"), len(indices.shape)
-    position = w.element(indices, index[axis : axis + depth])
-    position = w.checked(position, w.extents(operand)[axis])
-    return w.element(operand, (*index[:axis], position, *index[axis + depth :]))
-
-
-def _gather_elements(w: Writer, expression: Expression, index: Index) -> Term:
-    operand, indices = expression.operands
-    axis = expression.attribute("axis")
-    position = w.checked(w.element(indices, index), w.extents(operand)[axis])
-    return w.element(operand, (*index[:axis], position, *index[axis + 1 :]))
-
-
-def _gather_nd(w: Writer, expression: Expression, index: Index) -> Term:
-    operand, indices = expression.operands
-    batch, depth = expression.attribute("batch"), indices.shape[-1]
-    assert isinstance(depth, int)
-    sizes = w.extents(operand)
-    which = index[: len(indices.shape) - 1]
-    positions = [
-        w.checked(w.element(indices, (*which, w.b.i64(part))), sizes[batch + part])
-        for part in range(depth)
-    ]
-    rest = index[len(indices.shape) - 1 :]
-    return w.element(operand, (*index[:batch], *positions, *rest))
-
-
-def _range(w: Writer, expression: Expression, index: Index) -> Term:
-    start, step = (w.element(operand, ()) for operand in expression.operands)
-    return start + w.b.cast(index[0], start.type) * step
-
-
-def _sizes(w: Writer, expression: Expression, index: Index) -> Term:
-    """A small integer tensor that depends on shapes only, one operand an element."""
-    place = w.b.i64(0)
-    for size, term in zip(w.extents(expression), index, strict=True):
-        place = place * size + term
-    first, *rest = (w.element(operand, ()) for operand in expression.operands)
-    result = first
-    for position, term in enumerate(rest, start=1):
-        result = w.b.select(place.compare("==", position), term, result)
-    return result
-
-
-MOVEMENT: dict[str, Move] = {
-    "Transpose": _transpose,
-    "Expand": _expand,
-    "Unsqueeze": _insert_axes,
-    "Squeeze": _remove_axes,
-    "Slice": _slice,
-    "Concat": _concat,
-    "Gather": _gather,
-    "GatherElements": _gather_elements,
-    "GatherND": _gather_nd,
-    "Range": _range,
-    "Sizes": _sizes,
-}

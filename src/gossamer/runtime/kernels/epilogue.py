@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from gossamer.runtime.codegen.builder import Builder, Term
 from gossamer.runtime.codegen.math import ACTIVATIONS
 
+Step: TypeAlias = "str | tuple[str, *tuple[float, ...]]"
+"""`Add` (the next operand), an activation's name, or a name and the activation's numbers."""
+
 
 @dataclass(frozen=True)
 class Epilogue:
-    """Steps in order, each `Add` (the next operand) or the name of an activation."""
+    """Steps in order."""
 
-    steps: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
 
     @property
     def operands(self) -> int:
@@ -24,5 +28,9 @@ class Epilogue:
         """The finished output."""
         rest = iter(operands)
         for step in self.steps:
-            value = value + next(rest) if step == "Add" else ACTIVATIONS[step](b, value)
+            name, *numbers = (step,) if isinstance(step, str) else step
+            if name == "Add":
+                value = value + next(rest)
+            else:
+                value = ACTIVATIONS[str(name)](b, value, *numbers)
         return value

@@ -15,7 +15,8 @@ from llvmlite import ir
 
 from gossamer.runtime.codegen.builder import F32, F64, I1, I8, I32, I64, Builder, Term, write_kernel
 from gossamer.runtime.codegen.target import Target
-from gossamer.runtime.kernels.elements import ELEMENTWISE, MOVEMENT
+from gossamer.runtime.kernels.elements import ELEMENTWISE
+from gossamer.runtime.kernels.movement import MOVEMENT
 from gossamer.runtime.kernels.planes import meeting
 from gossamer.runtime.layouts import GROUP, PADDED, PLAIN, TILE, Padded, Plain, Planes, Tokens
 
@@ -71,7 +72,7 @@ class Pointwise:
         inputs = self.expression.inputs()
 
         def body(b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-            writer = Writer(self, b, arguments, inputs)
+            writer = Writer(self.expression, b, arguments)
             if isinstance(self.layout, Tokens):
                 writer.write_tokens(thread, threads)
             elif isinstance(self.layout, Planes):
@@ -95,13 +96,12 @@ class _Here:
 
 
 class Writer:
-    """Writes the loops and the elements; the rules in `elements.py` call back into it."""
+    """Writes the loops and the elements; the rules in `movement.py` call back into it."""
 
-    def __init__(
-        self, kernel: Pointwise, b: Builder, arguments: Sequence[Term], inputs: int
-    ) -> None:
+    def __init__(self, expression: Expression, b: Builder, arguments: Sequence[Term]) -> None:
         self.b = b
-        self.expression = kernel.expression
+        self.expression = expression
+        inputs = expression.inputs()
         self.output, self.flag = b.pointer(arguments[0]), b.pointer(arguments[1])
         self.arrays = [b.pointer(argument) for argument in arguments[2 : 2 + inputs]]
         self.sizes = {f"d{i}": size for i, size in enumerate(arguments[2 + inputs :])}
@@ -140,7 +140,7 @@ class Writer:
                 inside = b.smaller(column, inner - 1) if padded else column
                 place: Index = (*index, inside) if extents else ()
                 self._store(self.element(self.expression, place), row * width + column)
-        self._report()
+        self.report()
 
     def write_tokens(self, thread: Term, threads: Term) -> None:
         """Tile by tile; lanes beyond the end of a sequence repeat its last token."""
@@ -163,7 +163,7 @@ class Writer:
                     token = b.smaller(start + lane, tokens - 1)
                     value = self.element(self.expression, (*index, token, channel))
                     self._store(value, row + lane)
-        self._report()
+        self.report()
 
     def write_planes(self, layout: Planes, thread: Term, threads: Term) -> None:
         """Plane by plane, vector by vector; lanes that are no pixels get zeros."""
@@ -189,7 +189,7 @@ class Writer:
                     value = b.select(inside, value, zero)
                 begin = plane * layout.plane + layout.place(0, 0)
                 self._store(value, begin + (t * layout.pitch + s) * GROUP + lane)
-        self._report()
+        self.report()
 
     def unravel(self, flat: Term, sizes: Sequence[Term]) -> Index:
         """The index along each axis of an element counted row by row."""
@@ -283,7 +283,8 @@ class Writer:
         assert isinstance(kind, ir.Type)
         b.store(value, b.at(self.output, place, kind))
 
-    def _report(self) -> None:
+    def report(self) -> None:
+        """Tell the caller of an index from the data that lay outside."""
         b = self.b
         with b.when(self.wrong.get() > 0):
             b.store(b.i64(1), self.flag)

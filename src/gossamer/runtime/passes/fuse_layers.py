@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from gossamer.runtime.graph import Array, Graph, Node, Value, constant, only_user
+from gossamer.runtime.graph import Array, Graph, Node, Value, constant, only_user, scalar
+from gossamer.runtime.kernels.epilogue import Step
 from gossamer.runtime.passes.place_images import image_reason
 
-_ACTIVATIONS = {"Relu", "Sigmoid", "Tanh", "Gelu"}
-
+# Activations that layers apply themselves, each with ONNX's defaults for its numbers.
+_ACTIVATIONS: dict[str, dict[str, float]] = {
+    "Relu": {},
+    "Sigmoid": {},
+    "Tanh": {},
+    "Gelu": {},
+    "Mish": {},
+    "HardSwish": {},
+    "Swish": {"alpha": 1.0},
+    "Elu": {"alpha": 1.0},
+    "LeakyRelu": {"alpha": 0.01},
+    "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
+    "Clip": {"min": -math.inf, "max": math.inf},
+}
 
 _LAYERS = ("Linear", "Convolution")
 
 
 def fuse_layers(graph: Graph) -> None:
-    """Make MatMul and Gemm `Linear`, Conv `Convolution`, and pull later steps into them.
+    """Make MatMul with constant weights `Linear`, Conv `Convolution`; pull later steps into them.
 
     Both take the input, the weights (`[outputs, inputs]`, or as in Conv), the bias, and the other
     operand of each sum among their `steps`: what is done to an output before it is stored, in
     order.
     """
     for position, node in enumerate(graph.nodes):
-        layer = _from_matmul(node) or _from_gemm(node) or _from_conv(node)
+        layer = _from_matmul(node) or _from_conv(node)
         if layer is not None:
             graph.nodes[position] = layer
     users = graph.users()
@@ -42,28 +57,6 @@ def _from_matmul(node: Node) -> Node | None:
     if weight is None or weight.ndim != 2 or weight.dtype != np.float32 or not weight.size:
         return None
     return _linear(node, weight.T, None)
-
-
-def _from_gemm(node: Node) -> Node | None:
-    if node.op != "Gemm" or node.domain or not node.output.known:
-        return None
-    weight, added = node.source(1).data, node.input(2)
-    if node.attributes.get("transA", 0) or weight is None or weight.dtype != np.float32:
-        return None
-    if not weight.size:
-        return None
-    if not node.attributes.get("transB", 0):
-        weight = weight.T
-    bias = None
-    if added is not None:
-        if added.data is None or added.data.size not in (1, weight.shape[0]):
-            return None
-        if added.data.ndim == 2 and added.data.shape[0] != 1:
-            return None
-        full = np.broadcast_to(added.data.reshape(-1), (weight.shape[0],))
-        bias = constant(added.name, full * np.float32(node.attributes.get("beta", 1.0)))
-    alpha = np.float32(node.attributes.get("alpha", 1.0))
-    return _linear(node, weight if alpha == 1 else weight * alpha, bias)
 
 
 def _from_conv(node: Node) -> Node | None:
@@ -104,13 +97,32 @@ def _absorb(graph: Graph, users: dict[Value, list[Node]], node: Node) -> Node | 
                 steps = (*steps, "Add")
             else:
                 continue
-        elif node.op == "Gelu" and node.attributes.get("approximate", "none") == "tanh":
-            steps = (*steps, "GeluTanh")
         else:
-            steps = (*steps, node.op)
+            step = _step(node)
+            if step is None:
+                return None
+            steps = (*steps, step)
         attributes = {**layer.attributes, "steps": steps}
         return Node(layer.op, inputs, node.outputs, attributes, "gossamer", layer.name)
     return None
+
+
+def _step(node: Node) -> Step | None:
+    """An activation as a step, None if its numbers are not constant."""
+    if node.op == "Gelu" and node.attributes.get("approximate", "none") == "tanh":
+        return "GeluTanh"
+    numbers = []
+    for position, (name, default) in enumerate(_ACTIVATIONS[node.op].items(), start=1):
+        # Clip has its bounds as inputs since operator set 11.
+        given = node.input(position)
+        number = scalar(given) if given is not None else node.attributes.get(name, default)
+        if number is None:
+            return None
+        numbers.append(float(number))
+    if not numbers:
+        return node.op
+    step: Step = (node.op, *numbers)
+    return step
 
 
 def _bias(value: Value, layer: Node) -> Value | None:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from gossamer.runtime.dims import Dim, Size, UnknownSize
-from gossamer.runtime.graph import Graph, Node, Value, constant, scalar
-from gossamer.runtime.kernels.elements import ELEMENTWISE, FLOAT32_ONLY, FLOAT_ONLY, MOVEMENT
+from gossamer.runtime.graph import Graph, Node, Value, scalar
+from gossamer.runtime.kernels.elements import ELEMENTWISE, FLOAT_ONLY
+from gossamer.runtime.kernels.movement import MOVEMENT
 from gossamer.runtime.kernels.pointwise import REGISTER_TYPES, Expression
+from gossamer.runtime.kernels.reduction import REDUCTIONS
 from gossamer.runtime.layouts import PLAIN
-from gossamer.runtime.shapes import (
-    Inferred,
-    axes_of,
-    content_of,
-    permutation,
-    shape_of,
-    slices,
-)
+from gossamer.runtime.passes.operands import operands_of
+from gossamer.runtime.shapes import shape_of
 
 # Cheap enough to compute again for each that takes them, instead of storing them once.
 _CHEAP = {
@@ -56,16 +49,12 @@ def pointwise_reason(node: Node) -> str | None:
         if value is not None and str(value.dtype) not in REGISTER_TYPES:
             return f"no lowering for type {value.dtype}"
     kind = str(node.source(0).dtype) if node.inputs else ""
-    if node.op in FLOAT32_ONLY and kind != "float32":
-        return f"no lowering for {node.op} of {kind}"
     if node.op in FLOAT_ONLY and not kind.startswith("float"):
         return f"no lowering for {node.op} of {kind}"
-    if node.op == "Div" and not kind.startswith("float") and (scalar(node.input(1)) or 0) < 1:
-        return "no lowering for a division of integers by what may be zero"
-    if node.op in ("Max", "Min", "And", "Or", "Xor") and len(node.inputs) < 1:
+    if node.op in ("Max", "Min", "Sum", "Mean") and not node.inputs:
         return "an operator without operands"
     try:
-        _operands_and_attributes(node)
+        operands_of(node)
     except UnknownSize as reason:
         return str(reason)
     return None
@@ -75,7 +64,8 @@ def group_pointwise(graph: Graph) -> None:
     """Replace chains of expressions by `Pointwise` nodes.
 
     Such a node takes arrays; its attributes hold the expression and the sizes that its kernel
-    receives. A producer joins its user if nobody else takes it, or if it is cheap.
+    receives. A reduction keeps its operator, and folds an expression. A producer joins its user if
+    nobody else takes it, or if it is cheap.
     """
     users = graph.users()
     outputs = set(graph.outputs)
@@ -85,15 +75,20 @@ def group_pointwise(graph: Graph) -> None:
     nodes: list[Node] = []
     for node in reversed(graph.nodes):
         taken = any(users.get(output) or output in outputs for output in node.outputs)
-        if node not in native or not _is_expression(node):
+        folds = node.op in REDUCTIONS and not node.domain
+        if node not in native or not (folds or _is_expression(node)):
             nodes.append(node)
             continue
         if not taken:
             continue
         builder = _Builder(users, outputs, native)
-        expression = builder.expression(node.output, root=True)
+        if folds:
+            builder.nodes.append(node)
+            expression = builder.expression(node.source(0))
+        else:
+            expression = builder.expression(node.output, root=True)
         grouped = Node(
-            "Pointwise",
+            node.op if folds else "Pointwise",
             list(builder.arrays),
             node.outputs,
             {
@@ -166,11 +161,13 @@ class _Builder:
             return self._input(value, dtype)
         if node not in self.nodes:
             self.nodes.append(node)
-        operands, attributes = _operands_and_attributes(node)
+        operands, attributes = operands_of(node)
         made = []
+        # Each tap of a window would compute anew what it reads.
+        deeper = depth + 1 if node.op != "Windows" else _DEPTH + 1
         for operand in operands:
             if isinstance(operand, Value):
-                made.append(self.expression(operand, depth=depth + 1))
+                made.append(self.expression(operand, depth=deeper))
             else:
                 made.append(self._size(operand))
         op = "Expand" if node.op == "ConstantOfShape" else node.op
@@ -217,85 +214,3 @@ class _Builder:
 def _plain(value: Value) -> Any:
     assert value.data is not None
     return value.data.reshape(-1)[0].item()
-
-
-def _operands_and_attributes(
-    node: Node,
-) -> tuple[list[Value | Size], tuple[tuple[str, Any], ...]]:
-    """What the rule for a node's elements takes: values or sizes, and plain attributes."""
-    op = node.op
-    shape = shape_of(node.source(0))
-    first: list[Value | Size] = [node.source(0)]
-    if op == "Transpose":
-        return first, (("perm", tuple(permutation(node, len(shape)))),)
-    if op == "Unsqueeze":
-        rank = len(shape_of(node.output))
-        return first, (("axes", tuple(axes_of(node, 1, rank) or ())),)
-    if op == "Squeeze":
-        axes = axes_of(node, 1, len(shape))
-        if axes is None:
-            axes = [axis for axis, size in enumerate(shape) if size == 1]
-        return first, (("axes", tuple(axes)),)
-    if op in ("Expand", "Identity"):
-        return first, ()
-    if op == "ConstantOfShape":
-        given = node.attributes.get("value", np.zeros(1, np.float32))
-        return [constant("", given.reshape(()))], ()
-    if op == "Slice":
-        cuts = slices(node, Inferred(0, []))
-        named = tuple((axis, step) for axis, _, step, _ in cuts)
-        return [*first, *(start for _, start, _, _ in cuts)], (("cuts", named),)
-    if op == "Concat":
-        return _values(node.inputs), (("axis", node.attributes["axis"] % len(shape)),)
-    if op in ("Gather", "GatherElements"):
-        axis = node.attributes.get("axis", 0) % len(shape)
-        if op == "GatherElements":
-            rest = [shape_of(v)[:axis] + shape_of(v)[axis + 1 :] for v in node.inputs]
-            if rest[0] != rest[1]:
-                raise UnknownSize("no lowering for GatherElements of a part of the other axes")
-        return _values(node.inputs), (("axis", axis),)
-    if op == "GatherND":
-        batch = node.attributes.get("batch_dims", 0)
-        if shape[:batch] != shape_of(node.source(1))[:batch]:
-            raise UnknownSize("no lowering for GatherND whose batch axes differ")
-        return _values(node.inputs), (("batch", batch),)
-    if op == "Range":
-        if node.output.dtype != np.int64:
-            raise UnknownSize(f"no lowering for Range of {node.output.dtype}")
-        (start,), (step,) = (content_of(node.input(i)) for i in (0, 2))
-        return [start, step], ()
-    if op == "Clip":
-        return first, tuple(_bounds(node))
-    if op == "Pow":
-        exponent = scalar(node.input(1))
-        return _values(node.inputs), (() if exponent is None else (("exponent", exponent),))
-    kept = {"approximate", "alpha", "beta", "gamma"}
-    attributes = tuple(
-        sorted((name, value) for name, value in node.attributes.items() if name in kept)
-    )
-    if op == "Equal" and str(node.source(0).dtype) == "bool":
-        raise UnknownSize("no lowering for Equal of bool")
-    return _values(node.inputs), attributes
-
-
-def _values(values: Iterable[Value | None]) -> list[Value | Size]:
-    kept: list[Value | Size] = []
-    for value in values:
-        if value is None:
-            raise UnknownSize("an operand is left out")
-        kept.append(value)
-    return kept
-
-
-def _bounds(node: Node) -> list[tuple[str, float]]:
-    found = []
-    for position, (name, attribute) in enumerate((("low", "min"), ("high", "max")), start=1):
-        value = node.input(position)
-        if value is not None:
-            number = scalar(value)
-            if number is None:
-                raise UnknownSize("a bound of Clip is known only when the model runs")
-            found.append((name, number))
-        elif attribute in node.attributes:
-            found.append((name, float(node.attributes[attribute])))
-    return found

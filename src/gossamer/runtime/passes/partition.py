@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from gossamer.runtime.dims import UnknownSize
 from gossamer.runtime.graph import Graph, Node
+from gossamer.runtime.kernels.pointwise import REGISTER_TYPES
+from gossamer.runtime.kernels.reduction import REDUCTIONS
 from gossamer.runtime.passes.group_pointwise import pointwise_reason
 from gossamer.runtime.passes.place_images import IMAGE_OPS, image_reason
+from gossamer.runtime.shapes import reduced_axes, shape_of
 
 ALIASES = {"Reshape", "Flatten"}
 """Operators that only look at the same elements under another shape."""
+
+PLAIN_OPS = {"Softmax", "LogSoftmax", "MatMul"}
+"""Operators with kernels over plain arrays."""
 
 HEAVY = {"Linear", "Attention", "Convolution"}
 """Operators of our own that are worth a region of generated code."""
@@ -18,14 +25,15 @@ HEAVY = {"Linear", "Attention", "Convolution"}
 def partition(graph: Graph) -> None:
     """Mark the nodes that have a lowering; note the reason on the others."""
     for node in graph.nodes:
-        node.reason = _reason(node)
+        node.reason = reason_against(node)
         node.native = not node.reason
         if node.native and node.op in ALIASES:
             # The shape is known; what it was computed from need not be.
             node.inputs = node.inputs[:1]
 
 
-def _reason(node: Node) -> str:
+def reason_against(node: Node) -> str:
+    """Why a node has no lowering; empty if it has one."""
     if node.op in HEAVY and node.domain == "gossamer":
         return ""
     if node.op == "LayerNormalization" and not node.domain:
@@ -35,7 +43,48 @@ def _reason(node: Node) -> str:
     if node.op in ALIASES and not node.domain:
         known = node.output.known and node.source(0).known
         return "" if known else "a shape is known only when the model runs"
+    if node.op in REDUCTIONS and not node.domain:
+        return _reduction_reason(node)
+    if node.op in PLAIN_OPS and not node.domain:
+        return _plain_reason(node)
     return pointwise_reason(node) or ""
+
+
+def _reduction_reason(node: Node) -> str:
+    x = node.source(0)
+    if not x.known or not node.output.known:
+        return "a type or shape is known only when the model runs"
+    if x.dtype == np.bool_ or str(x.dtype) not in REGISTER_TYPES:
+        return f"no lowering for {node.op} of {x.dtype}"
+    try:
+        if node.op in ("ArgMax", "ArgMin"):
+            return _arg_reduction_reason(node)
+        # Along no axis it is no reduction, and is written as what it is.
+        named = reduced_axes(node, len(shape_of(x)))
+        return "" if named else f"no lowering for {node.op} along no axis"
+    except UnknownSize as reason:
+        return str(reason)
+
+
+def _arg_reduction_reason(node: Node) -> str:
+    shape = shape_of(node.source(0))
+    axis = node.attributes.get("axis", 0)
+    if not -len(shape) <= axis < len(shape):
+        return "an axis lies outside the shape"
+    return "" if shape[axis] > 0 else f"no lowering for {node.op} of nothing"
+
+
+def _plain_reason(node: Node) -> str:
+    for value in (*node.inputs, *node.outputs):
+        if value is None or not value.known:
+            return "a type or shape is known only when the model runs"
+        if value.dtype != np.float32:
+            return f"no lowering for {node.op} of {value.dtype}"
+    ranks = [len(shape_of(value)) for value in node.inputs]
+    if node.op == "MatMul":
+        return "" if min(ranks) >= 2 else "no lowering for a product of vectors"
+    inside = -ranks[0] <= node.attributes.get("axis", -1) < ranks[0]
+    return "" if inside else "an axis lies outside the shape"
 
 
 def _layer_norm_reason(node: Node) -> str:

@@ -1,0 +1,172 @@
+"""Shapes of the operators that move data about: rules like those of `shapes.py`."""
+
+from __future__ import annotations
+
+import math
+
+from gossamer.runtime.dims import Dim, Size, UnknownSize, divide
+from gossamer.runtime.graph import Node
+from gossamer.runtime.shapes import (
+    INT64,
+    Inferred,
+    Rule,
+    Typed,
+    content_of,
+    dtype_of,
+    fixed,
+    numbers_of,
+    shape_of,
+)
+
+
+def pads_of(node: Node) -> tuple[list[Size], list[Size]]:
+    """How many elements a Pad puts before and after those along each axis; negative: takes away."""
+    rank = len(shape_of(node.source(0)))
+    given = content_of(node.input(1)) if node.input(1) is not None else node.attributes["pads"]
+    axes = numbers_of(node.input(3)) if node.input(3) is not None else list(range(rank))
+    before: list[Size] = [0] * rank
+    after: list[Size] = [0] * rank
+    for position, axis in enumerate(axes):
+        if not -rank <= axis < rank:
+            raise UnknownSize("a pad names an axis that is not there")
+        before[axis], after[axis] = given[position], given[position + len(axes)]
+    return before, after
+
+
+def parts_of(node: Node) -> list[Size]:
+    """The length of each output of a Split along its axis."""
+    shape = shape_of(node.source(0))
+    total = shape[node.attributes.get("axis", 0)]
+    count = node.attributes.get("num_outputs", len(node.outputs))
+    if node.input(1) is not None:
+        return content_of(node.input(1))
+    if "split" in node.attributes:
+        return list(node.attributes["split"])
+    if isinstance(total, Dim):
+        return [divide(total, count)] * count
+    each = -(-total // count)
+    return [min(each, total - each * position) for position in range(count)]
+
+
+def scaled_shape(node: Node) -> list[Size]:
+    """The shape that a Resize or Upsample gives."""
+    shape = list(shape_of(node.source(0)))
+    rank = len(shape)
+    axes, sizes = axes_in(node, rank), node.input(3)
+    if sizes is not None:
+        wanted = content_of(sizes)
+        policy = node.attributes.get("keep_aspect_ratio_policy", "stretch")
+        if policy != "stretch":
+            old, new = fixed([shape[axis] for axis in axes]), fixed(wanted)
+            ratios = [b / a for a, b in zip(old, new, strict=True)]
+            ratio = min(ratios) if policy == "not_larger" else max(ratios)
+            wanted = [math.floor(size * ratio + 0.5) for size in old]
+        for axis, size in zip(axes, wanted, strict=True):
+            shape[axis] = size
+        return shape
+    for axis, factor in zip(axes, factors_of(node), strict=True):
+        if factor != 1:
+            (size,) = fixed([shape[axis]])
+            shape[axis] = math.floor(size * factor)
+    return shape
+
+
+def axes_in(node: Node, rank: int) -> list[int]:
+    """The axes that a Resize changes, all unless it names some."""
+    return [axis % rank for axis in node.attributes.get("axes", range(rank))]
+
+
+def factors_of(node: Node) -> list[float]:
+    """The factors of a Resize or Upsample, along each of its axes.
+
+    Raises:
+        UnknownSize: where only a run knows them.
+    """
+    if "scales" in node.attributes:
+        return list(node.attributes["scales"])
+    scales = node.input(1 if node.op == "Upsample" or len(node.inputs) == 2 else 2)
+    if scales is None or scales.data is None:
+        raise UnknownSize("a size is scaled by what is known only when the model runs")
+    return [float(number) for number in scales.data]
+
+
+def _pad(node: Node, inferred: Inferred) -> list[Typed]:
+    shape = shape_of(node.source(0))
+    before, after = pads_of(node)
+    padded = tuple(a + size + b for a, size, b in zip(before, shape, after, strict=True))
+    if any(size < 0 for size in padded):
+        raise UnknownSize("a pad takes away more than there is")
+    return [(dtype_of(node.input(0)), padded)]
+
+
+def _tile(node: Node, inferred: Inferred) -> list[Typed]:
+    shape, repeats = shape_of(node.source(0)), content_of(node.input(1))
+    if any(count < 0 for count in repeats):
+        raise UnknownSize("a negative number of repeats")
+    tiled = tuple(size * count for size, count in zip(shape, repeats, strict=True))
+    return [(dtype_of(node.input(0)), tiled)]
+
+
+def _split(node: Node, inferred: Inferred) -> list[Typed]:
+    shape = shape_of(node.source(0))
+    axis = node.attributes.get("axis", 0) % len(shape)
+    dtype = dtype_of(node.input(0))
+    return [(dtype, (*shape[:axis], part, *shape[axis + 1 :])) for part in parts_of(node)]
+
+
+def _resize(node: Node, inferred: Inferred) -> list[Typed]:
+    return [(dtype_of(node.input(0)), tuple(scaled_shape(node)))]
+
+
+def _depth_to_space(node: Node, inferred: Inferred) -> list[Typed]:
+    batch, channels, height, width = shape_of(node.source(0))
+    block = node.attributes["blocksize"]
+    shape = (batch, divide(channels, block * block), height * block, width * block)
+    return [(dtype_of(node.input(0)), shape)]
+
+
+def _space_to_depth(node: Node, inferred: Inferred) -> list[Typed]:
+    batch, channels, height, width = shape_of(node.source(0))
+    block = node.attributes["blocksize"]
+    shape = (batch, channels * (block * block), divide(height, block), divide(width, block))
+    return [(dtype_of(node.input(0)), shape)]
+
+
+def _same(node: Node, inferred: Inferred) -> list[Typed]:
+    return [(dtype_of(node.input(0)), shape_of(node.input(0)))]
+
+
+def _one_hot(node: Node, inferred: Inferred) -> list[Typed]:
+    shape = list(shape_of(node.source(0)))
+    (depth,) = content_of(node.input(1))
+    axis = node.attributes.get("axis", -1)
+    shape.insert(axis % (len(shape) + 1), depth)
+    return [(dtype_of(node.input(2)), tuple(shape))]
+
+
+def _arg_reduction(node: Node, inferred: Inferred) -> list[Typed]:
+    shape = list(shape_of(node.source(0)))
+    axis = node.attributes.get("axis", 0) % len(shape)
+    kept = [1] if node.attributes.get("keepdims", 1) else []
+    return [(INT64, (*shape[:axis], *kept, *shape[axis + 1 :]))]
+
+
+def _size(node: Node, inferred: Inferred) -> list[Typed]:
+    return [(INT64, ())]
+
+
+MOVEMENT_SHAPES: dict[str, Rule] = {
+    "Pad": _pad,
+    "Tile": _tile,
+    "Split": _split,
+    "Resize": _resize,
+    "Upsample": _resize,
+    "DepthToSpace": _depth_to_space,
+    "SpaceToDepth": _space_to_depth,
+    "Trilu": _same,
+    "CumSum": _same,
+    "OneHot": _one_hot,
+    "ArgMax": _arg_reduction,
+    "ArgMin": _arg_reduction,
+    "Size": _size,
+}

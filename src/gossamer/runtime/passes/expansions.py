@@ -1,0 +1,285 @@
+"""Rules that write an operator as simpler ones, for `expand.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from onnx import helper
+
+from gossamer.runtime.dims import Size, UnknownSize, product
+from gossamer.runtime.graph import Node, Value
+from gossamer.runtime.movement_shapes import parts_of
+from gossamer.runtime.passes.expansion import Expansion, Rule
+from gossamer.runtime.shapes import (
+    content_of,
+    dtype_of,
+    numbers_of,
+    reduced_axes,
+    shape_of,
+)
+
+_LONGEST_SCAN = 4096
+"""Elements along an axis that are added up in quadratic time; what is longer is left."""
+
+
+# Reductions
+
+
+def _reduce(e: Expansion, node: Node, op: str, x: Value) -> Value:
+    """A reduction of something else along the same axes."""
+    return e.add(op, [x, *node.inputs[1:]], dict(node.attributes), 1)[0]
+
+
+def _plain_reduction(e: Expansion, node: Node) -> Sequence[Value] | None:
+    """A reduction along no axis does nothing."""
+    x = node.source(0)
+    return None if reduced_axes(node, len(shape_of(x))) else [e("Identity", x)]
+
+
+def _sum_of(op: str) -> Rule:
+    def rule(e: Expansion, node: Node) -> Sequence[Value]:
+        x = node.source(0)
+        made = e("Mul", x, x) if op == "Square" else e(op, x)
+        return [_reduce(e, node, "ReduceSum", made)]
+
+    return rule
+
+
+def _then(inner: str, op: str) -> Rule:
+    return lambda e, node: [e(op, _reduce(e, node, inner, node.source(0)))]
+
+
+def _log_sum_exp(e: Expansion, node: Node) -> Sequence[Value]:
+    """With the largest element subtracted first, so that nothing overflows."""
+    x = node.source(0)
+    axes = reduced_axes(node, len(shape_of(x)))
+    top = e("ReduceMax", x, axes=axes, keepdims=1) if axes else x
+    top = e("Where", e("IsInf", top), e.like(x, 0), top)
+    rest = e("Exp", e("Sub", x, top))
+    total = e("Log", e("ReduceSum", rest, axes=axes, keepdims=1) if axes else rest)
+    result = e("Add", total, top)
+    return [e.reshaped(result, shape_of(node.output))]
+
+
+# Softmax and normalisations
+
+
+def _softmax(e: Expansion, node: Node) -> Sequence[Value] | None:
+    """Before operator set 13, the axis and all after it were one."""
+    x = node.source(0)
+    shape = shape_of(x)
+    if e.opset >= 13:
+        return None
+    axis = node.attributes.get("axis", 1) % max(len(shape), 1)
+    if axis == len(shape) - 1:
+        # Made explicit, as the default was another.
+        node.attributes["axis"] = axis
+        return None
+    e.opset = 13
+    flat = e.reshaped(x, [product(shape[:axis]), product(shape[axis:])])
+    return [e.reshaped(e(node.op, flat, axis=1), shape)]
+
+
+def _hardmax(e: Expansion, node: Node) -> Sequence[Value] | None:
+    x = node.source(0)
+    shape = shape_of(x)
+    axis = node.attributes.get("axis", -1 if e.opset >= 13 else 1) % len(shape)
+    if e.opset < 13 and axis < len(shape) - 1:
+        return None
+    places = e("Range", e.size(0), e.size(shape[axis]), e.size(1))
+    places = _along(e, places, axis, len(shape))
+    found = e("Equal", e("ArgMax", x, axis=axis, keepdims=1), places)
+    return [e("Where", found, e.like(x, 1), e.like(x, 0))]
+
+
+def _along(e: Expansion, vector: Value, axis: int, rank: int) -> Value:
+    """A vector as an array of a rank, along one axis of it."""
+    (size,) = shape_of(vector)
+    return e.reshaped(vector, [size if at == axis else 1 for at in range(rank)])
+
+
+def _instance_norm(e: Expansion, node: Node) -> Sequence[Value]:
+    """Over the pixels of each channel (Ulyanov et al. 2016, equation 1)."""
+    x, scale, bias = (node.source(position) for position in range(3))
+    rank = len(shape_of(x))
+    axes = list(range(2, rank))
+    centred = e("Sub", x, e("ReduceMean", x, axes=axes))
+    variance = e("ReduceMean", e("Mul", centred, centred), axes=axes)
+    epsilon = e.like(x, node.attributes.get("epsilon", 1e-5))
+    normal = e("Div", centred, e("Sqrt", e("Add", variance, epsilon)))
+    scaled = e("Mul", normal, _along(e, scale, 0, rank - 1))
+    return [e("Add", scaled, _along(e, bias, 0, rank - 1))]
+
+
+def _batch_norm(e: Expansion, node: Node) -> Sequence[Value] | None:
+    """With the running mean and variance; one factor and one shift a channel."""
+    if node.attributes.get("training_mode", 0) or len(node.outputs) > 1:
+        return None
+    x, scale, bias, mean, variance = (node.source(position) for position in range(5))
+    rank = len(shape_of(x))
+    epsilon = e.like(x, node.attributes.get("epsilon", 1e-5))
+    factor = e("Div", scale, e("Sqrt", e("Add", variance, epsilon)))
+    shift = e("Sub", bias, e("Mul", mean, factor))
+    factor, shift = (
+        _along(e, value, 0, rank - 1) if rank > 1 else value for value in (factor, shift)
+    )
+    return [e("Add", e("Mul", x, factor), shift)]
+
+
+def _lp_norm(e: Expansion, node: Node) -> Sequence[Value]:
+    x = node.source(0)
+    axis = node.attributes.get("axis", -1)
+    order = node.attributes.get("p", 2)
+    if order not in (1, 2):
+        raise UnknownSize(f"no lowering for LpNormalization of order {order}")
+    norm = e(f"ReduceL{order}", x, axes=[axis], keepdims=1)
+    # Zeros stay zeros.
+    norm = e("Where", e("Equal", norm, e.like(x, 0)), e.like(x, 1), norm)
+    return [e("Div", x, norm)]
+
+
+# Products of matrices
+
+
+def _matmul(e: Expansion, node: Node) -> Sequence[Value] | None:
+    left, right = node.source(0), node.source(1)
+    if len(shape_of(left)) == 1:
+        left = e("Unsqueeze", left, e.sizes([0]))
+    if len(shape_of(right)) == 1:
+        right = e("Unsqueeze", right, e.sizes([1]))
+    if (left, right) != (node.source(0), node.source(1)):
+        return [e.reshaped(e("MatMul", left, right), shape_of(node.output))]
+    if left.dtype == np.float32:
+        return None
+    # Other types are too rare for a kernel: a sum of products, fused.
+    rank = len(shape_of(left))
+    left = e("Unsqueeze", left, e.sizes([rank]))
+    right = e("Unsqueeze", right, e.sizes([len(shape_of(right)) - 2]))
+    return [e("ReduceSum", e("Mul", left, right), axes=[-2], keepdims=0)]
+
+
+def _gemm(e: Expansion, node: Node) -> Sequence[Value]:
+    left, right, added = node.source(0), node.source(1), node.input(2)
+    given = node.attributes
+    if given.get("transA", 0):
+        left = e("Transpose", left, perm=[1, 0])
+    if given.get("transB", 0):
+        right = e("Transpose", right, perm=[1, 0])
+    alpha, beta = given.get("alpha", 1.0), given.get("beta", 1.0)
+    if alpha != 1:
+        right = e("Mul", right, e.like(right, alpha))
+    result = e("MatMul", left, right)
+    if added is not None:
+        if beta != 1:
+            added = e("Mul", added, e.like(added, beta))
+        result = e("Add", result, added)
+    return [result]
+
+
+# Movement
+
+
+def _split(e: Expansion, node: Node) -> Sequence[Value]:
+    x = node.source(0)
+    axis = node.attributes.get("axis", 0) % len(shape_of(x))
+    begin: Size = 0
+    results = []
+    for part in parts_of(node):
+        end = begin + part
+        cut = [e.sizes([begin]), e.sizes([end]), e.sizes([axis])]
+        results.append(e("Slice", x, *cut))
+        begin = end
+    return results
+
+
+def _depth_to_space(e: Expansion, node: Node) -> Sequence[Value]:
+    x = node.source(0)
+    batch, _, height, width = shape_of(x)
+    _, channels, high, wide = shape_of(node.output)
+    block = node.attributes["blocksize"]
+    if node.attributes.get("mode", "DCR") == "DCR":
+        split = e.reshaped(x, [batch, block, block, channels, height, width])
+        moved = e("Transpose", split, perm=[0, 3, 4, 1, 5, 2])
+    else:
+        split = e.reshaped(x, [batch, channels, block, block, height, width])
+        moved = e("Transpose", split, perm=[0, 1, 4, 2, 5, 3])
+    return [e.reshaped(moved, [batch, channels, high, wide])]
+
+
+def _space_to_depth(e: Expansion, node: Node) -> Sequence[Value]:
+    x = node.source(0)
+    batch, channels, _, _ = shape_of(x)
+    _, _, height, width = shape_of(node.output)
+    block = node.attributes["blocksize"]
+    split = e.reshaped(x, [batch, channels, height, block, width, block])
+    by_column = node.attributes.get("mode", "DCR") == "CRD"
+    moved = e("Transpose", split, perm=[0, 1, 3, 5, 2, 4] if by_column else [0, 3, 5, 1, 2, 4])
+    return [e.reshaped(moved, shape_of(node.output))]
+
+
+def _one_hot(e: Expansion, node: Node) -> Sequence[Value]:
+    indices, values = node.source(0), node.source(2)
+    (depth,) = content_of(node.input(1))
+    rank = len(shape_of(indices)) + 1
+    axis = node.attributes.get("axis", -1) % rank
+    indices = e("Unsqueeze", e("Cast", indices, to=7), e.sizes([axis]))
+    size = e.size(depth)
+    indices = e("Where", e("Less", indices, e.size(0)), e("Add", indices, size), indices)
+    places = _along(e, e("Range", e.size(0), size, e.size(1)), axis, rank)
+    off, on = (e("Gather", values, e.size(place)) for place in (0, 1))
+    return [e("Where", e("Equal", indices, places), on, off)]
+
+
+def _cumulative_sum(e: Expansion, node: Node) -> Sequence[Value]:
+    """The sums along the rows of a triangle: quadratic, for axes that are not long."""
+    x = node.source(0)
+    shape = shape_of(x)
+    rank = len(shape)
+    (axis,) = numbers_of(node.input(1))
+    axis %= rank
+    length = shape[axis]
+    if isinstance(length, int) and length > _LONGEST_SCAN:
+        raise UnknownSize(f"no lowering for CumSum of {length} elements")
+    # [..., place of the result, place of what is added]
+    order = [*(a for a in range(rank) if a != axis), axis]
+    rows = e("Unsqueeze", e("Transpose", x, perm=order), e.sizes([rank - 1]))
+    others = [shape[a] for a in order[:-1]]
+    square = e("Expand", rows, e.sizes([*others, length, length]))
+    backwards = node.attributes.get("reverse", 0)
+    first = node.attributes.get("exclusive", 0)
+    diagonal = e.size(first if backwards else -first)
+    kept = e("Trilu", square, diagonal, upper=int(bool(backwards)))
+    sums = e("ReduceSum", kept, axes=[rank], keepdims=0)
+    return [e("Transpose", sums, perm=[order.index(a) for a in range(rank)])]
+
+
+def _cast_like(e: Expansion, node: Node) -> Sequence[Value]:
+    kind = helper.np_dtype_to_tensor_dtype(dtype_of(node.input(1)))
+    return [e("Cast", node.source(0), to=kind)]
+
+
+EXPANSIONS: dict[str, Rule] = {
+    **dict.fromkeys(
+        ("ReduceSum", "ReduceMean", "ReduceProd", "ReduceMax", "ReduceMin"), _plain_reduction
+    ),
+    "ReduceL1": _sum_of("Abs"),
+    "ReduceSumSquare": _sum_of("Square"),
+    "ReduceL2": _then("ReduceSumSquare", "Sqrt"),
+    "ReduceLogSum": _then("ReduceSum", "Log"),
+    "ReduceLogSumExp": _log_sum_exp,
+    "Softmax": _softmax,
+    "LogSoftmax": _softmax,
+    "Hardmax": _hardmax,
+    "InstanceNormalization": _instance_norm,
+    "BatchNormalization": _batch_norm,
+    "LpNormalization": _lp_norm,
+    "MatMul": _matmul,
+    "Gemm": _gemm,
+    "Split": _split,
+    "DepthToSpace": _depth_to_space,
+    "SpaceToDepth": _space_to_depth,
+    "OneHot": _one_hot,
+    "CumSum": _cumulative_sum,
+    "CastLike": _cast_like,
+}
