@@ -11,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 
 from gossamer.errors import DataError, ModelError
+from gossamer.runtime import samples
 from gossamer.runtime.dims import Size, number
 from gossamer.runtime.fallback import FallbackRegion
 from gossamer.runtime.graph import Array, Graph, Value
@@ -111,16 +112,26 @@ class Plan:
 
 
 class Program:
-    """Steps over values, run by a team of threads."""
+    """Steps over values, run by a team of threads.
+
+    `batch` names the size of a batch whose samples can run apart: a large one goes in parts.
+    """
 
     def __init__(
-        self, graph: Graph, steps: Sequence[Step], constants: ConstantMemory, team: Team
+        self,
+        graph: Graph,
+        steps: Sequence[Step],
+        constants: ConstantMemory,
+        team: Team,
+        batch: str | None = None,
     ) -> None:
         self.graph, self.team = graph, team
         self._constants = constants
         self.steps = list(steps)
         self._roots = {step.output: step.source for step in self.steps if isinstance(step, Alias)}
         self._plans: OrderedDict[tuple[tuple[str, int], ...], Plan] = OrderedDict()
+        self._batch = batch
+        self._together: dict[tuple[tuple[str, int], ...], int] = {}
 
     def root(self, value: Value) -> Value:
         """The value whose memory this one is."""
@@ -135,15 +146,38 @@ class Program:
             DataError: if an index in the data points outside the table that it looks up.
         """
         with self.team.lock:
-            bound = self._bind(values)
-            bound.flag[0] = 0
-            arrays = self._execute(bound, feeds)
-            if bound.flag[0]:
-                raise DataError(
-                    "an index in the inputs lies outside the model's table; "
-                    "check that token ids fit its vocabulary"
-                )
-            return [self._array(bound, arrays, output) for output in self.graph.outputs]
+            count = values.get(self._batch or "", 1)
+            together = self._samples_together(values) if count > 1 else count
+            if together == count:
+                return self._run_together(values, feeds)
+            parts = []
+            for first in range(0, count, together):
+                some = {value: array[first : first + together] for value, array in feeds.items()}
+                size = min(together, count - first)
+                parts.append(self._run_together({**values, str(self._batch): size}, some))
+            return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+    def _run_together(self, values: Mapping[str, int], feeds: Mapping[Value, Array]) -> list[Array]:
+        bound = self._bind(values)
+        bound.flag[0] = 0
+        arrays = self._execute(bound, feeds)
+        if bound.flag[0]:
+            raise DataError(
+                "an index in the inputs lies outside the model's table; "
+                "check that token ids fit its vocabulary"
+            )
+        return [self._array(bound, arrays, output) for output in self.graph.outputs]
+
+    def _samples_together(self, values: Mapping[str, int]) -> int:
+        """How many samples of the batch to run together, so that their values stay in the cache."""
+        count = values.get(self._batch or "", 1)
+        key = tuple(sorted(values.items()))
+        if key not in self._together:
+            if len(self._together) >= _KEPT_PLANS:
+                self._together.clear()
+            _, memory = plan(list(self._lifetimes(Sizes(values)).values()))
+            self._together[key] = samples.together(count, memory, self.team.threads)
+        return self._together[key]
 
     def time_steps(
         self, values: Mapping[str, int], feeds: Mapping[Value, Array]
@@ -248,13 +282,12 @@ class Program:
             self._plans.popitem(last=False)
         return bound
 
-    def _make_plan(self, sizes: Sizes) -> Plan:
+    def _lifetimes(self, sizes: Sizes) -> dict[object, Lifetime]:
+        """From when to when each value and each call's scratch is needed, and how large it is."""
         spans: dict[object, Lifetime] = {}
-        calls: list[Call] = []
         for position, step in enumerate(self.steps):
             touched: list[Value] = []
             if isinstance(step, Call):
-                calls.append(step)
                 touched = [a for a in step.arguments if isinstance(a, Value)]
                 for argument in step.arguments:
                     if isinstance(argument, Scratch):
@@ -274,6 +307,11 @@ class Program:
             root = self.root(output)
             if root in spans:
                 spans[root] = Lifetime(spans[root].size, spans[root].first, len(self.steps))
+        return spans
+
+    def _make_plan(self, sizes: Sizes) -> Plan:
+        spans = self._lifetimes(sizes)
+        calls = [step for step in self.steps if isinstance(step, Call)]
         offsets, total = plan(list(spans.values()))
         region = Region(total)
         places = {key: region.address + offset for key, offset in zip(spans, offsets, strict=True)}

@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import ArrayLike
 
 from gossamer.errors import DataError, OptionError
-from gossamer.runtime import contest, fallback, lowering, onnx_file, passes
+from gossamer.runtime import contest, fallback, lowering, onnx_file, passes, samples
 from gossamer.runtime.codegen.target import target as find_target
 from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Array, Graph, Node, Value
@@ -151,11 +151,12 @@ class Session:
 
     def _generate(self, graph: Graph) -> Program:
         """Generated code for what is native, and ONNX Runtime for the rest."""
+        batch = samples.batch_symbol(graph)
         place_images(graph)
         assign_layouts(graph)
         plain_operands(graph)
         group_pointwise(graph)
-        return self._bind(graph)
+        return self._bind(graph, batch)
 
     def _leave(self, graph: Graph, reason: str = "") -> Program:
         """ONNX Runtime for the whole model."""
@@ -163,9 +164,9 @@ class Session:
             node.reason = reason
         return self._bind(graph)
 
-    def _bind(self, graph: Graph) -> Program:
+    def _bind(self, graph: Graph, batch: str | None = None) -> Program:
         constants = ConstantMemory()
-        return Program(graph, self._lower(graph, constants), constants, self._team)
+        return Program(graph, self._lower(graph, constants), constants, self._team, batch)
 
     def _lower(self, graph: Graph, constants: ConstantMemory) -> list[Step]:
         steps: list[Step] = []

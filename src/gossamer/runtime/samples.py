@@ -1,0 +1,99 @@
+"""Whether the samples of a batch can run apart: a large batch then goes through in parts that stay
+in the cache."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from gossamer.runtime.dims import Dim
+from gossamer.runtime.graph import Graph, Node, Value
+from gossamer.runtime.kernels.elements import ELEMENTWISE
+from gossamer.runtime.shapes import permutation
+
+_LAST_CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
+_USUAL_CACHE = 16 << 20
+
+
+def batch_symbol(graph: Graph) -> str | None:
+    """The size of the batch by name, if every sample of it can run apart, else None.
+
+    Each value must have the batch as its first axis and nowhere else, and each node must compute
+    the samples of its output from the same samples of its inputs. The graph is partitioned.
+    """
+    symbols = {_symbol(value) for value in [*graph.inputs, *graph.outputs]}
+    if len(symbols) != 1 or None in symbols:
+        return None
+    (symbol,) = symbols
+    assert symbol is not None
+    for node in graph.nodes:
+        taken = [value for value in node.inputs if value is not None and value.data is None]
+        if not node.native or not taken:
+            return None
+        if any(_symbol(value) != symbol for value in [*taken, *node.outputs]):
+            return None
+        if not _by_sample(node, taken):
+            return None
+    return symbol
+
+
+def _symbol(value: Value) -> str | None:
+    """The name of the first axis's size, if it alone depends on the input."""
+    if not value.shape:
+        return None
+    first, *rest = value.shape
+    if not isinstance(first, Dim):
+        return None
+    if any(isinstance(size, Dim) for size in rest):
+        return None
+    return next((name for name in first.symbols if first == Dim.symbol(name)), None)
+
+
+def _by_sample(node: Node, taken: list[Value]) -> bool:
+    if node.domain == "gossamer":
+        return node.op in ("Linear", "Convolution", "Attention")
+    if node.op in ELEMENTWISE:
+        rank = len(node.output.shape or ())
+        return all(len(value.shape or ()) == rank for value in taken)
+    rule = _RULES.get(node.op)
+    return rule is not None and rule(node)
+
+
+def _transpose(node: Node) -> bool:
+    return permutation(node, len(node.source(0).shape or ()))[0] == 0
+
+
+def _layer_norm(node: Node) -> bool:
+    return len(node.source(0).shape or ()) > 1
+
+
+_RULES: dict[str, Callable[[Node], bool]] = {
+    # Their sizes say that the first axis stays what it is.
+    **dict.fromkeys(("Reshape", "Flatten", "Identity"), lambda _: True),
+    **dict.fromkeys(("MaxPool", "AveragePool", "GlobalAveragePool"), lambda _: True),
+    "LayerNormalization": _layer_norm,
+    "Transpose": _transpose,
+}
+
+
+def together(count: int, memory: int, threads: int) -> int:
+    """How many of `count` samples to run together that need so many bytes of memory in all.
+
+    As many as fit half of the last cache (the other half is for weights), but one a thread at
+    least: threads gain most from samples of their own.
+    """
+    room = _cache_size() // 2
+    if memory <= room:
+        return count
+    fit = count * room // memory // threads * threads
+    return min(count, max(fit, threads))
+
+
+def _cache_size() -> int:
+    try:
+        text = _LAST_CACHE.read_text(encoding="ascii").strip()
+        units = {"K": 1 << 10, "M": 1 << 20}
+        return int(text.rstrip("KM")) * math.prod(units.get(unit, 1) for unit in text[-1:])
+    except (OSError, ValueError):
+        return _USUAL_CACHE
