@@ -256,7 +256,8 @@ class _Bench:
         from gossamer.runtime import compile
 
         name = f"{100 * sparsity:g} % {pattern}" if pattern else "dense, Gossamer"
-        with compile(_read(file), threads=self._threads) as session:
+        # Generated code also where `compile` would leave the model to ONNX Runtime: to see why.
+        with compile(_read(file), threads=self._threads, engine="gossamer") as session:
             layers, rest = self._layers(session)
             candidate = Candidate(
                 name,
