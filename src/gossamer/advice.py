@@ -45,8 +45,8 @@ class Timed:
         pattern: of the zeros; None for the dense model.
         sparsity: over the pruned layers; 0 for the dense model.
         result: of the whole model, its gains against dense in ONNX Runtime.
-        layers: seconds of each prunable layer by itself, in the order of `Advice.layers`; None for
-            those that are left to ONNX Runtime.
+        layers: seconds of each prunable layer within a run, in the order of `Advice.layers`; None
+            for those that are left to ONNX Runtime.
         rest: seconds of everything else: what no sparsity makes faster.
     """
 
@@ -256,7 +256,8 @@ class _Bench:
         from gossamer.runtime import compile
 
         name = f"{100 * sparsity:g} % {pattern}" if pattern else "dense, Gossamer"
-        with compile(_read(file), threads=self._threads) as session:
+        # Generated code also where `compile` would leave the model to ONNX Runtime: to see why.
+        with compile(_read(file), threads=self._threads, engine="gossamer") as session:
             layers, rest = self._layers(session)
             candidate = Candidate(
                 name,
@@ -278,14 +279,13 @@ class _Bench:
         return Timed(pattern, sparsity, result, layers, rest)
 
     def _layers(self, session: Session) -> tuple[tuple[float | None, ...], float]:
-        """Return the seconds of each layer by itself, and of everything else."""
+        """Return the seconds of each layer within a run, and of everything else."""
         lines = session.explain(self._feeds)
-        # Only a kernel with weights has a sparsity: not what prepares or finishes a layer.
-        taken = {
-            line.name: line.seconds
-            for line in lines
-            if line.sparsity is not None and line.seconds is not None
-        }
+        taken: dict[str, float] = {}
+        for line in lines:
+            # Only a kernel with weights has a sparsity: not what else bears the layer's name.
+            if line.sparsity is not None and line.seconds is not None:
+                taken[line.name] = taken.get(line.name, 0.0) + line.seconds
         layers = []
         for names in self._nodes:
             known = [taken[name] for name in names if name in taken]

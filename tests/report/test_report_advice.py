@@ -81,7 +81,7 @@ def test_what_gains_nothing_is_told_in_words() -> None:
 
 def test_layers_that_differ_in_their_numbers_are_added_up_for_each_pattern() -> None:
     lines = printed(LAYERS)
-    assert "layers by themselves, unstructured dense 90 %" in lines
+    assert "time of layers, unstructured dense 90 %" in lines
     assert "block.*/in (2) 8.00 ms 2.00 ms" in lines, "unstructured"
     assert "block.*/in (2) 8.00 ms 1.00 ms" in lines, "block:4x1"
     assert lines.count("everything else 1.50 ms 1.50 ms") == 2

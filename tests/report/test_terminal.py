@@ -308,6 +308,6 @@ def test_what_onnx_runtime_runs_as_one_is_one_line_and_the_reasons_are_told() ->
 
 def test_the_kernels_times_are_summed_and_views_are_counted() -> None:
     text = flat(shown(print_explanation, EXPLANATION))
-    assert "for x [1, 64] on 2 threads, they take 10.0 ms together." in text
+    assert "A run for x [1, 64] on 2 threads takes 10.0 ms." in text
     assert "By kernel: ONNX Runtime 60.0 % (2), sparse linear 30.0 % (1), pointwise 10.0 %" in text
     assert "Left out: 1 that only" in text and "/flat" not in text

@@ -44,7 +44,7 @@ def test_every_solver_removes_what_its_mask_says_and_nothing_else(
     before = weight.clone()
     sparse, mask = get_solver(name).solve(weight, statistics, unstructured, sparsity)
     removed = (
-        rows * round(sparsity * columns) if name == "wanda" else round(sparsity * rows * columns)
+        rows * round(sparsity * columns) if name == "wanda" else round(sparsity * (rows * columns))
     )
     assert int((~mask).sum()) == removed
     assert (sparse[~mask] == 0).all() and (sparse[mask] != 0).all()

@@ -62,10 +62,10 @@ def _faster(candidate: Document) -> Text:
 def _layer_table(
     console: Console, advice: Document, groups: Mapping[str, Sequence[int]], pattern: str
 ) -> Table:
-    """Return the seconds of each layer by itself; equal layers of repeated blocks in one row."""
+    """Return the seconds of each layer; equal layers of repeated blocks in one row."""
     columns = [index for index, one in enumerate(advice["sparse"]) if one["pattern"] == pattern]
     titles = [f"{100 * advice['sparse'][index]['sparsity']:g} %" for index in columns]
-    table = candidate_table(console, f"layers by themselves, {pattern}", "dense", *titles)
+    table = candidate_table(console, f"time of layers, {pattern}", "dense", *titles)
     table.columns[0].no_wrap = False
     table.columns[0].overflow = "fold"
     for label, members in groups.items():

@@ -147,8 +147,8 @@ def _explanation_notes(explanation: Document, steps: list[list[Document]], views
     shapes = ", ".join(f"{name} {shape}" for name, shape in explanation["inputs"].items())
     threads = explanation["threads"]
     notes = [
-        f"Timed one by one for {shapes} on {threads} {'thread' if threads == 1 else 'threads'}, "
-        f"they take {quantity(whole, 's')} together.",
+        f"A run for {shapes} on {threads} {'thread' if threads == 1 else 'threads'} takes "
+        f"{quantity(whole, 's')}.",
         f"By kernel: {shares}.",
     ]
     if views:

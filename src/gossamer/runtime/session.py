@@ -58,8 +58,8 @@ class Explanation:
     sparsity: float | None = None
     """Fraction of zeros among the node's weights."""
     seconds: float | None = None
-    """What the kernel takes by itself, where inputs to time it on were given. Of nodes that run
-    together in ONNX Runtime the first bears the figure of all, and the others have none."""
+    """What it takes within a run, where inputs to time it on were given. Of nodes that run together
+    in ONNX Runtime the first bears the figure of all, and the others have none."""
     share: float | None = None
     """Fraction of the sum of all `seconds`, 0 to 1."""
 

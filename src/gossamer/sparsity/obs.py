@@ -51,7 +51,7 @@ def solve_obs(
         pattern: which weights may be removed together, within a block of columns. Those of more
             than one row go by their summed cost, which is exact; over columns the sum leaves out
             what the removals cost each other.
-        sparsity: 0 to 1; over whole layers exactly `round(sparsity * rows * columns)` go with the
+        sparsity: 0 to 1; over whole layers exactly `round(sparsity * (rows * columns))` go with the
             unstructured pattern, and as near to it as whole blocks allow with others, unless more
             were zero before.
         block: columns whose mask is chosen together, and whose effect on later columns is
@@ -93,7 +93,7 @@ def solve_obs(
         # Below a dead input's zero, and yet next to nothing in the sum over a pattern's block.
         scores.masked_fill_(zero[:, :, start:end], -torch.finfo(scores.dtype).tiny)
         # Counting what went before makes the blocks add up to the layer's exact count.
-        wanted = (round(sparsity * rows * end) - gone) / (rows * (end - start))
+        wanted = (round(sparsity * (rows * end)) - gone) / (rows * (end - start))
         keep = pattern.mask(scores.reshape(rows, end - start), min(max(wanted, 0.0), 1.0))
         gone += keep.numel() - int(keep.count_nonzero())
         keep = keep.reshape(part.shape) & ~zero[:, :, start:end]
