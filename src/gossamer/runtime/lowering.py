@@ -13,6 +13,7 @@ from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.kernels import (
     dense_conv,
     dense_linear,
+    dense_plain,
     dense_rows,
     rearrange,
     sparse_conv,
@@ -29,7 +30,7 @@ from gossamer.runtime.kernels.pooling import GlobalAverage, Pool
 from gossamer.runtime.kernels.reduction import REDUCTIONS, ArgReduction, Reduction
 from gossamer.runtime.kernels.softmax import Softmax
 from gossamer.runtime.kernels.surround import Surround
-from gossamer.runtime.layouts import GROUP, TILE, TOKENS, Plain, Planes
+from gossamer.runtime.layouts import GROUP, PLAIN, TILE, TOKENS, Plain, Planes
 from gossamer.runtime.passes.partition import ALIASES
 from gossamer.runtime.program import Alias, Argument, Call, Flag, Scratch, Sizes
 from gossamer.runtime.shapes import reduced_axes, shape_of
@@ -85,6 +86,11 @@ def _linear(node: Node, target: Target) -> Call:
     assert vector is not None
     epilogue = Epilogue(tuple(node.attributes["steps"]))
     others: list[Argument] = [value for value in node.inputs[3:] if value is not None]
+    if output.layout == PLAIN:
+        filled = np.pad(vector, (0, -rows % dense_plain.OUTPUTS))
+        plain: list[Argument] = [x, output, filled, dense_plain.pack(weights)]
+        plain += [_size(x, 0), columns, rows, *others]
+        return _call(dense_plain.DensePlain(epilogue), "dense linear", target, plain, node)
     shared: list[Argument] = [_tiles(x), _last_groups(x), columns * TILE, rows * TILE]
     choice = tuning.choose_linear(weights, target)
     if not choice.sparse:

@@ -37,8 +37,8 @@ _BLOCKS = (96, 128, 192, 256)
 # Bytes of inputs that a block of a convolution may reach from one tile, and vectors of a tile.
 _REACHES = (12 << 10, 20 << 10, 28 << 10, 48 << 10)
 _SPARSE_TILES, _DENSE_TILES = (4, 7, 14), (4, 7)
-# Below this sparsity the dense kernel always won, by so much that timing both is a waste.
-_LEAST_SPARSITY = 0.2
+LEAST_SPARSITY = 0.2
+"""Below this the dense kernel always won, by so much that timing both is a waste."""
 # Rows are visited together if so much of what they then hold is not zero.
 _LEAST_FILL = 0.6
 _TOGETHER = 4
@@ -76,7 +76,7 @@ _AnyChoice = TypeVar("_AnyChoice", bound=Choice)
 
 def choose_linear(weight: NDArray[np.float32], target: Target) -> Choice:
     """The fastest kernel for a matrix `[rows, columns]`; what was found before is kept."""
-    if _sparsity(weight) < _LEAST_SPARSITY:
+    if sparsity(weight) < LEAST_SPARSITY:
         return Choice(sparse=False)
     columns = weight.shape[1]
     choices = [Choice(sparse=False)]
@@ -94,9 +94,8 @@ def choose_conv(
 ) -> ConvChoice:
     """The fastest kernel for `[outputs, inputs / group, taps]`; what was found before is kept."""
     choices = []
-    sparsity = _sparsity(weight)
     each = weight.shape[1]
-    if sparsity >= _LEAST_SPARSITY or group > 1:
+    if sparsity(weight) >= LEAST_SPARSITY or group > 1:
         for together in _together(weight.reshape(weight.shape[0], -1)) if group == 1 else [1]:
             sizes = _SPARSE_TILES if together == 1 else _DENSE_TILES[:1]
             for tiling in tilings(geometry.output, sizes):
@@ -119,7 +118,8 @@ def choose_conv(
     )
 
 
-def _sparsity(weight: NDArray[np.float32]) -> float:
+def sparsity(weight: NDArray[np.float32]) -> float:
+    """Fraction of zeros."""
     return 1 - np.count_nonzero(weight) / max(weight.size, 1)
 
 

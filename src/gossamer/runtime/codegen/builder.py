@@ -205,6 +205,43 @@ class Builder:
         """An integer as an address."""
         return Term(self, self.ir.inttoptr(address.ir, POINTER))
 
+    def load_some(self, address: Term, count: Term, kind: Any = VEC) -> Term:
+        """A vector whose first `count` lanes are read, aligned like its element; zeros beyond."""
+        return Term(
+            self,
+            self.ir.call(
+                self._masked("load", kind),
+                [address.ir, self._natural(kind), self._first(count, kind), constant(kind, 0)],
+            ),
+        )
+
+    def store_some(self, value: Term, address: Term, count: Term) -> None:
+        """Write the first `count` lanes of a vector."""
+        kind = value.type
+        align, mask = self._natural(kind), self._first(count, kind)
+        self.ir.call(self._masked("store", kind), [value.ir, address.ir, align, mask])
+
+    def _natural(self, kind: Any) -> ir.Constant:
+        return ir.Constant(I32, _bytes(_element(kind)))
+
+    def _first(self, count: Term, kind: Any) -> Any:
+        """Truth in the first lanes."""
+        lanes = ir.VectorType(I64, kind.count)
+        numbers = Term(self, ir.Constant(lanes, [ir.Constant(I64, i) for i in range(kind.count)]))
+        return (numbers < self.splat(count, lanes)).ir
+
+    def _masked(self, what: str, kind: Any) -> ir.Function:
+        name = f"llvm.masked.{what}.{_suffix(kind)}.p0"
+        function = self.module.globals.get(name)
+        if function is None:
+            mask = ir.VectorType(I1, kind.count)
+            if what == "load":
+                signature = ir.FunctionType(kind, [POINTER, I32, mask, kind])
+            else:
+                signature = ir.FunctionType(ir.VoidType(), [kind, POINTER, I32, mask])
+            function = ir.Function(self.module, signature, name)
+        return function
+
     # Choices and conversions
 
     def select(self, condition: Term, yes: Term, no: Term) -> Term:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gossamer.runtime import tuning
 from gossamer.runtime.graph import Graph, Layout, Node, Value
 from gossamer.runtime.kernels.elements import ELEMENTWISE
 from gossamer.runtime.layouts import PLAIN, TOKENS, Planes
@@ -36,7 +37,9 @@ def assign_layouts(graph: Graph) -> None:
         return converted[value, layout]
 
     for node in graph.nodes:
-        if node.native and node.op in _IN_TILES:
+        if node.native and node.op == "Linear" and _is_plain(node):
+            node.inputs = [v if v is None else convert(v, PLAIN) for v in node.inputs]
+        elif node.native and node.op in _IN_TILES:
             node.inputs = [
                 convert(value, TOKENS) if value is not None and _in_tiles(node, position) else value
                 for position, value in enumerate(node.inputs)
@@ -53,6 +56,17 @@ def assign_layouts(graph: Graph) -> None:
         nodes.append(node)
     graph.outputs = [convert(value, PLAIN) for value in graph.outputs]
     graph.nodes = nodes
+
+
+def _is_plain(node: Node) -> bool:
+    """Whether a layer takes rows as they are: a dense one whose samples have one row each.
+
+    They would fill a tile only in large batches.
+    """
+    x, weights = node.source(0), node.source(1).data
+    if x.shape is None or len(x.shape) != 2 or weights is None:
+        return False
+    return tuning.sparsity(weights) < tuning.LEAST_SPARSITY
 
 
 def _in_tiles(node: Node, position: int) -> bool:

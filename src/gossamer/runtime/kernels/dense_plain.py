@@ -1,0 +1,95 @@
+"""Dense weights times rows of activations as they are: for classifiers and perceptrons.
+
+Where each sample is one row `[samples, columns]`, a batch of one would fill a single lane of a
+tile. Here lanes are outputs, so that one sample already uses all of them, and nothing is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer.runtime.codegen.builder import LANES, VEC, Builder, Term, write_kernel
+from gossamer.runtime.codegen.target import Target
+from gossamer.runtime.kernels.epilogue import Epilogue
+
+_VECTORS = 4
+OUTPUTS = _VECTORS * LANES
+"""Outputs that a block of weights makes."""
+
+
+def samples_in_block(target: Target) -> int:
+    """Samples whose sums stay in registers together."""
+    return 6 if target.registers >= 32 else 1
+
+
+def pack(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Arrange a matrix `[rows, columns]` as `[block, column, row]`, filled up with zeros."""
+    rows, columns = weight.shape
+    filled = np.zeros((-(-rows // OUTPUTS) * OUTPUTS, columns), np.float32)
+    filled[:rows] = weight
+    return np.ascontiguousarray(filled.reshape(-1, OUTPUTS, columns).transpose(0, 2, 1))
+
+
+@dataclass(frozen=True)
+class DensePlain:
+    """The kernel, for one way of finishing each output before it is stored.
+
+    Arguments: x, y, bias, weights, samples, columns, rows, and a pointer for each operand of the
+    epilogue.
+    """
+
+    epilogue: Epilogue
+
+    def source(self, target: Target) -> str:
+        """The LLVM module."""
+        together = samples_in_block(target)
+
+        def body(b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
+            self._body(b, arguments, thread, threads, together)
+
+        return write_kernel(body, 7 + self.epilogue.operands)
+
+    def _body(
+        self, b: Builder, arguments: Sequence[Term], thread: Term, threads: Term, together: int
+    ) -> None:
+        x, y, bias, weights = map(b.pointer, arguments[:4])
+        samples, columns, rows = arguments[4:7]
+        operands = [b.pointer(argument) for argument in arguments[7:]]
+        blocks = (rows + OUTPUTS - 1) // OUTPUTS
+        parts = (samples + together - 1) // together
+        low, high = b.share(blocks * parts, thread, threads)
+        with b.loop(low, high) as item:
+            block, first = item // parts, item % parts * together
+            row = block * OUTPUTS
+            packed = b.at(weights, row * columns)
+
+            def some(
+                count: int, first: Term = first, row: Term = row, packed: Term = packed
+            ) -> None:
+                zero = b.number(VEC, 0)
+                sums = [[b.variable(zero) for _ in range(_VECTORS)] for _ in range(count)]
+                inputs = [b.at(x, (first + index) * columns) for index in range(count)]
+                with b.loop(0, columns) as column:
+                    place = b.at(packed, column * OUTPUTS)
+                    vectors = [
+                        b.load(b.at(place, vector * LANES), VEC, align=64)
+                        for vector in range(_VECTORS)
+                    ]
+                    for line, input_ in zip(sums, inputs, strict=True):
+                        number = b.splat(b.load(b.at(input_, column)))
+                        for part, weight in zip(line, vectors, strict=True):
+                            part.set(b.fma(number, weight, part.get()))
+                for index, line in enumerate(sums):
+                    for vector, part in enumerate(line):
+                        output = row + vector * LANES
+                        position, left = (first + index) * rows + output, rows - output
+                        value = part.get() + b.load(b.at(bias, output), VEC, align=64)
+                        others = [b.load_some(b.at(other, position), left) for other in operands]
+                        value = self.epilogue.apply(b, value, others)
+                        b.store_some(value, b.at(y, position), left)
+
+            b.switch(b.smaller(samples - first, together), together, some)
