@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossamer.errors import DataError
+from gossamer.runtime import session
 
 f32 = np.float32
 SPECIAL = np.array(
@@ -25,6 +26,8 @@ FUNCTIONS = [
     *("Neg", "Abs", "Sqrt", "Floor", "Ceil", "Round", "Reciprocal", "Relu", "Sigmoid", "Tanh"),
     *("Exp", "Log", "HardSwish", "Identity", "LeakyRelu<alpha=0.2>"),
     "HardSigmoid<alpha=0.3, beta=0.4>",
+    *("Sign", "Elu", "Elu<alpha=0.5>", "Celu<alpha=2.0>", "Selu", "ThresholdedRelu<alpha=0.7>"),
+    *("Softsign", "Shrink<lambd=1.0, bias=0.5>", "Asinh", "Atan", "Sinh", "Cosh"),
 ]
 
 
@@ -35,7 +38,7 @@ def test_functions_of_floats(model: Any, agrees: Any, operator: str) -> None:
         agrees(unary(model, operator), {"x": x}, threads=2, tolerance=1e-5)
 
 
-@pytest.mark.parametrize("operator", ["Sin", "Cos", "Erf"])
+@pytest.mark.parametrize("operator", ["Sin", "Cos", "Erf", "Tan", "Softplus"])
 def test_functions_of_finite_floats(model: Any, agrees: Any, operator: str) -> None:
     x = np.linspace(-20, 20, 301, dtype=f32)
     agrees(unary(model, operator), {"x": x}, tolerance=1e-5)
@@ -48,6 +51,82 @@ def test_gelu_of_both_kinds(model: Any, agrees: Any) -> None:
             f'(float[N] x) => (float[N] y) {{ y = Gelu<approximate="{kind}">(x) }}', opset=20
         )
         agrees(small, {"x": x}, tolerance=1e-6)
+
+
+@pytest.mark.parametrize("operator", ["Asin", "Acos", "Atanh", "Acosh"])
+def test_functions_of_small_floats(model: Any, agrees: Any, operator: str) -> None:
+    x = np.linspace(-0.99, 0.99, 101, dtype=f32) + f32(3 if operator == "Acosh" else 0)
+    agrees(unary(model, operator), {"x": x}, tolerance=1e-6)
+
+
+@pytest.mark.parametrize(
+    "operator", ["Exp", "Tanh", "Sigmoid", "Relu", "Sqrt", "Floor", "Reciprocal"]
+)
+def test_functions_of_64_bits(model: Any, agrees: Any, operator: str) -> None:
+    x = np.linspace(0.1, 4, 40)
+    agrees(unary(model, operator, "double", "double"), {"x": x}, tolerance=1e-12)
+
+
+@pytest.mark.parametrize("attributes", ["", "<detect_negative=0>", "<detect_positive=0>"])
+def test_infinities(model: Any, agrees: Any, attributes: str) -> None:
+    agrees(unary(model, f"IsInf{attributes}", result="bool"), {"x": SPECIAL})
+
+
+@pytest.mark.parametrize("kind", ["int64", "int32"])
+@pytest.mark.parametrize("call", ["Div(x, z)", "Mod(x, z)", "Mod<fmod=1>(x, z)"])
+def test_integers_are_divided_towards_zero(model: Any, agrees: Any, kind: str, call: str) -> None:
+    small = model(f"({kind}[N] x, {kind}[N] z) => ({kind}[N] y) {{ y = {call} }}")
+    x = np.array([7, -7, 7, -7, 6, -6, 0, 5], kind)
+    agrees(small, {"x": x, "z": np.array([3, 3, -3, -3, 3, -3, 4, -1], kind)})
+
+
+def test_division_by_zero_does_not_trap(model: Any) -> None:
+    small = model("(int64[N] x, int64[N] z) => (int64[N] y) { y = Div(x, z) }")
+    compiled = session.compile(small, engine="gossamer")
+    lowest = np.iinfo(np.int64).min
+    (y,) = compiled.run(None, {"x": np.array([5, lowest]), "z": np.array([0, -1])})
+    assert y.tolist() == [0, lowest]
+
+
+def test_remainders_of_floats(model: Any, agrees: Any) -> None:
+    small = model("(float[N] x, float[N] z) => (float[N] y) { y = Mod<fmod=1>(x, z) }")
+    agrees(small, {"x": np.array([5.3, -5.3, 2], f32), "z": np.array([2, 2, -0.7], f32)})
+
+
+@pytest.mark.parametrize("operator", ["Sum", "Mean"])
+def test_of_several(model: Any, agrees: Any, operator: str) -> None:
+    small = model(
+        f"""(float[N, M] a, float[M] b, float[N, 1] c) => (float[N, M] y) {{
+            y = {operator}(a, b, c) }}"""
+    )
+    random = np.random.default_rng(0)
+    shapes = {"a": (3, 4), "b": (4,), "c": (3, 1)}
+    agrees(small, {n: random.standard_normal(s).astype(f32) for n, s in shapes.items()})
+
+
+def test_bits(model: Any, agrees: Any) -> None:
+    small = model(
+        """(int32[N] x, int32[N] z) => (int32[N] y) {
+            a = BitwiseAnd(x, z)  b = BitwiseOr(a, x)  c = BitwiseXor(b, z)  y = BitwiseNot(c) }""",
+        opset=18,
+    )
+    random = np.random.default_rng(0)
+    agrees(small, {n: random.integers(-99, 99, 20).astype(np.int32) for n in "xz"})
+
+
+def test_bounds_that_are_computed(model: Any, agrees: Any) -> None:
+    small = model(
+        """(float[N] x) => (float[N] y) {
+            low = ReduceMean<keepdims=0>(x)  a = Clip(x, low)  y = Clip(a, , high) }""",
+        high=np.float32(1),
+    )
+    agrees(small, {"x": np.linspace(-3, 3, 20, dtype=f32)})
+
+
+def test_a_slope_a_channel(model: Any, agrees: Any) -> None:
+    small = model("(float[N, 3] x, float[3] s) => (float[N, 3] y) { y = PRelu(x, s) }")
+    x = np.random.default_rng(0).standard_normal((4, 3)).astype(f32)
+    agrees(small, {"x": x, "s": np.array([0.1, 2, -1], f32)})
 
 
 BINARY = ["Add", "Sub", "Mul", "Div", "Max", "Min", "Pow"]

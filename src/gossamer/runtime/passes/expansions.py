@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import helper
 
-from gossamer.runtime.dims import Size, UnknownSize, product
+from gossamer.runtime.dims import Size, UnknownSize, divide, product
 from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.movement_shapes import parts_of
 from gossamer.runtime.passes.expansion import Expansion, Rule
+from gossamer.runtime.passes.partition import reason_against
 from gossamer.runtime.shapes import (
     content_of,
     dtype_of,
@@ -99,17 +100,48 @@ def _along(e: Expansion, vector: Value, axis: int, rank: int) -> Value:
     return e.reshaped(vector, [size if at == axis else 1 for at in range(rank)])
 
 
-def _instance_norm(e: Expansion, node: Node) -> Sequence[Value]:
-    """Over the pixels of each channel (Ulyanov et al. 2016, equation 1)."""
-    x, scale, bias = (node.source(position) for position in range(3))
-    rank = len(shape_of(x))
-    axes = list(range(2, rank))
+def _standardised(e: Expansion, node: Node, x: Value, axes: list[int]) -> Value:
+    """Of mean 0 and variance 1 along some axes together."""
     centred = e("Sub", x, e("ReduceMean", x, axes=axes))
     variance = e("ReduceMean", e("Mul", centred, centred), axes=axes)
     epsilon = e.like(x, node.attributes.get("epsilon", 1e-5))
-    normal = e("Div", centred, e("Sqrt", e("Add", variance, epsilon)))
-    scaled = e("Mul", normal, _along(e, scale, 0, rank - 1))
-    return [e("Add", scaled, _along(e, bias, 0, rank - 1))]
+    return e("Div", centred, e("Sqrt", e("Add", variance, epsilon)))
+
+
+def _by_channel(e: Expansion, node: Node, normal: Value) -> Sequence[Value]:
+    """Scaled and shifted by numbers of each channel."""
+    rank = len(shape_of(normal)) - 1
+    scale, bias = (_along(e, node.source(position), 0, rank) for position in (1, 2))
+    return [e("Add", e("Mul", normal, scale), bias)]
+
+
+def _instance_norm(e: Expansion, node: Node) -> Sequence[Value]:
+    """Over the pixels of each channel (Ulyanov et al. 2016, equation 1)."""
+    x = node.source(0)
+    axes = list(range(2, len(shape_of(x))))
+    return _by_channel(e, node, _standardised(e, node, x, axes))
+
+
+def _group_norm(e: Expansion, node: Node) -> Sequence[Value] | None:
+    """Over the pixels of each group of channels (Wu & He 2018, equation 3)."""
+    x, groups = node.source(0), node.attributes["num_groups"]
+    shape = shape_of(x)
+    if e.opset < 21:
+        # A scale a group, not a channel.
+        return None
+    parts = e.reshaped(x, [shape[0], groups, divide(product(shape[1:]), groups)])
+    normal = e.reshaped(_standardised(e, node, parts, [2]), shape)
+    return _by_channel(e, node, normal)
+
+
+def _layer_norm(e: Expansion, node: Node) -> Sequence[Value] | None:
+    if len(node.outputs) > 1 or not reason_against(node):
+        return None
+    x = node.source(0)
+    rank = len(shape_of(x))
+    axes = list(range(node.attributes.get("axis", -1) % rank, rank))
+    scaled = e("Mul", _standardised(e, node, x, axes), node.source(1))
+    return [scaled if node.input(2) is None else e("Add", scaled, node.input(2))]
 
 
 def _batch_norm(e: Expansion, node: Node) -> Sequence[Value] | None:
@@ -271,6 +303,8 @@ EXPANSIONS: dict[str, Rule] = {
     "Softmax": _softmax,
     "LogSoftmax": _softmax,
     "Hardmax": _hardmax,
+    "LayerNormalization": _layer_norm,
+    "GroupNormalization": _group_norm,
     "InstanceNormalization": _instance_norm,
     "BatchNormalization": _batch_norm,
     "LpNormalization": _lp_norm,
