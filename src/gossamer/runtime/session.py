@@ -24,7 +24,6 @@ from gossamer.runtime.passes.assign_layouts import assign_layouts
 from gossamer.runtime.passes.group_pointwise import group_pointwise
 from gossamer.runtime.passes.partition import partition
 from gossamer.runtime.passes.place_images import place_images
-from gossamer.runtime.passes.plain_operands import plain_operands
 from gossamer.runtime.program import Alias, Call, Program, Step
 from gossamer.runtime.threads import Team
 
@@ -154,7 +153,6 @@ class Session:
         batch = samples.batch_symbol(graph)
         place_images(graph)
         assign_layouts(graph)
-        plain_operands(graph)
         group_pointwise(graph)
         return self._bind(graph, batch)
 

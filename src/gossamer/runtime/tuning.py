@@ -42,7 +42,8 @@ LEAST_SPARSITY = 0.2
 # Rows are visited together if so much of what they then hold is not zero.
 _LEAST_FILL = 0.6
 _TOGETHER = 4
-_ROUNDS = 7
+# How often each candidate runs; less often, but twice, where that takes longer than this.
+_ROUNDS, _SECONDS = 7, 0.3
 
 # How an output is finished costs all the same, so the plain kernels stand for all.
 _PLAIN = Epilogue()
@@ -162,7 +163,10 @@ def _fastest(
     # In turn, and the least of each: whatever else the machine does then spoils no one candidate.
     calls = dict(prepare())
     least = dict.fromkeys(calls, math.inf)
-    for _ in range(_ROUNDS):
+    end = time.perf_counter() + _SECONDS
+    for number in range(_ROUNDS):
+        if number > 1 and time.perf_counter() > end:
+            break
         for choice, call in calls.items():
             begin = time.perf_counter()
             call()

@@ -8,7 +8,7 @@ from gossamer.runtime import tuning
 from gossamer.runtime.graph import Graph, Layout, Node, Value
 from gossamer.runtime.kernels.elements import ELEMENTWISE
 from gossamer.runtime.layouts import PLAIN, TOKENS, Planes
-from gossamer.runtime.passes.partition import ALIASES
+from gossamer.runtime.passes.partition import ALIASES, PLAIN_OPS
 from gossamer.runtime.passes.place_images import IMAGE_OPS
 
 _IN_TILES = {"Linear", "Attention", "LayerNormalization"}
@@ -37,7 +37,7 @@ def assign_layouts(graph: Graph) -> None:
         return converted[value, layout]
 
     for node in graph.nodes:
-        if node.native and node.op == "Linear" and _is_plain(node):
+        if node.native and (node.op in PLAIN_OPS or _is_plain(node)):
             node.inputs = [v if v is None else convert(v, PLAIN) for v in node.inputs]
         elif node.native and node.op in _IN_TILES:
             node.inputs = [
@@ -63,6 +63,8 @@ def _is_plain(node: Node) -> bool:
 
     They would fill a tile only in large batches.
     """
+    if node.op != "Linear":
+        return False
     x, weights = node.source(0), node.source(1).data
     if x.shape is None or len(x.shape) != 2 or weights is None:
         return False
