@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
 import threading
+import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
+from gossamer.errors import DataError
 from gossamer.runtime import Session, compile
 
 f32 = np.float32
@@ -55,8 +60,6 @@ def test_one_thread_starts_no_helper(model: Any) -> None:
 
 
 def test_a_dropped_session_ends_its_helpers(model: Any) -> None:
-    import gc
-
     dropped = compile(
         model("(float[N, 4] x) => (float[N, 4] y) { y = MatMul(x, w) }", w=np.eye(4)), threads=4
     )
@@ -167,3 +170,114 @@ def test_a_session_may_be_closed_while_another_thread_runs_it(tmp_path: Any, mod
         [sys.executable, "-c", program, str(path)], capture_output=True, timeout=30, env=environment
     )
     assert done.returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_forks_at_any_moment_of_another_threads_runs(session: Session) -> None:
+    (expected,) = session.run(None, {"x": X})
+    context = multiprocessing.get_context("fork")
+    stop = threading.Event()
+    wrong: list[Any] = []
+
+    def keep_running() -> None:
+        while not stop.is_set():
+            # Now and then a size that is new, so that a plan is being made.
+            for rows in (100, 100, int(np.random.default_rng().integers(1, 100))):
+                if not np.array_equal(session.run(None, {"x": X[:rows]})[0], expected[:rows]):
+                    wrong.append(rows)
+
+    def child() -> None:
+        results = [session.run(None, {"x": X[:rows]})[0] for rows in (100, 7, 100)]
+        fits = all(np.array_equal(found, expected[: len(found)]) for found in results)
+        os._exit(0 if fits else 1)
+
+    caller = threading.Thread(target=keep_running)
+    caller.start()
+    try:
+        for _ in range(8):
+            process = context.Process(target=child, daemon=True)
+            process.start()
+            process.join(30)
+            assert process.exitcode == 0
+    finally:
+        stop.set()
+        caller.join(30)
+    assert not wrong
+
+
+# Leaks
+
+
+@pytest.fixture
+def small(model: Any) -> onnx.ModelProto:
+    made: onnx.ModelProto = model(
+        "(float[N, 40] x) => (float[N, 8] y) { y = MatMul(x, w) }", w=np.eye(40, 8)
+    )
+    return made
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_ten_thousand_runs_leak_nothing(small: onnx.ModelProto, threads: int) -> None:
+    session = compile(small, threads=threads)
+    for _ in range(500):
+        session.run(None, {"x": X})
+    gc.collect()
+    before = resident_bytes(), open_files(), threading.active_count()
+    for _ in range(10_000):
+        session.run(None, {"x": X})
+    assert resident_bytes() - before[0] < 2 << 20
+    assert (open_files(), threading.active_count()) == before[1:]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_runs_of_ever_new_sizes_and_refused_ones_leak_nothing(small: onnx.ModelProto) -> None:
+    session = compile(small, threads=1)
+    large = np.tile(X, (8, 1))
+
+    def run_all() -> None:
+        for rows in range(1, 700):
+            session.run(None, {"x": large[:rows]})
+            with pytest.raises(DataError):
+                session.run(None, {"x": large[:rows, 1:]})
+
+    run_all()
+    gc.collect()
+    before = resident_bytes(), open_files()
+    run_all()
+    assert resident_bytes() - before[0] < 8 << 20
+    assert open_files() == before[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_two_hundred_sessions_leave_nothing_behind(small: onnx.ModelProto) -> None:
+    def live(count: int) -> list[weakref.ref[Session]]:
+        dead = []
+        for _ in range(count):
+            made = compile(small, threads=2)
+            made.run(None, {"x": X})
+            dead.append(weakref.ref(made))
+        return dead
+
+    live(20)
+    gc.collect()
+    mine = helpers()
+    before = resident_bytes(), open_files()
+    dead = live(200)
+    gc.collect()
+    assert not any(reference() for reference in dead)
+    for helper in set(helpers()) - set(mine):
+        helper.join(10)
+        assert not helper.is_alive()
+    assert resident_bytes() - before[0] < 8 << 20
+    assert open_files() == before[1]

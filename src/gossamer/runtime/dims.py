@@ -12,6 +12,12 @@ Size: TypeAlias = "int | Dim"
 _Terms: TypeAlias = "dict[tuple[str, ...], int]"
 
 
+LARGEST = 2**63 - 1
+"""The largest number that a tensor of sizes can hold."""
+# Real models need one or two terms; each multiplication of what a hostile one writes doubles them.
+_TERMS, _DEGREE = 64, 16
+
+
 class UnknownSize(Exception):
     """A size that no polynomial in the input's sizes describes."""
 
@@ -19,7 +25,8 @@ class UnknownSize(Exception):
 class Dim:
     """A polynomial with integer coefficients; every symbol stands for a number of at least 1.
 
-    Arithmetic gives a plain `int` where the symbols cancel. Equality is equality of polynomials.
+    Arithmetic gives a plain `int` where the symbols cancel, and raises `UnknownSize` where the
+    polynomial grows out of hand. Equality is equality of polynomials.
     """
 
     __slots__ = ("_terms",)
@@ -120,6 +127,10 @@ def _simplest(terms: _Terms) -> Size:
         return 0
     if list(kept) == [()]:
         return kept[()]
+    if len(kept) > _TERMS or max(map(len, kept)) > _DEGREE:
+        raise UnknownSize("a size too complicated to follow")
+    if max(map(abs, kept.values())) > LARGEST:
+        raise UnknownSize("a size too large to follow")
     return Dim(kept)
 
 

@@ -41,15 +41,21 @@ class Region:
 
     Huge pages matter: with 4 KiB pages, sparse kernels spend a third of their time on address
     translation (docs/internals/performance.md).
+
+    Raises:
+        MemoryError: if the system gives no such memory.
     """
 
     def __init__(self, size: int) -> None:
         length = align(max(size, 1), _PAGE) + _PAGE
-        if hasattr(mmap, "MAP_PRIVATE"):
-            # Shared memory, Python's default, gets no huge pages.
-            self._map = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        else:
-            self._map = mmap.mmap(-1, length)
+        try:
+            if hasattr(mmap, "MAP_PRIVATE"):
+                # Shared memory, Python's default, gets no huge pages.
+                self._map = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            else:
+                self._map = mmap.mmap(-1, length)
+        except (OSError, OverflowError):
+            raise MemoryError(f"the system gives no {size} bytes") from None
         if hasattr(mmap, "MADV_HUGEPAGE"):
             # Refused where the kernel has huge pages switched off; ordinary ones do then.
             with contextlib.suppress(OSError):

@@ -110,8 +110,13 @@ def _tile(node: Node, inferred: Inferred) -> list[Typed]:
 def _split(node: Node, inferred: Inferred) -> list[Typed]:
     shape = shape_of(node.source(0))
     axis = node.attributes.get("axis", 0) % len(shape)
-    dtype = dtype_of(node.input(0))
-    return [(dtype, (*shape[:axis], part, *shape[axis + 1 :])) for part in parts_of(node)]
+    dtype, parts = dtype_of(node.input(0)), parts_of(node)
+    total: Size = 0
+    for part in parts:
+        total = total + part
+    if total != shape[axis] or len(parts) != len(node.outputs):
+        raise UnknownSize("a split whose parts do not add up")
+    return [(dtype, (*shape[:axis], part, *shape[axis + 1 :])) for part in parts]
 
 
 def _resize(node: Node, inferred: Inferred) -> list[Typed]:

@@ -22,6 +22,7 @@ from onnx import helper, numpy_helper
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
 from gossamer.errors import ModelError
+from gossamer.runtime import bounds
 from gossamer.runtime.graph import Array
 from gossamer.runtime.memory import empty
 
@@ -69,6 +70,7 @@ def read(
             f"{named} is not valid ONNX ({_first_line(error)}); export it anew"
         ) from None
     if parts.model.functions:
+        bounds.check_functions(parts.model)
         return Parts(onnx.inliner.inline_local_functions(parts.model), parts.weights)
     return parts
 

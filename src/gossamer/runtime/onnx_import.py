@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,16 +11,19 @@ import onnx
 from onnx import helper, numpy_helper
 
 from gossamer.errors import ModelError
+from gossamer.runtime import bounds
 from gossamer.runtime.contents import CONTENT, LIMIT
-from gossamer.runtime.dims import Dim, Size, UnknownSize
-from gossamer.runtime.graph import RANDOM, Array, Graph, Node, Value, constant
+from gossamer.runtime.dims import LARGEST, Dim, Size, UnknownSize, product
+from gossamer.runtime.graph import RANDOM, Array, Graph, Node, Shape, Value, constant
 from gossamer.runtime.movement_shapes import MOVEMENT_SHAPES
 from gossamer.runtime.shapes import SHAPES, Inferred
 
 RULES = {**SHAPES, **MOVEMENT_SHAPES}
 
-# A constant larger than this is not computed ahead: a broken model could ask for any size.
-_FOLD_LIMIT = 1 << 26
+# Bytes of constants that are computed ahead, in all, beside so many times those of the model's own:
+# enough for masks and tables that exporters write as operators, and for weights stored in 8 bits or
+# arranged anew. A few bytes can ask for any size; what is more is computed in each run, or refused.
+_FOLDED, _FOLDED_TO_STORED = 256 << 20, 8
 
 
 def import_model(model: onnx.ModelProto, weights: Mapping[str, Array] | None = None) -> Graph:
@@ -49,6 +53,7 @@ class _Importer:
             for item in model.opset_import
         }
         self.opset = self.opsets.get("", 0)
+        self.inferred = Inferred(self.opset, self.limits, _FOLDED)
 
     def graph(self) -> Graph:
         source = self.model.graph
@@ -56,6 +61,8 @@ class _Importer:
             self._add(constant(tensor.name, _array(tensor)))
         for sparse in source.sparse_initializer:
             self._add(constant(sparse.values.name, _dense(sparse)))
+        stored = sum(value.data.nbytes for value in self.values.values() if value.data is not None)
+        self.inferred.may_fold += _FOLDED_TO_STORED * stored
         inputs = []
         for info in source.input:
             if info.name not in self.values:
@@ -115,7 +122,7 @@ class _Importer:
         if any(value.type == onnx.AttributeProto.GRAPH for value in proto.attribute):
             attributes["captured"] = captured
         if not domain:
-            infer(node, Inferred(self.opset, self.limits), hints)
+            infer(node, self.inferred, hints)
             if all(output.data is not None for output in outputs if output.name):
                 return
         self.nodes.append(node)
@@ -146,6 +153,7 @@ def infer(node: Node, inferred: Inferred, hints: Mapping[str, Value]) -> None:
     if rule is not None:
         try:
             for output, (dtype, shape) in zip(node.outputs, rule(node, inferred), strict=False):
+                _bound_below(shape, inferred)
                 output.dtype, output.shape = dtype, shape
         except NOT_INFERRED:
             pass
@@ -155,7 +163,41 @@ def infer(node: Node, inferred: Inferred, hints: Mapping[str, Value]) -> None:
             output.dtype = output.dtype or hint.dtype
             output.shape = output.shape if output.shape is not None else hint.shape
     _infer_content(node, inferred)
-    _fold(node, inferred.opset)
+    _fold(node, inferred)
+
+
+def follows_rule(node: Node) -> bool:
+    """Whether the types and shapes of a node's outputs are those that its rule, if any, gives.
+
+    Where they come from elsewhere (the model itself may state them), generated code must not rely
+    on them.
+    """
+    rule = RULES.get(node.op)
+    if rule is None:
+        return True
+    try:
+        given = rule(node, Inferred(0, []))
+    except NOT_INFERRED:
+        return False
+    found = [(output.dtype, output.shape) for output in node.outputs]
+    return found[: len(given)] == given[: len(found)]
+
+
+def _bound_below(shape: Shape, inferred: Inferred) -> None:
+    """Limit the input's sizes to those for which no size of a shape is negative.
+
+    Raises:
+        UnknownSize: if one is negative whatever the input is.
+    """
+    for size in shape:
+        try:
+            if not size >= 0:
+                raise UnknownSize(f"the negative size {size}")
+        except UnknownSize:
+            if not isinstance(size, Dim) or size < 0:
+                raise
+            if (-size, 0) not in inferred.limits:
+                inferred.limits.append((-size, 0))
 
 
 def _infer_content(node: Node, inferred: Inferred) -> None:
@@ -168,6 +210,8 @@ def _infer_content(node: Node, inferred: Inferred) -> None:
         content = rule(node, inferred)
         if content is None or content.size > LIMIT:
             return
+        if any(isinstance(item, int) and abs(item) > LARGEST for item in content.reshape(-1)):
+            return
         known = not any(isinstance(item, Dim) for item in content.reshape(-1))
         data = content.astype(output.dtype) if known else None
     except NOT_INFERRED:
@@ -176,20 +220,25 @@ def _infer_content(node: Node, inferred: Inferred) -> None:
     output.shape = tuple(content.shape)
 
 
-def _fold(node: Node, opset: int) -> None:
+def _fold(node: Node, inferred: Inferred) -> None:
     """Compute a node whose inputs are all constant."""
     if any(output.data is not None for output in node.outputs) or "captured" in node.attributes:
         return
     if node.op in RANDOM or any(v is not None and v.data is None for v in node.inputs):
         return
+    total = 0
     for output in node.outputs:
         if output.shape is None or output.dtype is None:
             return
-        sizes = [size for size in output.shape if isinstance(size, int)]
-        if len(sizes) < len(output.shape) or np.prod(sizes, dtype=float) > _FOLD_LIMIT:
+        size = product(output.shape)
+        if isinstance(size, Dim):
             return
+        total += size * output.dtype.itemsize
+    if total > inferred.may_fold:
+        return
+    inferred.may_fold -= total
     try:
-        results = _evaluate(node, opset)
+        results = _evaluate(node, inferred.opset)
     except Exception:
         # What cannot be computed now will be computed, or refused with its reason, at run time.
         return
@@ -300,6 +349,11 @@ _LISTS = (
 
 
 def _array(tensor: onnx.TensorProto) -> Array:
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        # A file's data was read with the file; what is left would be looked for anywhere.
+        raise ModelError(
+            f"tensor {tensor.name!r} lies in another file; give the path of the model instead"
+        )
     try:
         return np.asarray(numpy_helper.to_array(tensor))
     except Exception as error:
@@ -314,7 +368,12 @@ def _dense(sparse: onnx.SparseTensorProto) -> Array:
         raise ModelError(
             f"sparse tensor {sparse.values.name!r} is not numeric; export the model anew"
         )
-    size = int(np.prod(sparse.dims, dtype=float))
+    size = math.prod(sparse.dims)
+    if min(sparse.dims, default=1) < 0 or size * values.itemsize > bounds.memory():
+        raise ModelError(
+            f"sparse tensor {sparse.values.name!r} of shape {list(sparse.dims)} is more than this "
+            "machine's memory holds; make it smaller"
+        )
     if indices.ndim == 2:
         try:
             indices = np.ravel_multi_index(tuple(indices.T), tuple(sparse.dims))
@@ -331,6 +390,8 @@ def _dense(sparse: onnx.SparseTensorProto) -> Array:
 
 def constant_array(proto: onnx.NodeProto) -> Array:
     """The elements that a Constant node gives."""
+    if len(proto.attribute) != 1:
+        raise ModelError(f"constant {proto.output[0]!r} has not one value; export the model anew")
     (attribute,) = proto.attribute
     if attribute.name == "sparse_value":
         return _dense(attribute.sparse_tensor)

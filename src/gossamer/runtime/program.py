@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +12,8 @@ from typing import TypeAlias
 import numpy as np
 
 from gossamer.errors import DataError, ModelError
-from gossamer.runtime import samples
-from gossamer.runtime.dims import Size, number
+from gossamer.runtime import bounds, samples
+from gossamer.runtime.dims import LARGEST, Size, number
 from gossamer.runtime.fallback import FallbackRegion
 from gossamer.runtime.graph import Array, Graph, Value
 from gossamer.runtime.memory import ConstantMemory, Lifetime, Region, align, plan, view
@@ -31,8 +32,15 @@ class Sizes:
         self.values = dict(values)
 
     def number(self, size: Size) -> int:
-        """A size as a number."""
-        return number(size, self.values)
+        """A size as a number.
+
+        Raises:
+            DataError: if it is beyond what a tensor of sizes can hold.
+        """
+        result = number(size, self.values)
+        if result > LARGEST:
+            raise DataError(f"inputs of these sizes make {size} too large; give smaller ones")
+        return result
 
     def shape(self, value: Value) -> tuple[int, ...]:
         """A value's shape in numbers."""
@@ -313,7 +321,7 @@ class Program:
         spans = self._lifetimes(sizes)
         calls = [step for step in self.steps if isinstance(step, Call)]
         offsets, total = plan(list(spans.values()))
-        region = Region(total)
+        region = self._region(sizes, spans, total)
         places = {key: region.address + offset for key, offset in zip(spans, offsets, strict=True)}
         addresses = {key: place for key, place in places.items() if isinstance(key, Value)}
         result = Plan(sizes, region, addresses, [], np.empty(0))
@@ -329,6 +337,26 @@ class Program:
             if output in result.outside and output.producer is not None and output.producer.native:
                 result.made[output] = sizes.shape(output)
         return result
+
+    def _region(self, sizes: Sizes, spans: Mapping[object, Lifetime], total: int) -> Region:
+        """Memory for a plan.
+
+        Raises:
+            DataError: if this machine has less than the plan and the outputs take.
+        """
+        values = {key: span.size for key, span in spans.items() if isinstance(key, Value)}
+        for output in self.graph.outputs:
+            if output not in values and output.known:
+                values[output] = bounds.size_of(output, sizes.values)
+                total += values[output]
+        if total <= bounds.memory():
+            with contextlib.suppress(MemoryError):
+                return Region(total)
+        largest = max(values, key=lambda value: values[value])
+        raise DataError(
+            f"inputs of these sizes need {total / 2**30:.3g} GiB: "
+            f"{bounds.describe(largest, values[largest])}; give fewer or shorter ones at once"
+        )
 
     def _bound(
         self,

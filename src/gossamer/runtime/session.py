@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from numpy.typing import ArrayLike
 
-from gossamer.errors import DataError, OptionError
-from gossamer.runtime import contest, fallback, lowering, onnx_file, passes, samples
+from gossamer.errors import DataError, ModelError, OptionError
+from gossamer.runtime import bounds, contest, fallback, lowering, onnx_file, passes, samples
 from gossamer.runtime.codegen.target import target as find_target
 from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Array, Graph, Node, Value
@@ -88,12 +88,15 @@ def compile(
         ModelError: if the model is broken, or needs ONNX Runtime where that is not installed.
         OptionError: if there is no such target here, no such engine, or `threads` is not positive.
     """
-    parts = onnx_file.read(model, weights)
-    graph = import_model(parts.model, parts.weights)
-    # From here on the graph alone holds the weights, and lets go of each once it is packed.
-    del parts, weights
-    is_large = graph.constant_bytes() > _LARGE
-    session = Session(graph, threads=threads, target=target, engine=engine)
+    try:
+        parts = onnx_file.read(model, weights)
+        graph = import_model(parts.model, parts.weights)
+        # From here on the graph alone holds the weights, and lets go of each once it is packed.
+        del parts, weights
+        is_large = graph.constant_bytes() > _LARGE
+        session = Session(graph, threads=threads, target=target, engine=engine)
+    except MemoryError:
+        raise ModelError("there is not enough memory to compile the model; free some") from None
     if is_large:
         give_back()
     return session
@@ -133,6 +136,7 @@ class Session:
         self._inputs = {value.name: value for value in self._graph.inputs}
 
     def _compile(self, graph: Graph, engine: Engine) -> Program:
+        bounds.check(graph)
         # As it was: what passes make of it is for generated code.
         untouched = graph.copy()
         if engine == "onnxruntime":
@@ -154,6 +158,8 @@ class Session:
         place_images(graph)
         assign_layouts(graph)
         group_pointwise(graph)
+        # Once more: layouts add what kernels need around the elements.
+        bounds.check(graph)
         return self._bind(graph, batch)
 
     def _leave(self, graph: Graph, reason: str = "") -> Program:
@@ -235,7 +241,10 @@ class Session:
         for name, value in known.items():
             if name not in feeds:
                 raise DataError(f"input {name!r} is missing; give an array of shape {value.shape}")
-            array = np.asarray(feeds[name])
+            try:
+                array = np.asarray(feeds[name])
+            except ValueError:
+                raise DataError(f"input {name!r} is no array; give rows of one length") from None
             if value.dtype is not None and array.dtype != value.dtype:
                 raise DataError(
                     f"input {name!r} must be {value.dtype}, not {array.dtype}; "

@@ -22,12 +22,14 @@ Typed: TypeAlias = tuple[np.dtype[Any], Shape]
 BOOL, INT64 = np.dtype(bool), np.dtype(np.int64)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Inferred:
     """What rules share: the model's operator set, and limits on the input's sizes found so far."""
 
     opset: int
     limits: list[tuple[Size, int]]
+    may_fold: int = 16 << 20
+    """Bytes of constants that may still be computed ahead; by default what one operator needs."""
 
 
 def shape_of(value: Value | None) -> Shape:
@@ -78,6 +80,8 @@ def axes_of(node: Node, index: int, rank: int) -> list[int] | None:
         return None
     if any(not -rank <= axis < rank for axis in axes):
         raise UnknownSize("an axis lies outside the shape")
+    if len({axis % rank for axis in axes}) < len(axes):
+        raise UnknownSize("an axis is named twice")
     return [axis % rank for axis in axes]
 
 
@@ -121,6 +125,8 @@ def slices(node: Node, inferred: Inferred) -> list[tuple[int, Size, int, Size]]:
         starts, ends = list(node.attributes["starts"]), list(node.attributes["ends"])
         axes = list(node.attributes.get("axes", range(len(starts))))
         steps = [1] * len(starts)
+    if len({axis % len(shape) for axis in axes}) < len(axes):
+        raise UnknownSize("a slice cuts an axis twice")
     cuts = []
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         if not -len(shape) <= axis < len(shape) or step == 0:
@@ -297,7 +303,9 @@ def _range(node: Node, inferred: Inferred) -> list[Typed]:
 def _concat(node: Node, inferred: Inferred) -> list[Typed]:
     shapes = [shape_of(value) for value in node.inputs]
     rank = len(shapes[0])
-    axis = node.attributes["axis"] % rank if rank else 0
+    if not -rank <= node.attributes["axis"] < rank:
+        raise UnknownSize("a concatenation names an axis that is not there")
+    axis = node.attributes["axis"] % rank
     rest = {shape[:axis] + shape[axis + 1 :] for shape in shapes if len(shape) == rank}
     if len(rest) != 1 or any(len(shape) != rank for shape in shapes):
         raise UnknownSize("shapes to concatenate differ")
@@ -324,14 +332,19 @@ def _gather(node: Node, inferred: Inferred) -> list[Typed]:
 
 
 def _gather_elements(node: Node, inferred: Inferred) -> list[Typed]:
-    return [(dtype_of(node.input(0)), shape_of(node.input(1)))]
+    shape, indices = shape_of(node.input(0)), shape_of(node.input(1))
+    if len(shape) != len(indices) or not -len(shape) <= node.attributes.get("axis", 0) < len(shape):
+        raise UnknownSize("a gather of elements whose ranks or axis do not fit")
+    return [(dtype_of(node.input(0)), indices)]
 
 
 def _gather_nd(node: Node, inferred: Inferred) -> list[Typed]:
     shape, indices = shape_of(node.input(0)), shape_of(node.input(1))
     depth = indices[-1]
     batch = node.attributes.get("batch_dims", 0)
-    if not isinstance(depth, int) or batch + depth > len(shape):
+    if not isinstance(depth, int) or not (0 <= batch < len(indices) and depth >= 1):
+        raise UnknownSize("how deep a gather goes depends on the input")
+    if batch + depth > len(shape):
         raise UnknownSize("how deep a gather goes depends on the input")
     return [(dtype_of(node.input(0)), (*indices[:-1], *shape[batch + depth :]))]
 
@@ -367,6 +380,8 @@ def window(
     dilation = list(node.attributes.get("dilations", [1] * rank))
     mode = node.attributes.get("auto_pad", "NOTSET")
     pads = list(node.attributes.get("pads", [0] * (2 * rank)))
+    if not rank == len(size) == len(stride) == len(dilation) or len(pads) != 2 * rank:
+        raise UnknownSize("a window of other axes than what it slides over")
     if mode == "VALID":
         pads = [0] * (2 * rank)
     elif mode.startswith("SAME"):
@@ -379,8 +394,8 @@ def window(
             before.append(less if mode == "SAME_UPPER" else more)
             after.append(more if mode == "SAME_UPPER" else less)
         pads = before + after
-    if min([*stride, *dilation]) < 1 or min(pads) < 0:
-        raise UnknownSize("a window with strides, dilations or pads out of range")
+    if min([*kernel, *stride, *dilation]) < 1 or min(pads) < 0:
+        raise UnknownSize("a window with sizes, strides, dilations or pads out of range")
     return pads[:rank], pads[rank:], stride, dilation
 
 
@@ -408,6 +423,8 @@ def _conv(node: Node, inferred: Inferred) -> list[Typed]:
         raise UnknownSize("a convolution whose ranks differ")
     group = node.attributes.get("group", 1)
     rows, each = fixed(weight[:2])
+    if not rows or not each:
+        raise UnknownSize("a convolution without weights")
     if group < 1 or rows % group or shape[1] != each * group:
         raise UnknownSize("a convolution whose channels do not fit its groups")
     bias = node.input(2)

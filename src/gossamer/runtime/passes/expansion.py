@@ -40,7 +40,10 @@ class Expansion:
         """All outputs of an operator."""
         made = [Value(self._name()) for _ in range(outputs)]
         node = Node(op, list(inputs), made, attributes, name=self.node.name)
-        infer(node, Inferred(self.opset, []), {})
+        inferred = Inferred(self.opset, [])
+        infer(node, inferred, {})
+        if inferred.limits:
+            raise UnknownSize("whether a size is negative depends on the input")
         if not all(value.known for value in made):
             raise UnknownSize("a type or shape is known only when the model runs")
         if any(value.data is None for value in made):

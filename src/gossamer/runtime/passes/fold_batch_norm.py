@@ -26,9 +26,13 @@ def fold_batch_norm(graph: Graph) -> None:
         weight = conv.source(1).data
         assert scale is not None and bias is not None and mean is not None
         assert variance is not None and weight is not None
-        factor = scale / np.sqrt(variance + np.float32(node.attributes.get("epsilon", 1e-5)))
         before = conv.input(2)
-        old = before.data if before is not None and before.data is not None else np.float32(0)
+        old = before.data if before is not None else np.zeros(weight.shape[:1], np.float32)
+        assert old is not None
+        if any(array.shape != weight.shape[:1] for array in (scale, bias, mean, variance, old)):
+            # Broken; ONNX Runtime will say how.
+            continue
+        factor = scale / np.sqrt(variance + np.float32(node.attributes.get("epsilon", 1e-5)))
         shape = (-1, *([1] * (weight.ndim - 1)))
         conv.inputs = [
             conv.inputs[0],

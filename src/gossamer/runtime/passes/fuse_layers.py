@@ -8,6 +8,7 @@ import numpy as np
 
 from gossamer.runtime.graph import Array, Graph, Node, Value, constant, only_user, scalar
 from gossamer.runtime.kernels.epilogue import Step
+from gossamer.runtime.onnx_import import follows_rule
 from gossamer.runtime.passes.place_images import image_reason
 
 # Activations that layers apply themselves, each with ONNX's defaults for its numbers.
@@ -51,7 +52,7 @@ def fuse_layers(graph: Graph) -> None:
 
 
 def _from_matmul(node: Node) -> Node | None:
-    if node.op != "MatMul" or node.domain or not node.output.known:
+    if node.op != "MatMul" or node.domain or not follows_rule(node):
         return None
     weight = node.source(1).data
     if weight is None or weight.ndim != 2 or weight.dtype != np.float32 or not weight.size:
@@ -60,7 +61,7 @@ def _from_matmul(node: Node) -> Node | None:
 
 
 def _from_conv(node: Node) -> Node | None:
-    if node.op != "Conv" or image_reason(node):
+    if node.op != "Conv" or node.domain or image_reason(node) or not follows_rule(node):
         return None
     inputs = [node.inputs[0], node.inputs[1], node.input(2)]
     attributes = {"group": 1, **node.attributes, "steps": ()}

@@ -48,6 +48,8 @@ def pointwise_reason(node: Node) -> str | None:
     for value in values:
         if value is not None and str(value.dtype) not in REGISTER_TYPES:
             return f"no lowering for type {value.dtype}"
+    if not _types_fit(node):
+        return f"no lowering for {node.op} of these types"
     kind = str(node.source(0).dtype) if node.inputs else ""
     if node.op in FLOAT_ONLY and not kind.startswith("float"):
         return f"no lowering for {node.op} of {kind}"
@@ -58,6 +60,23 @@ def pointwise_reason(node: Node) -> str | None:
     except UnknownSize as reason:
         return str(reason)
     return None
+
+
+def _types_fit(node: Node) -> bool:
+    """Whether the operands' types are such as ONNX lets the operator take."""
+    types = [value.dtype for value in node.inputs if value is not None]
+    kinds = [dtype.kind for dtype in types if dtype is not None]
+    if node.op in ("And", "Or", "Xor", "Not"):
+        return set(kinds) == {"b"}
+    if node.op == "Where":
+        return len(types) == 3 and kinds[0] == "b" and types[1] == types[2]
+    if node.op in ("Gather", "GatherElements", "GatherND"):
+        return len(types) == 2 and kinds[1] == "i"
+    if node.op.startswith("Bitwise") and kinds[0] != "i":
+        return False
+    if node.op in ELEMENTWISE and node.op not in ("Cast", "Pow"):
+        return len(set(types)) == 1 and (kinds[0] != "b" or node.op in ("Identity", "Equal"))
+    return node.op != "Concat" or len(set(types)) == 1
 
 
 def group_pointwise(graph: Graph) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from gossamer.runtime.dims import UnknownSize
 from gossamer.runtime.graph import Graph, Node
 from gossamer.runtime.kernels.pointwise import REGISTER_TYPES
 from gossamer.runtime.kernels.reduction import REDUCTIONS
+from gossamer.runtime.onnx_import import follows_rule
 from gossamer.runtime.passes.group_pointwise import pointwise_reason
 from gossamer.runtime.passes.place_images import IMAGE_OPS, image_reason
 from gossamer.runtime.shapes import reduced_axes, shape_of
@@ -22,6 +25,11 @@ HEAVY = {"Linear", "Attention", "Convolution"}
 """Operators of our own that are worth a region of generated code."""
 
 
+# Code is written for each operand of a node and each element of a window: more than these would
+# take minutes to compile.
+_MOST_OPERANDS, _LARGEST_WINDOW = 128, 4096
+
+
 def partition(graph: Graph) -> None:
     """Mark the nodes that have a lowering; note the reason on the others."""
     for node in graph.nodes:
@@ -34,12 +42,16 @@ def partition(graph: Graph) -> None:
 
 def reason_against(node: Node) -> str:
     """Why a node has no lowering; empty if it has one."""
+    if len(node.inputs) > _MOST_OPERANDS:
+        return f"no lowering for {node.op} of {len(node.inputs)} inputs"
     if node.op in HEAVY and node.domain == "gossamer":
         return ""
+    if not node.domain and node.output.known and not follows_rule(node):
+        return f"the shapes of {node.op} do not follow from its inputs"
     if node.op == "LayerNormalization" and not node.domain:
         return _layer_norm_reason(node)
     if node.op in IMAGE_OPS and not node.domain:
-        return image_reason(node)
+        return image_reason(node) or _window_reason(node)
     if node.op in ALIASES and not node.domain:
         known = node.output.known and node.source(0).known
         return "" if known else "a shape is known only when the model runs"
@@ -85,6 +97,12 @@ def _plain_reason(node: Node) -> str:
         return "" if min(ranks) >= 2 else "no lowering for a product of vectors"
     inside = -ranks[0] <= node.attributes.get("axis", -1) < ranks[0]
     return "" if inside else "an axis lies outside the shape"
+
+
+def _window_reason(node: Node) -> str:
+    elements = math.prod(node.attributes.get("kernel_shape", ()))
+    most = _LARGEST_WINDOW
+    return f"no lowering for {node.op} over {elements} elements" if elements > most else ""
 
 
 def _layer_norm_reason(node: Node) -> str:

@@ -1,0 +1,109 @@
+"""How much a model may ask for: nothing is allocated that this machine's memory cannot hold.
+
+A broken or hostile model can state any size in a few bytes. A legal one may need nearly all of the
+memory at a large batch, so the machine decides what is too large, not a constant.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+import onnx
+
+from gossamer.errors import ModelError
+from gossamer.runtime.dims import Dim, number
+from gossamer.runtime.graph import Graph, Value
+from gossamer.runtime.layouts import Planes
+
+# Where the system does not tell.
+_UNKNOWN = 1 << 40
+# Floats of one image of one channel: 16,384 x 16,384 pixels. Kernels hold a mask as large.
+_LARGEST_PLANE = 1 << 28
+# Large language models have some ten thousand.
+_MOST_NODES = 1 << 18
+
+
+@cache
+def memory() -> int:
+    """Bytes that this machine, or the container that the process lives in, has in all."""
+    sizes = [_UNKNOWN]
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with contextlib.suppress(ValueError, OSError):
+        # Of the container; the word `max` where it has no limit.
+        sizes.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return min(sizes)
+
+
+def size_of(value: Value, sizes: Mapping[str, int]) -> int:
+    """Bytes of a value of known type and shape, as it lies in memory."""
+    assert value.shape is not None and value.dtype is not None
+    shape = [number(size, sizes) for size in value.shape]
+    return value.layout.size(shape, value.dtype.itemsize)
+
+
+def check(graph: Graph) -> None:
+    """Refuse a graph with a value that is too large even where all open sizes are 1.
+
+    Raises:
+        ModelError: that names the value and its shape.
+    """
+    for value in _values(graph):
+        if not value.known or value.shape is None:
+            continue
+        symbols = {s for size in value.shape if isinstance(size, Dim) for s in size.symbols}
+        sizes = dict.fromkeys(symbols, 1)
+        # Beside a size of 0 any other takes no memory, but it is a number in generated code.
+        longest = max((number(size, sizes) for size in value.shape), default=0)
+        size = max(size_of(value, sizes), longest)
+        crowded = isinstance(value.layout, Planes) and value.layout.plane > _LARGEST_PLANE
+        if size > memory() or crowded:
+            raise ModelError(f"{describe(value, size)}; make it smaller")
+
+
+def check_functions(model: onnx.ModelProto) -> None:
+    """Refuse a model whose functions, which call each other, become too many nodes.
+
+    ONNX's checker has refused recursion before.
+
+    Raises:
+        ModelError: that says how many.
+    """
+    functions = {(function.domain, function.name): function for function in model.functions}
+
+    @cache
+    def nodes_of(key: tuple[str, str]) -> int:
+        return count(functions[key].node)
+
+    def count(nodes: Iterable[onnx.NodeProto]) -> int:
+        total = 0
+        for node in nodes:
+            key = node.domain, node.op_type
+            total += nodes_of(key) if key in functions else 1
+            for attribute in node.attribute:
+                for inner in (attribute.g, *attribute.graphs):
+                    total += count(inner.node)
+        return total
+
+    total = count(model.graph.node)
+    if total > _MOST_NODES:
+        raise ModelError(f"the model's functions become {total:.3g} nodes; export it without them")
+
+
+def describe(value: Value, size: int) -> str:
+    """A value with its shape and bytes, beside the memory of this machine."""
+    shape = ", ".join(map(str, value.shape or ()))
+    return (
+        f"{value.name!r} of shape [{shape}] takes {size / 2**30:.3g} GiB where this machine has "
+        f"{memory() / 2**30:.3g} GiB of memory"
+    )
+
+
+def _values(graph: Graph) -> Iterable[Value]:
+    yield from graph.inputs
+    for node in graph.nodes:
+        yield from node.outputs
