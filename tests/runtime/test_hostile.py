@@ -106,6 +106,39 @@ def seeds(model: Any) -> list[onnx.ModelProto]:
             turn=np.array([[0, 1, 0, 1, 0, 1], [1, 1, 1, 1, 0, 0]]),
             square=np.array([6, 6]),
         ),
+        model(
+            """(float[N, 6, 4] x) => (float[N, 6, 4] y, float[N, 6, 4] z, float[N, 4] r,
+                                      int64[N, 4] i, float[N, 6, 4] t, float[N, 6, 6] g) {
+                m = MatMul(x, w)  y = Softmax<axis=-1>(m)  a, b = Split<axis=1, num_outputs=2>(x)
+                c = Concat<axis=1>(b, a)  z = Mul(c, y)  r = ReduceSum<keepdims=0>(z, axis)
+                i = ArgMax<axis=1, keepdims=0>(z)  t = Trilu<upper=0>(z)  d = Tile(x, repeats)
+                e = Pad(d, pads)  u = CumSum(e, one)  g = MatMul(x, turned)
+                n = InstanceNormalization(x, six, six)  h = OneHot<axis=1>(i, four, two) }""",
+            opset=18,
+            w=weights(4, 4),
+            axis=np.array([1]),
+            repeats=np.array([1, 2, 1]),
+            pads=np.array([0, 1, 0, 0, 1, 0]),
+            one=np.array(1),
+            turned=weights(1, 4, 6),
+            six=weights(6),
+            four=np.array(4),
+            two=np.array([0.0, 1.0]),
+        ),
+        model(
+            """(float[N, 4, 6, 6] x) => (float[N, 2, 13, 13] y, float[N, 1, 12, 12] z,
+                                         float[N, 4, 12, 12] u, float[N, 4, 1, 1] g) {
+                y = ConvTranspose<strides=[2, 2]>(x, k, b)  z = DepthToSpace<blocksize=2>(x)
+                u = Resize<mode="linear">(x, , scales)  p = Pad<mode="reflect">(x, pads)
+                c = Conv<auto_pad="SAME_UPPER">(p, w)  g = GlobalMaxPool(c)
+                v = AveragePool<kernel_shape=[2, 2], count_include_pad=1>(x)  n = LRN<size=3>(x)
+                l = MaxPool<kernel_shape=[2, 2], ceil_mode=1, strides=[3, 3]>(c) }""",
+            k=weights(4, 2, 3, 3),
+            b=weights(2),
+            scales=np.array([1.0, 1.0, 2.0, 2.0]),
+            pads=np.array([0, 0, 1, 1, 0, 0, 1, 1]),
+            w=weights(4, 4, 3, 3),
+        ),
     ]
 
 
@@ -291,6 +324,18 @@ FOUND: dict[str, tuple[str, dict[str, Any]]] = {
     "elements gathered by another rank": (
         f"{MATMUL} z = GatherElements<axis=1>(x, i) }}",
         {"w": EYE, "i": np.array([0, 7])},
+    ),
+    "a node with more outputs than it has": (
+        f"{MATMUL} z, o = InstanceNormalization(y, w, w) }}",
+        {"w": EYE},
+    ),
+    "a split whose parts do not add up": (
+        f"{MATMUL} z, o = Split<axis=1>(y, s) }}",
+        {"w": EYE, "s": np.array([1, 9])},
+    ),
+    "a constant gathered from far outside": (
+        f"{MATMUL} t = GatherElements<axis=0>(w, i)  z = Add(y, t) }}",
+        {"w": EYE, "i": np.full((4, 4), 2**50)},
     ),
     "a gather of negative depth": (
         f"{MATMUL} z = GatherND<batch_dims=-1>(x, i) }}",

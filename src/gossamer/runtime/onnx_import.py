@@ -226,6 +226,8 @@ def _fold(node: Node, inferred: Inferred) -> None:
         return
     if node.op in RANDOM or any(v is not None and v.data is None for v in node.inputs):
         return
+    if node.op == "GatherElements" and not _inside(node):
+        return
     total = 0
     for output in node.outputs:
         if output.shape is None or output.dtype is None:
@@ -246,6 +248,17 @@ def _fold(node: Node, inferred: Inferred) -> None:
         folded = constant(output.name, np.asarray(result))
         output.data, output.content = folded.data, folded.content
         output.dtype, output.shape = folded.dtype, folded.shape
+
+
+def _inside(node: Node) -> bool:
+    """Whether the indices of a GatherElements lie in its table.
+
+    NumPy wraps others by subtracting the table's size as often as it takes, which is for ever.
+    """
+    table, indices = node.source(0).data, node.source(1).data
+    assert table is not None and indices is not None
+    size = table.shape[node.attributes.get("axis", 0)]
+    return bool(indices.min(initial=0) >= -size and indices.max(initial=0) < size)
 
 
 def _evaluate(node: Node, opset: int) -> list[Array]:

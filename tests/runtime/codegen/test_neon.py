@@ -117,10 +117,25 @@ def functions(model: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
     return small, {"x": random.standard_normal((5, 9)).astype(f32)}
 
 
+def reductions(model: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    """Kernels over plain arrays: products of two inputs, softmax, reductions."""
+    random = np.random.default_rng(3)
+    small = model(
+        """(float[N, 20, 9] x, float[N, 9, 7] w) => (float[N, 20, 7] y, float[N, 7] s,
+                                                     int64[N, 20] i, float[N, 1, 7] m) {
+            p = MatMul(x, w)  y = Softmax<axis=-1>(p)  s = ReduceSum<keepdims=0>(p, one)
+            i = ArgMax<axis=2, keepdims=0>(p)  m = ReduceMax<axes=[1]>(p) }""",
+        one=np.array([1]),
+    )
+    shapes = {"x": (3, 20, 9), "w": (3, 9, 7)}
+    return small, {name: random.standard_normal(size).astype(f32) for name, size in shapes.items()}
+
+
 MODELS: dict[str, Callable[[Any], tuple[onnx.ModelProto, dict[str, Any]]]] = {
     "images": images,
     "encoder": encoder,
     "functions": functions,
+    "reductions": reductions,
 }
 
 

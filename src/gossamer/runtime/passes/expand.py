@@ -19,6 +19,7 @@ from gossamer.runtime.onnx_import import (
     NOT_INFERRED,
     attribute_value,
     constant_array,
+    follows_rule,
     to_proto,
 )
 from gossamer.runtime.passes.expansion import Expansion, Rule
@@ -46,10 +47,10 @@ def _native(node: Node, opset: int, same: dict[Value, Value]) -> list[Node] | No
 
     Puts what stands for the node's outputs into `same`.
     """
-    if node.domain:
+    if node.domain or not follows_rule(node):
         return None if reason_against(node) else [node]
     expansion = _expansion(node, opset)
-    if expansion is None:
+    if expansion is None or len(expansion[1]) != len(node.outputs):
         return None if reason_against(node) else [node]
     made, results = expansion
     nodes: list[Node] = []
