@@ -337,6 +337,18 @@ FOUND: dict[str, tuple[str, dict[str, Any]]] = {
         f"{MATMUL} t = GatherElements<axis=0>(w, i)  z = Add(y, t) }}",
         {"w": EYE, "i": np.full((4, 4), 2**50)},
     ),
+    "a split into more parts than memory holds": (
+        f"{MATMUL} z, o = Split<axis=1, num_outputs=1099511627776>(y) }}",
+        {"w": EYE},
+    ),
+    "padding of fewer axes than there are": (
+        f"{MATMUL} z = Pad(y, p) }}",
+        {"w": EYE, "p": np.array([1, 1])},
+    ),
+    "constants gathered along an axis that is not there": (
+        f"{MATMUL} t = GatherElements<axis=5>(w, i)  z = Add(y, t) }}",
+        {"w": EYE, "i": np.zeros((4, 4), np.int64)},
+    ),
     "a gather of negative depth": (
         f"{MATMUL} z = GatherND<batch_dims=-1>(x, i) }}",
         {"w": EYE, "i": np.array([[9, 9]])},
@@ -348,7 +360,7 @@ FOUND: dict[str, tuple[str, dict[str, Any]]] = {
 def test_what_fuzzing_found(model: Any, name: str) -> None:
     text, constants = FOUND[name]
     with pytest.raises((ModelError, DataError)):
-        run_small(model(text, **constants))
+        run_small(model(text, opset=18, **constants))
 
 
 def run_small(broken: onnx.ModelProto) -> None:
@@ -374,6 +386,14 @@ def test_a_convolution_without_outputs_is_legal(model: Any) -> None:
     empty = model(f"{CONV} {{ y = Conv(x, w) }}", w=np.ones((0, 1, 1, 1)))
     session = compile(empty, engine="gossamer")
     assert session.run(None, {"x": np.ones((2, 1, 4, 4), f32)})[0].shape == (2, 0, 4, 4)
+
+
+@pytest.mark.parametrize("count", [2, 1, 0, -1])
+def test_a_split_has_no_more_outputs_than_it_says(model: Any, count: int) -> None:
+    """ONNX Runtime ends the process over it."""
+    text = f"{MATMUL} z, o, p = Split<axis=1, num_outputs={count}>(y) }}"
+    with pytest.raises(ModelError, match="more outputs than its num_outputs"):
+        compile(model(text, opset=18, w=EYE))
 
 
 def test_a_constant_has_one_value(model: Any) -> None:
@@ -502,7 +522,7 @@ def test_nothing_large_is_allocated_on_the_way(model: Any, tmp_path: Path) -> No
     """In a process that may take little more than it has after its imports."""
     for name, (text, constants) in FOUND.items():
         path = tmp_path / f"{name}.onnx"
-        path.write_bytes(model(text, **constants).SerializeToString())
+        path.write_bytes(model(text, opset=18, **constants).SerializeToString())
     program = (
         "import pathlib, resource, sys, onnxruntime\n"
         "import onnx.reference, gossamer.runtime as r\n"

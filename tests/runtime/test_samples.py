@@ -88,6 +88,11 @@ def test_parts_give_what_the_whole_gives(
     feeds = {name: random.standard_normal((batch, 3, 9, 9)).astype(f32) for name in "xz"}
     whole = compile(small, threads=2, engine="gossamer").run(None, feeds)
     monkeypatch.setattr(samples, "together", lambda count, memory, threads: 2)
-    parts = compile(small, threads=2, engine="gossamer").run(None, feeds)
+    session = compile(small, threads=2, engine="gossamer")
+    parts = session.run(None, feeds)
+    plans = len(session._program._plans)
+    # What is timed is what runs.
+    assert any(line.seconds for line in session.explain(feeds))
+    assert len(session._program._plans) == plans
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(one, other)

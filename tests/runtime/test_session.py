@@ -417,3 +417,28 @@ def test_without_onnx_runtime_a_model_of_kernels_runs(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     session = compile(model("(float[N] x) => (float[N] y) { a = Abs(x)  y = Sqrt(a) }"))
     np.testing.assert_allclose(session.run(None, {"x": np.array([-4, 9], f32)})[0], [2, 3])
+
+
+@pytest.mark.parametrize("sparsity", [0, 0.9])
+@pytest.mark.parametrize("text", ["y = Add(m, p)", "n = Relu(m)  y = Add(n, p)"])
+def test_a_constant_as_large_as_the_output_is_added(
+    model: Any, agrees: Any, random: np.random.Generator, sparsity: float, text: str
+) -> None:
+    """Such as positions, at a fixed batch."""
+    weight = random.standard_normal((8, 12)) * (random.random((8, 12)) >= sparsity)
+    small = model(
+        f"(float[1, 20, 8] x) => (float[1, 20, 12] y) {{ m = MatMul(x, w)  {text} }}",
+        w=weight,
+        p=random.standard_normal((1, 20, 12)),
+    )
+    agrees(small, {"x": random.standard_normal((1, 20, 8)).astype(f32)}, threads=2)
+
+
+def test_two_names_of_one_value_are_two_arrays(model: Any) -> None:
+    small = model(
+        "(float[N, 4] x) => (float[N, 4] y, float[N, 4] z) { y = MatMul(x, w)  z = Identity(y) }",
+        w=np.eye(4),
+    )
+    y, z = compile(small, engine="gossamer").run(None, {"x": np.ones((2, 4), f32)})
+    y[...] = 0
+    assert (z == 1).all()

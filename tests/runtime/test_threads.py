@@ -281,3 +281,25 @@ def test_two_hundred_sessions_leave_nothing_behind(small: onnx.ModelProto) -> No
         assert not helper.is_alive()
     assert resident_bytes() - before[0] < 8 << 20
     assert open_files() == before[1]
+
+
+def test_a_helper_that_the_system_refused_is_started_by_the_next_run(
+    monkeypatch: pytest.MonkeyPatch, model: Any
+) -> None:
+    small = model("(float[N, 8] x) => (float[N, 8] y) { y = MatMul(x, w) }", w=np.eye(8))
+    session = compile(small, threads=3, engine="gossamer")
+    start, started = threading.Thread.start, []
+
+    def refusing(self: threading.Thread) -> None:
+        started.append(self.name)
+        if started.count("gossamer-2") == 1 and self.name == "gossamer-2":
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", refusing)
+    x = np.random.default_rng(0).standard_normal((40, 8)).astype(np.float32)
+    with pytest.raises(RuntimeError):
+        session.run(None, {"x": x})
+    for _ in range(50):
+        np.testing.assert_array_equal(session.run(None, {"x": x})[0], x)
+    assert started == ["gossamer-1", "gossamer-2", "gossamer-2"]

@@ -29,7 +29,7 @@ class Tokens:
     """Tiles `[tile][channel][lane]` of a value `[..., tokens, channels]`.
 
     One nonzero weight then meets whole vectors of activations. The leading axes are sequences;
-    each begins a new group of lanes, and lanes beyond its end hold finite numbers of no meaning.
+    each begins a new group of lanes, and lanes beyond its end repeat its last token.
     """
 
     @staticmethod

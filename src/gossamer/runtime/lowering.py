@@ -92,6 +92,7 @@ def _linear(node: Node, target: Target) -> Call:
         plain += [_size(x, 0), columns, rows, *others]
         return _call(dense_plain.DensePlain(epilogue), "dense linear", target, plain, node)
     shared: list[Argument] = [_tiles(x), _last_groups(x), columns * TILE, rows * TILE]
+    assert all(value.layout == TOKENS for value in (x, output, *node.inputs[3:]) if value)
     choice = tuning.choose_linear(weights, target)
     if not choice.sparse:
         matrix = dense_rows.pack(weights, dense_linear.block_of(target))

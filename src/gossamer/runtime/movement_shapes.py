@@ -24,6 +24,8 @@ def pads_of(node: Node) -> tuple[list[Size], list[Size]]:
     rank = len(shape_of(node.source(0)))
     given = content_of(node.input(1)) if node.input(1) is not None else node.attributes["pads"]
     axes = numbers_of(node.input(3)) if node.input(3) is not None else list(range(rank))
+    if len(given) != 2 * len(axes):
+        raise UnknownSize("a pad of other axes than it names")
     before: list[Size] = [0] * rank
     after: list[Size] = [0] * rank
     for position, axis in enumerate(axes):
@@ -42,6 +44,8 @@ def parts_of(node: Node) -> list[Size]:
         return content_of(node.input(1))
     if "split" in node.attributes:
         return list(node.attributes["split"])
+    if count != len(node.outputs):
+        raise UnknownSize("a split into another number of parts than it has outputs")
     if isinstance(total, Dim):
         return [divide(total, count)] * count
     each = -(-total // count)

@@ -158,12 +158,20 @@ class Program:
             together = self._samples_together(values) if count > 1 else count
             if together == count:
                 return self._run_together(values, feeds)
-            parts = []
+            results = self._whole_outputs(Sizes(values))
             for first in range(0, count, together):
-                some = {value: array[first : first + together] for value, array in feeds.items()}
-                size = min(together, count - first)
-                parts.append(self._run_together({**values, str(self._batch): size}, some))
-            return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+                part, some = self._part(values, feeds, first, together)
+                outputs = self._run_together(part, some)
+                for result, output in zip(results, outputs, strict=True):
+                    result[first : first + together] = output
+            return results
+
+    def _whole_outputs(self, sizes: Sizes) -> list[Array]:
+        """Arrays for the outputs of a batch that runs in parts."""
+        taken = {output: bounds.size_of(output, sizes.values) for output in self.graph.outputs}
+        if sum(taken.values()) > bounds.memory():
+            raise _too_much(taken, sum(taken.values()))
+        return [np.empty(sizes.shape(output), output.dtype) for output in self.graph.outputs]
 
     def _run_together(self, values: Mapping[str, int], feeds: Mapping[Value, Array]) -> list[Array]:
         bound = self._bind(values)
@@ -174,7 +182,21 @@ class Program:
                 "an index in the inputs lies outside the model's table; "
                 "check that token ids fit its vocabulary"
             )
-        return [self._array(bound, arrays, output) for output in self.graph.outputs]
+        results: list[Array] = []
+        for output in self.graph.outputs:
+            array = self._array(bound, arrays, output)
+            # Two names of one value are two arrays: a caller may write to either.
+            taken = any(array is other for other in results)
+            results.append(array.copy() if taken else array)
+        return results
+
+    def _part(
+        self, values: Mapping[str, int], feeds: Mapping[Value, Array], first: int, together: int
+    ) -> tuple[dict[str, int], dict[Value, Array]]:
+        """The sizes and inputs of some samples of the batch, from the `first` on."""
+        some = {value: array[first : first + together] for value, array in feeds.items()}
+        count = values[self._batch or ""]
+        return {**values, str(self._batch): min(together, count - first)}, some
 
     def _samples_together(self, values: Mapping[str, int]) -> int:
         """How many samples of the batch to run together, so that their values stay in the cache."""
@@ -192,11 +214,16 @@ class Program:
     ) -> dict[Step, float]:
         """The seconds that each step takes within a run on these feeds, medians of some runs.
 
-        Views take no time, and are not in the answer.
+        Of a batch that runs in parts, the first is timed for all. Views take no time, and are not
+        in the answer.
         """
         calls = [step for step in self.steps if isinstance(step, Call)]
-        samples: dict[Step, list[float]] = {}
+        noted: dict[Step, list[float]] = {}
         with self.team.lock:
+            count = values.get(self._batch or "", 1)
+            together = self._samples_together(values) if count > 1 else count
+            if together < count:
+                values, feeds = self._part(values, feeds, 0, together)
             bound = self._bind(values)
             arrays = self._place(bound, feeds)
             for _ in range(_WALKS):
@@ -212,13 +239,13 @@ class Program:
                     # The clock's rate is that of the whole stretch.
                     rate = (time.perf_counter() - begin) / max(1, int(ticks.sum()))
                     for call, taken in zip(calls[first:position], ticks, strict=True):
-                        samples.setdefault(call, []).append(float(taken) * rate)
+                        noted.setdefault(call, []).append(float(taken) * rate)
                     first = position
                     if step is not None:
                         begin = time.perf_counter()
                         self._run_region(bound, arrays, step)
-                        samples.setdefault(step, []).append(time.perf_counter() - begin)
-        return {step: float(np.median(taken)) for step, taken in samples.items()}
+                        noted.setdefault(step, []).append(time.perf_counter() - begin)
+        return {step: float(np.median(taken)) * count / together for step, taken in noted.items()}
 
     def _execute(self, bound: Plan, feeds: Mapping[Value, Array]) -> dict[Value, Array]:
         """Run every step; return the arrays that hold values outside the region."""
@@ -352,11 +379,7 @@ class Program:
         if total <= bounds.memory():
             with contextlib.suppress(MemoryError):
                 return Region(total)
-        largest = max(values, key=lambda value: values[value])
-        raise DataError(
-            f"inputs of these sizes need {total / 2**30:.3g} GiB: "
-            f"{bounds.describe(largest, values[largest])}; give fewer or shorter ones at once"
-        )
+        raise _too_much(values, total)
 
     def _bound(
         self,
@@ -385,6 +408,15 @@ class Program:
         if root.producer is None or not root.producer.native:
             return True
         return root in self.graph.outputs
+
+
+def _too_much(values: Mapping[Value, int], total: int) -> DataError:
+    """The error of a run that would take so many bytes in all, and for each value."""
+    largest = max(values, key=lambda value: values[value])
+    return DataError(
+        f"inputs of these sizes need {total / 2**30:.3g} GiB: "
+        f"{bounds.describe(largest, values[largest])}; give fewer or shorter ones at once"
+    )
 
 
 def _as_planned(value: Value, array: Array, sizes: Sizes) -> Array:

@@ -74,7 +74,8 @@ class Team:
 
     def _start(self) -> None:
         epoch = int(self._state[driver.EPOCH])
-        for number in range(1, self.threads):
+        # Those that are missing: the system may have refused some of them before.
+        for number in range(len(self._helpers) + 1, self.threads):
             # The helper must keep the code and the state alive, not the team that owns them.
             helper = threading.Thread(
                 target=_serve,

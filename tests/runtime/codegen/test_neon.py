@@ -118,14 +118,17 @@ def functions(model: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
 
 
 def reductions(model: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
-    """Kernels over plain arrays: products of two inputs, softmax, reductions."""
+    """Kernels over plain arrays: products, softmax, reductions, a layer on one row a sample."""
     random = np.random.default_rng(3)
     small = model(
         """(float[N, 20, 9] x, float[N, 9, 7] w) => (float[N, 20, 7] y, float[N, 7] s,
-                                                     int64[N, 20] i, float[N, 1, 7] m) {
+                                                     int64[N, 20] i, float[N, 1, 7] m,
+                                                     float[N, 5] d) {
             p = MatMul(x, w)  y = Softmax<axis=-1>(p)  s = ReduceSum<keepdims=0>(p, one)
-            i = ArgMax<axis=2, keepdims=0>(p)  m = ReduceMax<axes=[1]>(p) }""",
+            i = ArgMax<axis=2, keepdims=0>(p)  m = ReduceMax<axes=[1]>(p)
+            d = MatMul(s, row) }""",
         one=np.array([1]),
+        row=random.standard_normal((7, 5)),
     )
     shapes = {"x": (3, 20, 9), "w": (3, 9, 7)}
     return small, {name: random.standard_normal(size).astype(f32) for name, size in shapes.items()}

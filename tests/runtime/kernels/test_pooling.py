@@ -97,3 +97,18 @@ def test_minus_infinity_is_the_least_number(model: Any, agrees: Any) -> None:
         "(float[B, 3, 6, 6] x) => (float[B, 3, H, W] y) { y = MaxPool<kernel_shape=[1, 1]>(x) }"
     )
     agrees(small, feeds)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_the_largest_of_what_holds_nan_is_nan(model: Any, place: int) -> None:
+    from gossamer.runtime import compile
+
+    small = model(
+        """(float[1, 1, 4, 4] x) => (float[1, 1, 2, 2] y) {
+            a = Conv(x, w)  y = MaxPool<kernel_shape=[2, 2], strides=[2, 2]>(a) }""",
+        w=np.ones((1, 1, 1, 1)),
+    )
+    x = np.arange(16, dtype=f32).reshape(1, 1, 4, 4)
+    x[0, 0, place // 2, place % 2] = np.nan
+    (y,) = compile(small, engine="gossamer").run(None, {"x": x})
+    assert np.isnan(y).tolist() == [[[[True, False], [False, False]]]]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gossamer.errors import ModelError
 from gossamer.runtime.kernels.rearrange import places
 from gossamer.runtime.layouts import PLAIN, cut
 
@@ -36,3 +38,8 @@ def test_what_no_pixel_goes_to_is_none(size: tuple[int, int], bigger: tuple[int,
     found = places(size, PLAIN, replace(parts, height=size[0], width=size[1]))
     taken = found[found >= 0]
     np.testing.assert_array_equal(np.sort(taken), np.arange(size[0] * size[1]))
+
+
+def test_an_image_beyond_32_bits_is_refused() -> None:
+    with pytest.raises(ModelError, match="65536 x 65536 pixels is too large"):
+        places((65536, 65536), PLAIN, cut(1024, 1024), (64, 64))

@@ -45,3 +45,12 @@ def test_any_geometry(
     for thread in range(2):
         kernel(arguments.ctypes.data, thread, 2)
     np.testing.assert_array_equal(memory[:, : layout.vectors], wanted)
+
+
+def test_far_beyond_the_image_costs_no_more_code() -> None:
+    host = target("host")
+    wide, wider = (
+        Surround(replace(cut(4, 4), above=far, below=far, left=far, right=far)).source(host)
+        for far in (20, 60)
+    )
+    assert len(wider) < 1.2 * len(wide)

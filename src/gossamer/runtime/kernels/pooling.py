@@ -15,7 +15,7 @@ from gossamer.runtime.layouts import Planes
 
 @dataclass(frozen=True)
 class Pool:
-    """The largest, or the mean, of what the taps read.
+    """The largest, or the mean, of what the taps read; NaN where any of it is NaN.
 
     Arguments: x, y, kept lanes of the output's plane, planes in all.
     """
@@ -46,13 +46,18 @@ class Pool:
                 ]
                 value = read[0]
                 for other in read[1:]:
-                    value = maximum(b, value, other) if self.largest else value + other
+                    value = _larger(b, value, other) if self.largest else value + other
                 if not self.largest:
                     value = value * (1 / len(read))
                 lanes = begin + column * LANES
                 if not output.exact:
                     value = keep_lanes(b, value, b.at(kept, lanes, I32))
                 b.store(value, b.at(b.at(y, plane * output.plane), lanes), align=64)
+
+
+def _larger(b: Builder, x: Term, y: Term) -> Term:
+    """The larger of two, NaN where either is NaN."""
+    return b.select(y.compare("!=", y), y, maximum(b, x, y))
 
 
 @dataclass(frozen=True)

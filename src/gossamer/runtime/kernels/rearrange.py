@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gossamer.errors import ModelError
 from gossamer.runtime.codegen.builder import I32, I64, Builder, Term, write_kernel
 from gossamer.runtime.codegen.target import Target
-from gossamer.runtime.layouts import Plain, Planes
+from gossamer.runtime.layouts import GROUP, Plain, Planes
 
 # Of a plane, so that threads share even a few planes evenly.
 _PARTS = 8
@@ -58,8 +59,13 @@ def places(
         source: how it lies.
         output: how the output lies.
         strides: of the source's rows and columns, every how manyth goes to the output.
+
+    Raises:
+        ModelError: if a plane of the source has too many elements for places of 32 bits.
     """
     height, width = size
+    if max(height * width, source.plane if isinstance(source, Planes) else 0) >= 2**31:
+        raise ModelError(f"an image of {height} x {width} pixels is too large; make it smaller")
     if isinstance(output, Planes):
         rows, columns = output.pixels()
         inside = (rows >= 0) & (rows < output.height) & (columns >= 0) & (columns < output.width)
@@ -73,7 +79,7 @@ def places(
     if isinstance(source, Planes):
         lane = rows // source.down * source.columns + columns // source.across
         vector = rows % source.down + source.above, columns % source.across + source.left
-        found = (vector[0] * source.pitch + vector[1]) * 16 + lane
+        found = (vector[0] * source.pitch + vector[1]) * GROUP + lane
     else:
         found = rows * width + columns
     return np.where(inside, found, -1).reshape(-1).astype(np.int32)

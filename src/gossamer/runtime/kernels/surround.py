@@ -23,40 +23,59 @@ class Surround:
 
     def _body(self, b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
         layout = self.layout
-        rows = _spans(layout.above, layout.down, layout.below)
-        columns = _spans(layout.left, layout.across, layout.right)
+        rows = _spans(layout.above, layout.down, layout.below, layout.rows)
+        columns = _spans(layout.left, layout.across, layout.right, layout.columns)
         low, high = b.share(arguments[1], thread, threads)
         with b.loop(low, high) as number:
             plane = b.at(b.pointer(arguments[0]), number * layout.plane)
-            for down, row, row_end in rows:
-                for right, column, column_end in columns:
-                    if down or right:
-                        self._fill(b, plane, (down, row, row_end), (right, column, column_end))
+            for row in rows:
+                for column in columns:
+                    if row.part or column.part:
+                        self._fill(b, plane, row, column)
 
-    def _fill(
-        self, b: Builder, plane: Term, rows: tuple[int, int, int], columns: tuple[int, int, int]
-    ) -> None:
-        """Vectors whose pixels belong to the part so many further down and to the right."""
+    def _fill(self, b: Builder, plane: Term, rows: _Span, columns: _Span) -> None:
+        """Copy the vectors from the part that holds their pixels; zeros if none does."""
         layout = self.layout
-        (down, row, row_end), (right, column, column_end) = rows, columns
+        zero = b.number(VEC, 0)
         lanes = []
         for lane in range(LANES):
-            i, j = lane // layout.columns + down, lane % layout.columns + right
+            i, j = lane // layout.columns + rows.part, lane % layout.columns + columns.part
             inside = 0 <= i < layout.rows and 0 <= j < layout.columns
             # Beyond the vector's own lanes lies a vector of zeros.
             lanes.append(i * layout.columns + j if inside else LANES)
-        distance = (down * layout.down * layout.pitch + right * layout.across) * LANES
-        with b.loop(row, row_end) as t, b.loop(column, column_end) as s:
+        empty = all(lane == LANES for lane in lanes)
+        down, across = rows.part * layout.down, columns.part * layout.across
+        distance = (down * layout.pitch + across) * LANES
+        with (
+            b.loop(rows.begin, rows.end) as t,
+            b.loop(columns.begin, columns.end) as s,
+        ):
             place = b.at(plane, layout.place(0, 0) + (t * layout.pitch + s) * LANES)
-            value = b.load(b.at(place, -distance), VEC, align=64)
-            b.store(b.shuffle(value, b.number(VEC, 0), lanes), place, align=64)
+            if empty:
+                b.store(zero, place, align=64)
+            else:
+                value = b.load(b.at(place, -distance), VEC, align=64)
+                b.store(b.shuffle(value, zero, lanes), place, align=64)
 
 
-def _spans(before: int, size: int, after: int) -> list[tuple[int, int, int]]:
-    """Positions from `-before` to `size + after`, by how many parts further on they lie."""
+@dataclass(frozen=True)
+class _Span:
+    """Positions whose pixels belong to the part so many further on."""
+
+    part: int
+    begin: int
+    end: int
+
+
+def _spans(before: int, size: int, after: int, parts: int) -> list[_Span]:
+    """Positions from `-before` to `size + after`, by the part that holds their pixels.
+
+    All that lie so far out that no part does form one span at either end.
+    """
     found = []
-    for part in range(-before // size, -(-(size + after) // size)):
-        begin, end = max(part * size, -before), min((part + 1) * size, size + after)
+    for part in range(-parts, parts + 1):
+        begin = -before if part == -parts else max(part * size, -before)
+        end = size + after if part == parts else min((part + 1) * size, size + after)
         if begin < end:
-            found.append((part, begin, end))
+            found.append(_Span(part, begin, end))
     return found

@@ -24,7 +24,7 @@ def assign_layouts(graph: Graph) -> None:
     nodes: list[Node] = []
 
     def convert(value: Value, layout: Layout) -> Value:
-        if value.data is not None or value.layout == layout:
+        if value.layout == layout:
             return value
         if (value, layout) not in converted:
             made = Value(f"{value.name}.{type(layout).__name__.lower()}", value.dtype, value.shape)
