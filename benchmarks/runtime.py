@@ -38,7 +38,7 @@ from typing import Any
 
 import busy
 import numpy as np
-from runtime_models import MODELS, build, example, quantize
+from runtime_models import MODELS, build, example, open_batch, quantize
 
 from gossamer.energy import environment
 from gossamer.energy.statistics import gain_interval, median_interval
@@ -209,6 +209,9 @@ class Benchmark:
         given = self.options
         files = {"sparse": self.folder / "sparse.onnx"}
         build(given.model, given.sparsity, given.pattern, given.batch, files["sparse"])
+        if given.batch > 1:
+            files["open"] = self.folder / "open.onnx"
+            open_batch(files["sparse"], files["open"])
         if any(name.endswith("int8") for name in names):
             files["dense"] = self.folder / "dense.onnx"
             build(given.model, 0.0, given.pattern, given.batch, files["dense"])
@@ -218,7 +221,9 @@ class Benchmark:
     def _start(self, name: str, setting: Setting, files: Mapping[str, Path]) -> Engine | None:
         is_foreign = setting.engine == "deepsparse"
         python = self.options.deepsparse_python if is_foreign else sys.executable
-        file, threads = files[setting.file], self.options.threads
+        # Gossamer runs a batch in parts where the model leaves its size open.
+        file = files.get("open" if name == "gossamer" else "", files[setting.file])
+        threads = self.options.threads
         try:
             return Engine(name, setting, file, self.feeds, threads, python)
         except RuntimeError as error:

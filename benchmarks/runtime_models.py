@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 
 MODELS = ("resnet50", "mobilenet-v2", "bert-base", "minilm", "vit-b16")
@@ -42,6 +43,15 @@ def build(name: str, sparsity: float, pattern: str, batch: int, file: Path) -> N
             opset_version=14,
             dynamo=False,
         )
+
+
+def open_batch(fixed: Path, file: Path) -> None:
+    """Write a model of a fixed batch again as one that takes any."""
+    model = onnx.load(fixed)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    del model.graph.value_info[:]
+    onnx.save(model, file)
 
 
 class _FirstOutput(torch.nn.Module):

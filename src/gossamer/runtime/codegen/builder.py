@@ -201,6 +201,16 @@ class Builder:
         """Write a value to an address."""
         self.ir.store(value.ir, address.ir, align=align or _bytes(_element(value.type)))
 
+    def prefetch(self, address: Term) -> None:
+        """Ask for the cache line at an address, which may lie anywhere."""
+        kind = ir.FunctionType(ir.VoidType(), [POINTER, I32, I32, I32])
+        function = self.module.globals.get("llvm.prefetch.p0")
+        if function is None:
+            function = ir.Function(self.module, kind, "llvm.prefetch.p0")
+        # To be read, kept in all caches, data.
+        hints = [ir.Constant(I32, number) for number in (0, 3, 1)]
+        self.ir.call(function, [address.ir, *hints])
+
     def pointer(self, address: Term) -> Term:
         """An integer as an address."""
         return Term(self, self.ir.inttoptr(address.ir, POINTER))

@@ -19,9 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.runtime.codegen.builder import I16, I32, I64, VEC, Builder, Term
+from gossamer.runtime.codegen.builder import I16, I32, I64, LANES, VEC, Builder, Term
 from gossamer.runtime.kernels.epilogue import Epilogue
 from gossamer.runtime.kernels.tile import Shape, Tile, finish
+
+# Nonzeros by which a list asks for what comes later. The lists of a large model do not stay in any
+# cache from run to run, and what the processor foresees by itself comes too late from memory.
+_AHEAD = 2048
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,10 @@ class ListKernel:
         sums: list[list[Any]],
     ) -> None:
         kind = I32 if self.wide else I16
+        ahead = span[0] + _AHEAD
+        for line in (0, LANES):
+            b.prefetch(b.at(values, ahead * self.together + line))
+        b.prefetch(b.at(offsets, ahead, kind))
         with b.loop(*span) as nonzero:
             offset = b.widen(b.load(b.at(offsets, nonzero, kind), kind))
             place = b.at(source, offset * self.unit)
