@@ -17,6 +17,7 @@ from gossamer.runtime.dims import LARGEST, Size, number
 from gossamer.runtime.fallback import FallbackRegion
 from gossamer.runtime.graph import Array, Graph, Value
 from gossamer.runtime.memory import ConstantMemory, Lifetime, Region, align, plan, view
+from gossamer.runtime.solo import Solo
 from gossamer.runtime.threads import Team
 
 _KEPT_PLANS = 32
@@ -117,6 +118,8 @@ class Plan:
     """Call and argument that take the address of a value that lives in an array of the caller."""
     flag: Array = field(default_factory=lambda: np.zeros(1, np.int64))
     """[1], not zero once a kernel met an index from the data that lies outside."""
+    solo: Solo = field(default_factory=lambda: Solo(1))
+    """Whether helpers pay."""
 
 
 class Program:
@@ -235,7 +238,7 @@ class Program:
                         continue
                     row = bound.table[first:].ctypes.data
                     begin = time.perf_counter()
-                    ticks = self.team.trace(row, position - first)
+                    ticks = self.team.trace(row, position - first, bound.solo.alone)
                     # The clock's rate is that of the whole stretch.
                     rate = (time.perf_counter() - begin) / max(1, int(ticks.sum()))
                     for call, taken in zip(calls[first:position], ticks, strict=True):
@@ -250,7 +253,9 @@ class Program:
     def _execute(self, bound: Plan, feeds: Mapping[Value, Array]) -> dict[Value, Array]:
         """Run every step; return the arrays that hold values outside the region."""
         arrays = self._place(bound, feeds)
+        begin = time.perf_counter()
         self._run_steps(bound, arrays)
+        bound.solo.note(time.perf_counter() - begin)
         return arrays
 
     def _place(self, bound: Plan, feeds: Mapping[Value, Array]) -> dict[Value, Array]:
@@ -270,10 +275,10 @@ class Program:
             if isinstance(step, Call):
                 position += 1
             elif isinstance(step, FallbackRegion):
-                self.team.run(table + first * _ROW, position - first)
+                self.team.run(table + first * _ROW, position - first, bound.solo.alone)
                 first = position
                 self._run_region(bound, arrays, step)
-        self.team.run(table + first * _ROW, position - first)
+        self.team.run(table + first * _ROW, position - first, bound.solo.alone)
 
     def _run_region(self, bound: Plan, arrays: dict[Value, Array], step: FallbackRegion) -> None:
         feeds = [self._array(bound, arrays, value) for value in step.inputs]
@@ -352,6 +357,7 @@ class Program:
         places = {key: region.address + offset for key, offset in zip(spans, offsets, strict=True)}
         addresses = {key: place for key, place in places.items() if isinstance(key, Value)}
         result = Plan(sizes, region, addresses, [], np.empty(0))
+        result.solo = Solo(self.team.threads)
         table = np.zeros((len(calls), 2), np.int64)
         for position, call in enumerate(calls):
             arguments = np.zeros(len(call.arguments), np.int64)

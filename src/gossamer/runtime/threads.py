@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 
 from gossamer.runtime.codegen import driver, jit
 from gossamer.runtime.codegen.target import Target
-from gossamer.runtime.memory import Region
+from gossamer.runtime.memory import Region, align
 
 # The number of the core that the calling thread runs on, where the system tells and can be told.
 _current_core = ctypes.CDLL(None).sched_getcpu if sys.platform == "linux" else None
+
+# Whole cache lines, so that what one state's threads write disturbs no other.
+_STATE_BYTES = align(driver.STATE_SIZE * 8, 128)
 
 _teams: weakref.WeakSet[Team] = weakref.WeakSet()
 
@@ -42,34 +45,40 @@ class Team:
         _teams.add(self)
 
     def _reset(self) -> None:
-        self._region = Region(driver.STATE_SIZE * 8)
-        self._state = (ctypes.c_int64 * driver.STATE_SIZE).from_address(self._region.address)
-        self._state[driver.THREADS] = self.threads
+        self._region = Region(2 * _STATE_BYTES)
+        self._state, self._lone = (
+            (ctypes.c_int64 * driver.STATE_SIZE).from_address(self._region.address + offset)
+            for offset in (0, _STATE_BYTES)
+        )
+        self._state[driver.THREADS], self._lone[driver.THREADS] = self.threads, 1
         self._helpers = []
         self._core = -1
         # A new one: after a fork nobody is left to release the old.
         self.lock = threading.Lock()
 
-    def run(self, steps: int, count: int) -> None:
-        """Run the `count` kernels of the table at address `steps`."""
+    def run(self, steps: int, count: int, alone: bool = False) -> None:
+        """Run the `count` kernels of the table at address `steps`; `alone` wakes no helper."""
         if not count:
             return
-        if len(self._helpers) < self.threads - 1:
-            self._start()
-        if self._helpers and _current_core is not None:
-            self._keep_apart(_current_core())
-        self._state[driver.STEPS] = steps
-        self._state[driver.COUNT] = count
-        self._run(self._region.address)
+        state = self._lone if alone else self._state
+        if not alone:
+            if len(self._helpers) < self.threads - 1:
+                self._start()
+            if self._helpers and _current_core is not None:
+                self._keep_apart(_current_core())
+        state[driver.STEPS] = steps
+        state[driver.COUNT] = count
+        self._run(ctypes.addressof(state))
 
-    def trace(self, steps: int, count: int) -> NDArray[np.int64]:
+    def trace(self, steps: int, count: int, alone: bool = False) -> NDArray[np.int64]:
         """Run likewise; return [count] how long each step took, in ticks of the processor."""
         clock = np.zeros(count + 1, np.int64)
-        self._state[driver.TRACE] = clock.ctypes.data
+        state = self._lone if alone else self._state
+        state[driver.TRACE] = clock.ctypes.data
         try:
-            self.run(steps, count)
+            self.run(steps, count, alone)
         finally:
-            self._state[driver.TRACE] = 0
+            state[driver.TRACE] = 0
         return np.diff(clock)
 
     def _start(self) -> None:
