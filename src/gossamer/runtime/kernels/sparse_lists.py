@@ -198,8 +198,8 @@ class ListKernel:
     ) -> None:
         kind = I32 if self.wide else I16
         ahead = span[0] + _AHEAD
-        for line in (0, LANES):
-            b.prefetch(b.at(values, ahead * self.together + line))
+        for further in (0, LANES):
+            b.prefetch(b.at(values, ahead * self.together + further))
         b.prefetch(b.at(offsets, ahead, kind))
         with b.loop(*span) as nonzero:
             offset = b.widen(b.load(b.at(offsets, nonzero, kind), kind))
