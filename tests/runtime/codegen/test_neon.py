@@ -206,7 +206,7 @@ def replay(compiled: Session, feeds: Mapping[str, Any], sources: Mapping[int, st
     team, found = compiled._team, {}
     run = team.run
 
-    def running(steps: int, count: int) -> None:
+    def running(steps: int, count: int, alone: bool = False) -> None:
         (bound,) = compiled._program._plans.values()
         ranges = [(bound.region.address, bound.region.size)]
         ranges += [(kept.address, kept.size) for kept in compiled._program._constants._regions]
@@ -219,7 +219,7 @@ def replay(compiled: Session, feeds: Mapping[str, Any], sources: Mapping[int, st
             if value.producer is not None:
                 outside[value.name] = array
         found.update(write_image(bound, ranges, team.threads, sources))
-        run(steps, count)
+        run(steps, count, alone)
         found["outputs"] = {
             name: (found["moved"](array.ctypes.data), array.copy())
             for name, array in outside.items()
