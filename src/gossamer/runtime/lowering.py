@@ -56,7 +56,7 @@ def _call(
     elif op in ("Linear", "Convolution"):
         weights = node.source(1).data
         assert weights is not None
-        sparsity = 1 - float(np.count_nonzero(weights)) / max(weights.size, 1)
+        sparsity = tuning.sparsity(weights)
     address, code = address_of(kernel, target), key_of(kernel, target)
     return Call(label, address, arguments, node.name, op, sparsity, code)
 
@@ -88,7 +88,7 @@ def _linear(node: Node, target: Target) -> Call:
     others: list[Argument] = [value for value in node.inputs[3:] if value is not None]
     if output.layout == PLAIN:
         filled = np.pad(vector, (0, -rows % dense_plain.OUTPUTS))
-        plain: list[Argument] = [x, output, filled, dense_plain.pack(weights)]
+        plain: list[Argument] = [x, output, filled, dense_rows.pack(weights, dense_plain.OUTPUTS)]
         plain += [_size(x, 0), columns, rows, *others]
         return _call(dense_plain.DensePlain(epilogue), "dense linear", target, plain, node)
     shared: list[Argument] = [_tiles(x), _last_groups(x), columns * TILE, rows * TILE]

@@ -36,7 +36,7 @@ _REVISION = 2
 _BLOCKS = (96, 128, 192, 256)
 # Bytes of inputs that a block of a convolution may reach from one tile, and vectors of a tile.
 _REACHES = (12 << 10, 20 << 10, 28 << 10, 48 << 10)
-_SPARSE_TILES, _DENSE_TILES = (4, 7, 14), (4, 7)
+_SPARSE_TILES, _TOGETHER_TILES, _DENSE_TILES = (4, 7, 14), (4,), (4, 7)
 LEAST_SPARSITY = 0.2
 """Below this the dense kernel always won, by so much that timing both is a waste."""
 # Rows are visited together if so much of what they then hold is not zero.
@@ -98,7 +98,7 @@ def choose_conv(
     each = weight.shape[1]
     if sparsity(weight) >= LEAST_SPARSITY or group > 1:
         for together in _together(weight.reshape(weight.shape[0], -1)) if group == 1 else [1]:
-            sizes = _SPARSE_TILES if together == 1 else _DENSE_TILES[:1]
+            sizes = _SPARSE_TILES if together == 1 else _TOGETHER_TILES
             for tiling in tilings(geometry.output, sizes):
                 tile = (tiling.rows, tiling.columns)
                 blocks = _blocks(geometry, tiling, each) if group == 1 else [each]
@@ -121,7 +121,7 @@ def choose_conv(
 
 def sparsity(weight: NDArray[np.float32]) -> float:
     """Fraction of zeros."""
-    return 1 - np.count_nonzero(weight) / max(weight.size, 1)
+    return 1 - float(np.count_nonzero(weight)) / max(weight.size, 1)
 
 
 def _together(weight: NDArray[np.float32]) -> list[int]:

@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gossamer.runtime.codegen.builder import LANES, VEC, Builder, Term, write_kernel
 from gossamer.runtime.codegen.target import Target
 from gossamer.runtime.kernels.epilogue import Epilogue
@@ -26,20 +23,12 @@ def samples_in_block(target: Target) -> int:
     return 6 if target.registers >= 32 else 1
 
 
-def pack(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Arrange a matrix `[rows, columns]` as `[block, column, row]`, filled up with zeros."""
-    rows, columns = weight.shape
-    filled = np.zeros((-(-rows // OUTPUTS) * OUTPUTS, columns), np.float32)
-    filled[:rows] = weight
-    return np.ascontiguousarray(filled.reshape(-1, OUTPUTS, columns).transpose(0, 2, 1))
-
-
 @dataclass(frozen=True)
 class DensePlain:
     """The kernel, for one way of finishing each output before it is stored.
 
-    Arguments: x, y, bias, weights, samples, columns, rows, and a pointer for each operand of the
-    epilogue.
+    Arguments: x, y, bias, weights (as `dense_rows.pack` arranges them), samples, columns, rows, and
+    a pointer for each operand of the epilogue.
     """
 
     epilogue: Epilogue

@@ -68,7 +68,7 @@ def places(
         raise ModelError(f"an image of {height} x {width} pixels is too large; make it smaller")
     if isinstance(output, Planes):
         rows, columns = output.pixels()
-        inside = (rows >= 0) & (rows < output.height) & (columns >= 0) & (columns < output.width)
+        inside = output.kept() != 0
     else:
         shape = -(-height // strides[0]), -(-width // strides[1])
         rows, columns = np.indices(shape)
