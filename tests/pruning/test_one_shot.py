@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -10,11 +12,16 @@ from gossamer.models import Layer, open_model
 from gossamer.models.selection import choose_layers
 from gossamer.pruning.one_shot import group_layers, prune
 from gossamer.pruning.progress import showing
+from gossamer.sparsity.allocation import Choice
 from gossamer.sparsity.patterns import get_pattern
 from gossamer.sparsity.solvers import get_solver
 from gossamer.sparsity.statistics import LayerStatistics
 
 unstructured = get_pattern("unstructured")
+
+
+def half(layers: Sequence[Layer]) -> dict[str, Choice]:
+    return {layer.name: Choice(unstructured, 0.5) for layer in layers}
 
 
 @pytest.fixture
@@ -40,9 +47,7 @@ def test_each_layer_is_solved_with_the_inputs_that_the_sparse_layers_before_give
     dense, sparse = open_model(perceptron), open_model(perceptron).copy()
     layers = choose_layers(dense.layers(), r"\d")
     with showing(False) as progress:
-        results = prune(
-            sparse, [{"input": x}], layers, 0.5, get_solver(solver), unstructured, progress
-        )
+        results = prune(sparse, [{"input": x}], layers, half(layers), get_solver(solver), progress)
     hidden = torch.from_numpy(x)
     for layer, result in zip(layers, results, strict=True):
         statistics = LayerStatistics(layer.name, layer.columns)
@@ -70,4 +75,16 @@ def test_a_layer_that_the_data_never_reaches_is_named() -> None:
     adapter = open_model(Unused()).copy()
     batches = [{"x": np.ones((2, 3), np.float32)}]
     with showing(False) as progress, pytest.raises(DataError, match=r"'unused' was never reached"):
-        prune(adapter, batches, adapter.layers(), 0.5, get_solver("obs"), unstructured, progress)
+        layers = adapter.layers()
+        prune(adapter, batches, layers, half(layers), get_solver("obs"), progress)
+
+
+def test_a_layer_that_the_plan_leaves_out_stays_as_it_is(perceptron: nn.Module) -> None:
+    dense, sparse = open_model(perceptron), open_model(perceptron).copy()
+    layers = dense.layers()
+    batches = [{"input": np.ones((4, 6), np.float32)}]
+    with showing(False) as progress:
+        results = prune(sparse, batches, layers, half(layers[:1]), get_solver("obs"), progress)
+    assert [layer.sparsity for layer in results] == [0.5, 0.0, 0.0]
+    for layer in layers[1:]:
+        assert torch.equal(sparse.weight(layer.name), dense.weight(layer.name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,7 @@ from gossamer.errors import ModelError
 from gossamer.models.adapter import Batch, Layer, ModelAdapter
 from gossamer.pruning.progress import Progress
 from gossamer.pruning.result import LayerResult
-from gossamer.sparsity.allocation import uniform
-from gossamer.sparsity.patterns import Pattern
+from gossamer.sparsity.allocation import Choice
 from gossamer.sparsity.solvers import Solver
 from gossamer.sparsity.statistics import LayerStatistics
 
@@ -23,12 +22,11 @@ def prune(
     adapter: ModelAdapter,
     batches: Sequence[Batch],
     layers: Sequence[Layer],
-    sparsity: float,
+    plan: Mapping[str, Choice],
     solver: Solver,
-    pattern: Pattern,
     progress: Progress,
 ) -> tuple[LayerResult, ...]:
-    """Remove the fraction `sparsity` of each layer's weights, in place.
+    """Make a model's layers as sparse as a plan says, in place.
 
     Layers are calibrated group after group (the layers of one repeated block together, others
     alone), so that each sees the outputs of those that are already sparse.
@@ -36,10 +34,10 @@ def prune(
     Args:
         adapter: of the model to change.
         batches: calibration data; may be empty if the solver needs none.
-        layers: to prune.
-        sparsity: 0 to 1, spread evenly over the layers.
+        layers: that could be pruned.
+        plan: the pattern and sparsity of each layer, by its name; one that it leaves out stays as
+            it is.
         solver: how.
-        pattern: which weights may be removed together.
         progress: told of each layer.
 
     Returns:
@@ -49,17 +47,16 @@ def prune(
         DataError: if a batch does not run, or a layer is reached by none.
     """
     by_name = {layer.name: layer for layer in layers}
-    allocation = uniform({layer.name: layer.weights for layer in layers}, sparsity)
-    zeros: dict[str, int] = {}
+    pruned = [layer for layer in layers if layer.name in plan]
 
     def solve(name: str, statistics: LayerStatistics | None) -> None:
-        solution = solver.solve(adapter.weight(name), statistics, pattern, allocation[name])
+        choice = plan[name]
+        solution = solver.solve(adapter.weight(name), statistics, choice.pattern, choice.sparsity)
         adapter.set_weight(name, solution.weight)
-        zeros[name] = _zeros(adapter.weight(name))
         progress.advance()
 
     if solver.needs == "nothing":
-        for layer in layers:
+        for layer in pruned:
             solve(layer.name, None)
     else:
         statistics: dict[str, LayerStatistics] = {}
@@ -69,12 +66,21 @@ def prune(
                 statistics[name] = _statistics(by_name[name], solver)
             statistics[name].update(inputs)
 
-        for group in adapter.walk(batches, group_layers(layers), record):
+        for group in adapter.walk(batches, group_layers(pruned), record):
             for name in group:
                 # Statistics of a wide layer take much memory, so they go as soon as they are used.
                 solve(name, statistics.pop(name, None) or _statistics(by_name[name], solver))
+    return count_zeros(adapter, layers)
+
+
+def count_zeros(adapter: ModelAdapter, layers: Sequence[Layer]) -> tuple[LayerResult, ...]:
+    """Return the layers as they are in the model now."""
     return tuple(
-        LayerResult(layer.name, layer.rows, layer.columns, zeros[layer.name]) for layer in layers
+        LayerResult(
+            layer.name, layer.rows, layer.columns, layer.weights - int(weight.count_nonzero())
+        )
+        for layer in layers
+        for weight in (adapter.weight(layer.name),)
     )
 
 
@@ -105,7 +111,3 @@ def _statistics(layer: Layer, solver: Solver) -> LayerStatistics:
     return LayerStatistics(
         layer.name, layer.columns, groups=layer.groups, hessian=solver.needs == "hessian"
     )
-
-
-def _zeros(weight: Tensor) -> int:
-    return weight.numel() - int(weight.count_nonzero())

@@ -12,10 +12,11 @@ from gossamer.models.calibration import read_batches
 from gossamer.models.opening import open_model
 from gossamer.models.selection import choose_layers
 from gossamer.pruning.evaluation import Evaluate, Evaluation, compare, score
-from gossamer.pruning.one_shot import check_weights, prune
+from gossamer.pruning.one_shot import check_weights, count_zeros, prune
 from gossamer.pruning.progress import Progress, showing
 from gossamer.pruning.result import LayerResult, Scores, SparsifyResult, Trial
 from gossamer.pruning.search import STEPS, highest_accepted
+from gossamer.sparsity.allocation import Choice, uniform
 from gossamer.sparsity.patterns import Pattern, get_pattern
 from gossamer.sparsity.registry import checked_sparsity
 from gossamer.sparsity.solvers import Solver, get_solver
@@ -149,24 +150,16 @@ class _Job:
         """Return a sparse copy of the dense model, and its layers."""
         self._progress.start(description, len(self._layers))
         sparse = self._dense.copy()
-        pruned = prune(
-            sparse,
-            self._batches,
-            self._layers,
-            sparsity,
-            self._solver,
-            self._pattern,
-            self._progress,
-        )
+        weights = {layer.name: layer.weights for layer in self._layers}
+        plan = {
+            name: Choice(self._pattern, own) for name, own in uniform(weights, sparsity).items()
+        }
+        pruned = prune(sparse, self._batches, self._layers, plan, self._solver, self._progress)
         return sparse, pruned
 
     def untouched(self) -> tuple[LayerResult, ...]:
         """Return the layers as they are in the dense model."""
-        return tuple(
-            LayerResult(layer.name, layer.rows, layer.columns, int((weight == 0).sum()))
-            for layer in self._layers
-            for weight in (self._dense.weight(layer.name),)
-        )
+        return count_zeros(self._dense, self._layers)
 
     def search(
         self,
