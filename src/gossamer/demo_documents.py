@@ -22,7 +22,7 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class Documents:
-    """Tokenised documents: ids and mask [n, 128] as int64, topics [n] as small integers."""
+    """Tokenised documents: ids and mask [n, tokens] as int64, topics [n] as small integers."""
 
     input_ids: NDArray[np.int64]
     attention_mask: NDArray[np.int64]
@@ -54,12 +54,13 @@ def stratified_order(topics: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     return np.argsort(place, kind="stable")
 
 
-def read_documents(folder: Path, directory: Path) -> Documents:
+def read_documents(folder: Path, directory: Path, tokens: int = TOKENS) -> Documents:
     """Read and tokenise the documents, each text once, in stratified order.
 
     Args:
         folder: one folder a topic, one .txt file a document.
         directory: Hugging Face directory of the tokenizer.
+        tokens: of a document; longer ones are cut, shorter ones padded.
     """
     import transformers
 
@@ -70,7 +71,7 @@ def read_documents(folder: Path, directory: Path) -> Documents:
     topics = np.array([names.index(path.parent.name) for path in files], np.int64)
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(directory), local_files_only=True)
     encoded = tokenizer(
-        texts, padding="max_length", truncation=True, max_length=TOKENS, return_tensors="np"
+        texts, padding="max_length", truncation=True, max_length=tokens, return_tensors="np"
     )
     documents = Documents(encoded["input_ids"], encoded["attention_mask"], topics)
     # Some articles were published twice; one copy must not be learnt from and the other tested on.
