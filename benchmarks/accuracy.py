@@ -203,7 +203,8 @@ class Benchmark:
             solved = self.solve(run, weights)
             if "error" in solved:
                 return {"kind": "failed", **asdict(run), **solved}
-            absent, unknown = model.load_state_dict(load_file(weights), strict=False)
+            # What the method left as it was is not in the file.
+            unknown = model.load_state_dict(load_file(weights), strict=False).unexpected_keys
             assert not unknown, unknown
             weights.unlink()
         found = {"kind": "accuracy", **asdict(run), **self.zeros(model), **solved}
@@ -228,14 +229,7 @@ class Benchmark:
         foreign = run.method.startswith("llmcompressor")
         python = self.options.llmcompressor_python if foreign else sys.executable
         machine, mine, begin = busy.of_machine(), children(), time.perf_counter()
-        done = subprocess.run(
-            [python, str(PROCESS), json.dumps(job)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-            check=False,
-        )
+        done = run_process(python, job)
         wall = time.perf_counter() - begin
         others = busy.of_machine() - machine - (children() - mine)
         if done.returncode:
@@ -252,6 +246,17 @@ class Benchmark:
         total, all_zeros = adapter.count_weights()
         pruned = sum(layer.weights for layer in self.layers)
         return {"measured_sparsity": zeros / pruned, "model_sparsity": all_zeros / total}
+
+
+def run_process(python: str, job: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """Start the process that prunes, and wait for it."""
+    return subprocess.run(
+        [python, str(PROCESS), json.dumps(job)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": str(job["threads"])},
+        check=False,
+    )
 
 
 def children() -> float:

@@ -183,11 +183,9 @@ def _environment(lines: Sequence[Line]) -> list[str]:
         for package in ("torch", "transformers")
         if package in described["versions"]
     }
-    versions |= {
-        "llm-compressor": line["version"]
-        for line in solved
-        if line["method"].startswith("llmcompressor")
-    }
+    for line in solved:
+        if line["method"].startswith("llmcompressor"):
+            versions["llm-compressor"] = line["version"]
     named = ", ".join(f"{package} {version}" for package, version in versions.items())
     parts = [
         described["processor"],
