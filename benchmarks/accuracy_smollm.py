@@ -134,4 +134,7 @@ def _unpack(directory: Path) -> Any:
     plain = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     plain.load_state_dict(unpacked.state_dict())
     plain.save_pretrained(directory)
-    return transformers.AutoTokenizer.from_pretrained(file.parent, **given)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, **given)
+    # llm-compressor will have one beside the model.
+    tokenizer.save_pretrained(directory)
+    return tokenizer
