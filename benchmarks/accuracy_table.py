@@ -152,9 +152,11 @@ def _times(name: str, lines: Sequence[Line]) -> list[str]:
         return ["No times: other programs ran beside every solve."]
     columns = [f"solving all of {TITLES[name]}", "seconds", "CPU seconds", "peak MB", "at most", ""]
     rows = _head(columns)
-    ours = {method: seeds for method, seeds in solved.items() if _is_ours(method)}
-    scored = {method: seeds for method, seeds in ours.items() if name in TASKS}
-    best = min(scored, key=lambda method: _loss(scored[method]), default=None)
+    ours: Group = {}
+    for line in lines:
+        if name in TASKS and _is_ours(line["method"]):
+            ours.setdefault(line["method"], []).append(line)
+    best = min(ours, key=lambda method: _loss(ours[method]), default=None)
     for method, seeds in solved.items():
         slowest = max(_groups(seeds).values(), key=lambda group: _median(group[method], "seconds"))
         seconds = _median(slowest[method], "seconds")

@@ -200,6 +200,12 @@ class TestTable:
         )
         assert not any("wanda" in row for row in times)
 
+    def test_the_limit_is_for_the_solver_that_loses_least(self, scripts: Any) -> None:
+        best, other = line("obs", 1.0, others_cpu=0.5), line("wanda", 2.0)
+        rows = scripts.table.write([best, other])
+        (row,) = (row for row in rows if row.startswith("| `wanda` |"))
+        assert not row.endswith("reached |")
+
     def test_a_task_without_losses_has_times_only(self, scripts: Any) -> None:
         bare = {key: value for key, value in line("obs", 0.0).items() if key != "loss"}
         rows = scripts.table.write([{**bare, "task": "bert", "seconds": 61.0}])
