@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 Batch = Mapping[str, "np.ndarray[Any, Any]"]
 """Input arrays by input name; the first axis of each is the sample."""
 
-Record = Callable[[str, "Tensor"], None]
-"""Receives a layer's name and its inputs, `[n, columns]` or `[groups, n, columns]`."""
+Record = Callable[[str, "Tensor", "Tensor | None"], None]
+"""Receives a layer's name, its inputs, `[n, columns]` or `[groups, n, columns]`, and its targets:
+what it should give for them without its bias, `[n, rows]` or `[groups, n, rows / groups]`; or None.
+"""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,11 @@ class ModelAdapter(Protocol):
         ...
 
     def walk(
-        self, batches: Sequence[Batch], groups: Sequence[Sequence[str]], record: Record
+        self,
+        batches: Sequence[Batch],
+        groups: Sequence[Sequence[str]],
+        record: Record,
+        dense: ModelAdapter | None = None,
     ) -> Iterator[list[str]]:
         """Show the inputs of each group of layers as the model stands when its turn comes.
 
@@ -107,6 +113,15 @@ class ModelAdapter(Protocol):
         the inputs of the group's layers for every batch; then the group's names are yielded. The
         caller may set the weights of these layers before it goes on, and later groups see the
         effect. Positions that a batch's `attention_mask` marks as padding are left out.
+
+        Args:
+            batches: calibration data.
+            groups: names of the layers whose turn comes together.
+            record: receives the inputs.
+            dense: the model as it was, an independent copy. With it `record` also receives targets:
+                what the layer gives in the dense model for the same batch or, where that is added
+                to a residual, what gives the same sum with the residual as it is now. A group may
+                then be yielded in parts, the layers with the same inputs together.
 
         Raises:
             DataError: if a batch does not run through the model.

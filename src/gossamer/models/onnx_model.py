@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from gossamer.formats.onnx_io import save_onnx
-from gossamer.models.adapter import Batch, Input, Layer, Record
+from gossamer.models.adapter import Batch, Input, Layer, ModelAdapter, Record
 from gossamer.models.onnx_layers import OnnxLayer, constants, find_layers, read, write
 from gossamer.models.onnx_walk import OnnxWalk
 
@@ -95,11 +95,16 @@ class OnnxModel:
         return total, zeros
 
     def walk(
-        self, batches: Sequence[Batch], groups: Sequence[Sequence[str]], record: Record
+        self,
+        batches: Sequence[Batch],
+        groups: Sequence[Sequence[str]],
+        record: Record,
+        dense: ModelAdapter | None = None,
     ) -> Iterator[list[str]]:
         """See `ModelAdapter.walk`; layers run in ONNX Runtime."""
         chosen = {name: self._found[name] for group in groups for name in group}
-        return OnnxWalk(self.model, batches, chosen, record).run(groups)
+        twin = dense.model if dense is not None else None
+        return OnnxWalk(self.model, batches, chosen, record, dense=twin).run(groups)
 
     def capture(self, batches: Sequence[Batch], names: Sequence[str], record: Record) -> None:
         """See `ModelAdapter.capture`."""

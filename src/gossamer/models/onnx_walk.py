@@ -3,6 +3,9 @@
 The graph is cut behind each group of layers. A part is run once with the group's layers dense to
 record their inputs and, when the caller has pruned them, once more for the values that cross the
 cut; these feed the next part. So the whole walk costs about two runs of the model.
+
+With a dense twin beside it, each layer's inputs come with the outputs that it should give; a group
+is then cut into parts, the layers with the same inputs together.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from onnx import helper
 from gossamer.errors import DataError, ModelError
 from gossamer.models.adapter import Batch, Record
 from gossamer.models.onnx_layers import OnnxLayer, attribute, constants, operands
+from gossamer.models.onnx_targets import Aim, find_aim, find_consumers
 from gossamer.models.python_file import describe
 from gossamer.models.unfold import unfold
 
@@ -34,6 +38,7 @@ class OnnxWalk:
         batches: calibration batches.
         chosen: the layers to record, by name.
         record: receives their inputs.
+        dense: the same model before any change: says what the layers should give.
     """
 
     def __init__(
@@ -42,7 +47,10 @@ class OnnxWalk:
         batches: Sequence[Batch],
         chosen: Mapping[str, OnnxLayer],
         record: Record,
+        *,
+        dense: onnx.ModelProto | None = None,
     ) -> None:
+        self._twin = OnnxWalk(dense, batches, chosen, record) if dense is not None else None
         self._model = model
         self._batches = batches
         self._chosen = chosen
@@ -50,7 +58,8 @@ class OnnxWalk:
         self._position = {
             output: at for at, node in enumerate(model.graph.node) for output in node.output
         }
-        self._constants = set(constants(model.graph))
+        self._constants = constants(model.graph)
+        self._consumers = find_consumers(model.graph)
         self._shell = onnx.ModelProto(
             ir_version=model.ir_version,
             opset_import=model.opset_import,
@@ -58,18 +67,32 @@ class OnnxWalk:
         )
 
     def run(self, groups: Sequence[Sequence[str]]) -> Iterator[list[str]]:
-        """Record group after group in graph order; yield each before going on."""
+        """Record group after group in graph order; yield each (part) before going on."""
+        if self._twin:
+            groups = [part for group in groups for part in self._by_inputs(group)]
         parts = self._parts(groups)
         alive = [self._feeds(batch) for batch in self._batches]
+        twins = list(alive)
         for index, (names, end) in enumerate(parts):
-            self._record_part(names, alive)
+            self._record_part(names, alive, twins)
             yield names
             if index + 1 < len(parts):
                 crossing = self._crossing(end)
-                alive = [
-                    {name: values[name] for name in crossing}
-                    for values in self._compute(crossing, alive)
-                ]
+                alive = self._cross(crossing, alive)
+                if self._twin:
+                    twins = self._twin._cross(crossing, twins)
+
+    def _by_inputs(self, group: Sequence[str]) -> list[list[str]]:
+        """Return a group in parts: the layers with the same inputs."""
+        parts: dict[str, list[str]] = {}
+        for name in group:
+            parts.setdefault(self._chosen[name].uses[0].inputs, []).append(name)
+        return list(parts.values())
+
+    def _cross(self, crossing: Sequence[str], alive: Sequence[Values]) -> list[Values]:
+        return [
+            {name: values[name] for name in crossing} for values in self._compute(crossing, alive)
+        ]
 
     def _parts(self, groups: Sequence[Sequence[str]]) -> list[tuple[list[str], int]]:
         """Return groups in graph order, each with the end of its part; overlapping ones joined."""
@@ -98,25 +121,35 @@ class OnnxWalk:
         before = {output for node in nodes[:end] for output in node.output}
         before |= {value.name for value in self._model.graph.input}
         read = {name for node in nodes[end:] for name in operands(node)}
-        return sorted((read & before) - self._constants)
+        return sorted((read & before) - set(self._constants))
 
-    def _record_part(self, names: Sequence[str], alive: Sequence[Values]) -> None:
-        """Record the inputs of a group's layers, as the model stands."""
+    def _record_part(
+        self, names: Sequence[str], alive: Sequence[Values], twins: Sequence[Values]
+    ) -> None:
+        """Record the inputs of a group's layers, as the model stands, and their targets."""
         import torch
 
-        from gossamer.models.torch_batches import without_padding
-
-        uses = [(name, use) for name in names for use in self._chosen[name].uses]
-        wanted = sorted({use.inputs for _, use in uses})
-        for values, batch in zip(self._compute(wanted, alive), self._batches, strict=True):
-            for name, use in uses:
-                found = self._chosen[name]
+        uses = [
+            (name, use, find_aim(use.node, self._consumers, self._constants))
+            for name in names
+            for use in self._chosen[name].uses
+        ]
+        wanted = {use.inputs for _, use, _ in uses}
+        given: Iterator[Values] = iter([{}] * len(alive))
+        if self._twin:
+            aims = [aim for _, _, aim in uses if aim]
+            wanted |= {aim.residual for aim in aims if aim.residual}
+            given = self._twin._compute(sorted({aim.value for aim in aims}), twins)
+        found = self._compute(sorted(wanted), alive)
+        for values, dense, batch in zip(found, given, self._batches, strict=True):
+            for name, use, aim in uses:
                 inputs = torch.from_numpy(values[use.inputs])
-                if found.layer.kind == "linear":
-                    self._record(name, without_padding(inputs, batch.get("attention_mask")))
-                else:
-                    for piece in _unfolded(use.node, found, inputs):
-                        self._record(name, piece)
+                target = _target(aim, dense, values) if aim and dense else None
+                bias = aim.bias if aim else None
+                for piece, own in _pieces(
+                    use.node, self._chosen[name], inputs, target, bias, batch
+                ):
+                    self._record(name, piece, own)
 
     def _compute(self, wanted: Sequence[str], alive: Sequence[Values]) -> Iterator[Values]:
         """Yield, batch by batch, the values wanted, from those that are alive."""
@@ -209,6 +242,53 @@ def _onnxruntime() -> Any:
             "pip install 'gossamer[ort]'"
         ) from error
     return onnxruntime
+
+
+def _target(aim: Aim, dense: Values, sparse: Values) -> Tensor | None:
+    """Return what a layer should give, with its bias; None if the sum is broadcast."""
+    import torch
+
+    value = dense[aim.value].astype(np.float32)
+    if aim.residual is not None:
+        residual = sparse[aim.residual]
+        if residual.shape != value.shape:
+            return None
+        value = value - residual
+    return torch.from_numpy(value)
+
+
+def _pieces(
+    node: onnx.NodeProto,
+    found: OnnxLayer,
+    inputs: Tensor,
+    target: Tensor | None,
+    bias: np.ndarray[Any, Any] | None,
+    batch: Batch,
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield a layer's inputs as matrices, each with its part of the target without the bias."""
+    import torch
+
+    from gossamer.models.torch_batches import without_padding
+
+    layer = found.layer
+    if target is not None and bias is not None:
+        shape = (-1,) if layer.kind == "linear" else (-1, *[1] * (target.ndim - 2))
+        target = target - torch.from_numpy(bias).reshape(shape)
+    if layer.kind == "linear":
+        mask = batch.get("attention_mask")
+        yield (
+            without_padding(inputs, mask),
+            None if target is None else without_padding(target, mask),
+        )
+        return
+    if target is not None:
+        grouped = target.reshape(len(target), layer.groups, layer.rows // layer.groups, -1)
+        target = grouped.permute(1, 0, 3, 2).reshape(layer.groups, -1, grouped.shape[2])
+    start = 0
+    for piece in _unfolded(node, found, inputs):
+        end = start + piece.shape[1]
+        yield piece, None if target is None else target[:, start:end]
+        start = end
 
 
 def _unfolded(node: onnx.NodeProto, found: OnnxLayer, inputs: Tensor) -> Iterator[Tensor]:

@@ -1,19 +1,18 @@
-"""The prunable layers of a PyTorch module, and what flows into them."""
+"""The prunable layers of a PyTorch module."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import nn
 
 from gossamer.models.adapter import Layer
-from gossamer.models.unfold import unfold
 
-_CONVOLUTIONS = {"conv1d": 1, "conv2d": 2}
+CONVOLUTIONS = {"conv1d": 1, "conv2d": 2}
+"""The functions of convolutions, with the number of spatial axes."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def _add_node(
     add: Callable[[str, Any, int, bool], None],
 ) -> None:
     """Add the layer that a node of an exported graph computes, if it is one."""
-    operation = _operation(node.target) if node.op == "call_function" else ""
+    operation = operation_of(node.target) if node.op == "call_function" else ""
     position = {"linear": 1, "conv1d": 1, "conv2d": 1, "addmm": 2}.get(operation)
     if position is None or len(node.args) <= position:
         return
@@ -123,100 +122,12 @@ def _add_node(
     target = str(weight.target)
     owner, _, attribute = target.rpartition(".")
     groups = 1
-    if operation in _CONVOLUTIONS and len(node.args) > 6:
+    if operation in CONVOLUTIONS and len(node.args) > 6:
         groups = int(node.args[6])  # type: ignore[arg-type]
     parameter = getattr(model.get_submodule(owner), attribute)
     add(target.removesuffix(".weight"), parameter, groups, operation == "addmm")
 
 
-def _operation(function: Any) -> str:
+def operation_of(function: Any) -> str:
     """Return the name of a function or of an overload such as aten.linear.default."""
     return str(getattr(function, "__name__", "")).partition(".")[0]
-
-
-class LayerInputs(TorchFunctionMode):
-    """While active, shows the inputs of chosen layers.
-
-    Layers are known by their weight as it reaches `linear`, `conv1d`, `conv2d` or `addmm`; so
-    shared modules, tied weights, functional calls and exported graphs are all seen.
-
-    Args:
-        layers: the layers to watch.
-        seen: receives a layer's name and its inputs as `[..., columns]`, or for convolutions
-            `[groups, n, columns]` in several pieces.
-        called: receives a layer's name after each use.
-    """
-
-    def __init__(
-        self,
-        layers: Sequence[TorchLayer],
-        seen: Callable[[TorchLayer, Tensor], None],
-        called: Callable[[str], None] | None = None,
-    ) -> None:
-        super().__init__()
-        self._by_weight = {id(layer.parameter): layer for layer in layers}
-        self._seen = seen
-        self._called = called
-
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Look at one call and let it through."""
-        kwargs = kwargs or {}
-        operation = _operation(func)
-        if operation in ("linear", "addmm", *_CONVOLUTIONS):
-            self._look(operation, args, kwargs)
-        return func(*args, **kwargs)
-
-    def _look(self, operation: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        def argument(position: int, name: str, default: Any = None) -> Any:
-            return args[position] if len(args) > position else kwargs.get(name, default)
-
-        if operation == "addmm":
-            weight, inputs = argument(2, "mat2"), argument(1, "mat1")
-        else:
-            weight, inputs = argument(1, "weight"), argument(0, "input")
-        layer = self._by_weight.get(id(weight))
-        if layer is None:
-            return
-        # The mode must not see what is done to look at the inputs; torch pauses it here.
-        if operation not in _CONVOLUTIONS:
-            self._seen(layer, inputs)
-        else:
-            axes = _CONVOLUTIONS[operation]
-            if inputs.ndim == axes + 1:
-                inputs = inputs.unsqueeze(0)
-            kernel = weight.shape[2:]
-            dilation = _each_axis(argument(5, "dilation", 1), axes)
-            for piece in unfold(
-                inputs,
-                kernel,
-                stride=_each_axis(argument(3, "stride", 1), axes),
-                padding=_padding(argument(4, "padding", 0), kernel, dilation),
-                dilation=dilation,
-                groups=layer.layer.groups,
-            ):
-                self._seen(layer, piece)
-        if self._called is not None:
-            self._called(layer.layer.name)
-
-
-def _each_axis(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
-    values = (value,) if isinstance(value, int) else tuple(value)
-    return values * axes if len(values) == 1 else values
-
-
-def _padding(
-    padding: str | int | Sequence[int], kernel: Sequence[int], dilation: Sequence[int]
-) -> list[tuple[int, int]]:
-    """Return the zeros before and after each axis; "same" puts the odd one after, as torch does."""
-    if padding == "valid":
-        padding = 0
-    if isinstance(padding, str):
-        totals = [step * (size - 1) for size, step in zip(kernel, dilation, strict=True)]
-        return [(total // 2, total - total // 2) for total in totals]
-    return [(zeros, zeros) for zeros in _each_axis(padding, len(kernel))]

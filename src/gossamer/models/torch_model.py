@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.errors import ModelError
-from gossamer.models.adapter import Batch, Input, Layer, Record
+from gossamer.models.adapter import Batch, Input, Layer, ModelAdapter, Record
 from gossamer.models.python_file import describe
 from gossamer.models.torch_layers import TorchLayer, find_layers
 from gossamer.models.torch_walk import Walk
@@ -79,11 +79,16 @@ class TorchModel:
         return total, zeros
 
     def walk(
-        self, batches: Sequence[Batch], groups: Sequence[Sequence[str]], record: Record
+        self,
+        batches: Sequence[Batch],
+        groups: Sequence[Sequence[str]],
+        record: Record,
+        dense: ModelAdapter | None = None,
     ) -> Iterator[list[str]]:
-        """See `ModelAdapter.walk`; the model must be a `copy()`, in eval mode."""
+        """See `ModelAdapter.walk`; both models must be a `copy()`, in eval mode."""
         chosen = {name: self._found[name] for group in groups for name in group}
-        return Walk(self.model, batches, chosen, record).run(groups)
+        twin = dense.model if dense is not None else None
+        return Walk(self.model, batches, chosen, record, dense=twin).run(groups)
 
     def capture(self, batches: Sequence[Batch], names: Sequence[str], record: Record) -> None:
         """See `ModelAdapter.capture`."""

@@ -3,6 +3,10 @@
 Where blocks follow each other directly, each batch's hidden state is kept and pushed from block to
 block, so the whole walk costs about two runs of the model. Elsewhere the model is run from its
 start for each group of layers, and stopped as soon as the group has been seen.
+
+With a dense twin beside it, the same batches are pushed through that one too, and each layer's
+inputs come with the outputs that it should give. A group in a chain is then shown in parts, the
+layers with the same inputs together, so that each sees what those before it have become.
 """
 
 from __future__ import annotations
@@ -18,7 +22,9 @@ from torch import Tensor, nn
 
 from gossamer.models.adapter import Batch, Record
 from gossamer.models.torch_batches import calibrating, run, without_padding
-from gossamer.models.torch_layers import LayerInputs, TorchLayer, find_blocks
+from gossamer.models.torch_calls import LayerCall, LayerCalls
+from gossamer.models.torch_layers import TorchLayer, find_blocks, find_layers
+from gossamer.models.torch_targets import Aiming, DenseCalls, in_pieces
 
 
 class _Stop(Exception):
@@ -32,6 +38,15 @@ class _Call:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     output: Any = None
+
+    def of(self, block: nn.Module) -> Callable[[], Any]:
+        """Return what makes the call to a block."""
+        return lambda: block(*self.args, **self.kwargs)
+
+    def push(self, block: nn.Module) -> None:
+        """Make the call, and become the one to the next block."""
+        hidden = _hidden(self.of(block)())
+        self.args, self.kwargs = _with_hidden(self, hidden)
 
 
 @dataclass
@@ -48,6 +63,13 @@ class _Probe:
     uses: Counter[str] = field(default_factory=Counter)
     chains: list[list[str]] = field(default_factory=list)
 
+    def stops(self, group: Sequence[str]) -> bool:
+        """Return whether a run is over for a group once each of its layers has been used.
+
+        A layer that the first batch uses never or several times, another may use more often.
+        """
+        return all(self.uses[name] == 1 for name in group)
+
 
 class Walk:
     """One walk through a module; see `ModelAdapter.walk`.
@@ -57,6 +79,7 @@ class Walk:
         batches: calibration batches.
         chosen: the layers to record, by name.
         record: receives their inputs.
+        dense: the same module before any change, in eval mode: says what the layers should give.
         chains: push hidden states from block to block where possible.
     """
 
@@ -67,16 +90,18 @@ class Walk:
         chosen: Mapping[str, TorchLayer],
         record: Record,
         *,
+        dense: nn.Module | None = None,
         chains: bool = True,
     ) -> None:
         self._model = model
+        self._twin = _Twin(dense, chosen) if dense is not None else None
         self._batches = batches
         self._chosen = chosen
         self._record = record
         self._chains = chains
 
     def run(self, groups: Sequence[Sequence[str]]) -> Iterator[list[str]]:
-        """Record group after group in the order of use; yield each before going on."""
+        """Record group after group in the order of use; yield each (part) before going on."""
         with calibrating(self._model):
             probe = self._probe()
         position = {name: index for index, name in enumerate(probe.order)}
@@ -114,7 +139,8 @@ class Walk:
         probe = _Probe()
         calls: list[tuple[str, _Call]] = []
 
-        def called(name: str) -> None:
+        def entered(call: LayerCall) -> None:
+            name = call.layer.layer.name
             if name not in probe.uses:
                 probe.order.append(name)
             probe.uses[name] += 1
@@ -125,7 +151,7 @@ class Walk:
             for name, block in _blocks(self._model).items() if self._chains else ():
                 if name in wanted or any(w and _siblings(w, name) for w in wanted):
                     _watch(stack, name, block, calls)
-            stack.enter_context(LayerInputs(chosen, lambda layer, inputs: None, called))
+            stack.enter_context(LayerCalls(chosen, entered=entered))
             run(self._model, self._batches[0], 1)
         probe.chains = _find_chains(calls)
         return probe
@@ -133,7 +159,8 @@ class Walk:
     def _record_from_start(self, group: Sequence[str], probe: _Probe) -> None:
         """Record a group's inputs in every batch, running the model from its start."""
         for number, batch in enumerate(self._batches, start=1):
-            self._observe(group, probe, batch, partial(run, self._model, batch, number))
+            dense = self._twin.see(group, batch, number) if self._twin else None
+            self._observe(group, probe, batch, partial(run, self._model, batch, number), dense)
 
     def _push(
         self, chain: Sequence[str], held: Mapping[str, list[str]], probe: _Probe
@@ -141,49 +168,107 @@ class Walk:
         """Record the groups within a chain of blocks, pushing hidden states through it."""
         blocks = _blocks(self._model)
         with calibrating(self._model):
-            calls = [
-                _entry(self._model, blocks[chain[0]], batch, number)
-                for number, batch in enumerate(self._batches, start=1)
-            ]
+            calls = self._enter(self._model, chain[0])
+        if self._twin:
+            with calibrating(self._twin.model):
+                self._twin.calls = self._enter(self._twin.model, chain[0])
         left = len(held)
         for name in chain:
             block = blocks[name]
-            group = held.get(name)
-            if group is not None:
+            group = held.get(name, [])
+            dense: list[DenseCalls | None] = [None] * len(calls)
+            if self._twin:
+                dense = [*self._twin.push(name, group)]
+            for part in dense[0].parts(group) if dense[0] else [group] if group else []:
                 with calibrating(self._model):
-                    for call, batch in zip(calls, self._batches, strict=True):
-                        forward = partial(block, *call.args, **call.kwargs)
-                        self._observe(group, probe, batch, forward)
-                yield group
-                left -= 1
+                    for call, batch, seen in zip(calls, self._batches, dense, strict=True):
+                        self._observe(part, probe, batch, call.of(block), seen)
+                yield part
+            left -= 1 if group else 0
             if left == 0:
                 return
             with calibrating(self._model):
                 for call in calls:
-                    hidden = _hidden(block(*call.args, **call.kwargs))
-                    call.args, call.kwargs = _with_hidden(call, hidden)
+                    call.push(block)
+
+    def _enter(self, model: nn.Module, name: str) -> list[_Call]:
+        """Return what every batch calls a block with."""
+        block = _blocks(model)[name]
+        return [
+            _entry(model, block, batch, number)
+            for number, batch in enumerate(self._batches, start=1)
+        ]
 
     def _observe(
-        self, group: Sequence[str], probe: _Probe, batch: Batch, forward: Callable[[], Any]
+        self,
+        group: Sequence[str],
+        probe: _Probe,
+        batch: Batch,
+        forward: Callable[[], Any],
+        dense: DenseCalls | None,
     ) -> None:
         """Record a group's inputs while `forward` runs, and stop it when all have been seen."""
         mask = batch.get("attention_mask")
         left = set(group)
-        # A layer that the first batch uses never or several times, another may use more often.
-        stops = all(probe.uses[name] == 1 for name in group)
+        stops = probe.stops(group)
+        chosen = [self._chosen[name] for name in group]
 
-        def seen(layer: TorchLayer, inputs: Tensor) -> None:
-            if layer.layer.kind == "linear":
-                inputs = without_padding(inputs, mask)
-            self._record(layer.layer.name, inputs)
-
-        def called(name: str) -> None:
-            left.discard(name)
+        def record(call: LayerCall, target: Tensor | None) -> None:
+            layer = call.layer.layer
+            for inputs, wanted in in_pieces(call, target):
+                if layer.kind == "linear":
+                    inputs = without_padding(inputs, mask)
+                    wanted = None if wanted is None else without_padding(wanted, mask)
+                self._record(layer.name, inputs, wanted)
+            left.discard(layer.name)
             if stops and not left:
                 raise _Stop
 
-        with suppress(_Stop), LayerInputs([self._chosen[name] for name in group], seen, called):
-            forward()
+        with suppress(_Stop):
+            if dense is None:
+                with LayerCalls(chosen, entered=lambda call: record(call, None)):
+                    forward()
+                return
+            aiming = Aiming(dense.targets, record)
+            with aiming.watching(chosen):
+                forward()
+            aiming.close()
+
+
+class _Twin:
+    """The dense module, run beside the one that is being changed.
+
+    Attributes:
+        calls: of the chain's present block, one a batch.
+    """
+
+    def __init__(self, model: nn.Module, chosen: Mapping[str, TorchLayer]) -> None:
+        self.model = model
+        self.calls: list[_Call] = []
+        self._layers = {
+            found.layer.name: found for found in find_layers(model) if found.layer.name in chosen
+        }
+
+    def see(self, group: Sequence[str], batch: Batch, number: int) -> DenseCalls:
+        """Run a batch through the whole module, and return the calls of a group's layers."""
+        seen = DenseCalls()
+        with calibrating(self.model), seen.watching(self._named(group)):
+            run(self.model, batch, number)
+        return seen
+
+    def push(self, name: str, group: Sequence[str]) -> Iterator[DenseCalls]:
+        """Push every batch through a block, and yield the calls of a group's layers in it."""
+        block = _blocks(self.model)[name]
+        layers = self._named(group)
+        with calibrating(self.model):
+            for call in self.calls:
+                seen = DenseCalls()
+                with seen.watching(layers):
+                    call.push(block)
+                yield seen
+
+    def _named(self, group: Sequence[str]) -> list[TorchLayer]:
+        return [self._layers[name] for name in group if name in self._layers]
 
 
 def _blocks(model: nn.Module) -> dict[str, nn.Module]:

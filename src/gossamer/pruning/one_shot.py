@@ -25,11 +25,13 @@ def prune(
     plan: Mapping[str, Choice],
     solver: Solver,
     progress: Progress,
+    dense: ModelAdapter | None = None,
 ) -> tuple[LayerResult, ...]:
     """Make a model's layers as sparse as a plan says, in place.
 
     Layers are calibrated group after group (the layers of one repeated block together, others
-    alone), so that each sees the outputs of those that are already sparse.
+    alone), so that each sees the outputs of those that are already sparse. A solver that aims is
+    told what each layer should give for them, for which the dense model runs beside.
 
     Args:
         adapter: of the model to change.
@@ -39,6 +41,7 @@ def prune(
             it is.
         solver: how.
         progress: told of each layer.
+        dense: an independent copy of the model as it was; without it no solver aims.
 
     Returns:
         What became of each layer, in the order of `layers`.
@@ -61,12 +64,13 @@ def prune(
     else:
         statistics: dict[str, LayerStatistics] = {}
 
-        def record(name: str, inputs: Tensor) -> None:
+        def record(name: str, inputs: Tensor, targets: Tensor | None) -> None:
             if name not in statistics:
                 statistics[name] = _statistics(by_name[name], solver)
-            statistics[name].update(inputs)
+            statistics[name].update(inputs, targets)
 
-        for group in adapter.walk(batches, group_layers(pruned), record):
+        twin = dense if solver.aims else None
+        for group in adapter.walk(batches, group_layers(pruned), record, twin):
             for name in group:
                 # Statistics of a wide layer take much memory, so they go as soon as they are used.
                 solve(name, statistics.pop(name, None) or _statistics(by_name[name], solver))

@@ -154,7 +154,15 @@ class _Job:
         plan = {
             name: Choice(self._pattern, own) for name, own in uniform(weights, sparsity).items()
         }
-        pruned = prune(sparse, self._batches, self._layers, plan, self._solver, self._progress)
+        pruned = prune(
+            sparse,
+            self._batches,
+            self._layers,
+            plan,
+            self._solver,
+            self._progress,
+            self._dense.copy(),
+        )
         return sparse, pruned
 
     def untouched(self) -> tuple[LayerResult, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
+from gossamer.sparsity.admm import solve_admm
 from gossamer.sparsity.obs import solve_obs
 from gossamer.sparsity.registry import named
 from gossamer.sparsity.scores import SCORES, Score
@@ -27,10 +28,13 @@ class Solver(Protocol):
 
     Attributes:
         needs: what must be known of the layer's inputs: nothing, the norm of each, or X^T X.
+        aims: whether it fits the layer to targets, those of the dense model, where the statistics
+            have them; else each layer is to do to its inputs what its dense weight does.
     """
 
     name: str
     needs: Literal["nothing", "norms", "hessian"]
+    aims: bool
 
     def solve(
         self,
@@ -52,6 +56,8 @@ class Solver(Protocol):
 
 class ScoreSolver:
     """Removes the lowest scores and leaves the other weights as they are."""
+
+    aims = False
 
     def __init__(self, score: Score) -> None:
         self.name = score.name
@@ -78,6 +84,7 @@ class ObsSolver:
 
     name = "obs"
     needs: Literal["nothing", "norms", "hessian"] = "hessian"
+    aims = False
 
     def solve(
         self,
@@ -90,9 +97,28 @@ class ObsSolver:
         return Solution(*solve_obs(weight, statistics, pattern, sparsity))
 
 
+class AdmmSolver:
+    """Alternating directions towards the dense model's outputs; see `gossamer.sparsity.admm`."""
+
+    name = "admm"
+    needs: Literal["nothing", "norms", "hessian"] = "hessian"
+    aims = True
+
+    def solve(
+        self,
+        weight: Tensor,
+        statistics: LayerStatistics | None,
+        pattern: Pattern,
+        sparsity: float,
+    ) -> Solution:
+        """See `Solver.solve`."""
+        return Solution(*solve_admm(weight, statistics, pattern, sparsity))
+
+
 SOLVERS: dict[str, Solver] = {
     **{name: ScoreSolver(score) for name, score in SCORES.items()},
     ObsSolver.name: ObsSolver(),
+    AdmmSolver.name: AdmmSolver(),
 }
 
 

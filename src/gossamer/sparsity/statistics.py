@@ -27,6 +27,7 @@ class LayerStatistics:
 
     Attributes:
         count: input rows seen so far.
+        targeted: whether each batch came with the outputs that the layer should give.
     """
 
     def __init__(self, name: str, columns: int, *, groups: int = 1, hessian: bool = True) -> None:
@@ -34,12 +35,19 @@ class LayerStatistics:
         self.columns = columns
         self.groups = groups
         self.count = 0
+        self.targeted = hessian
         self._keep_hessian = hessian
         # Sums in double precision: hundreds of batches are added up, then a matrix is inverted.
         self._sum: Tensor | None = None
+        self._products: Tensor | None = None
 
-    def update(self, inputs: Tensor) -> None:
-        """Add a batch of inputs, `[n, columns]`, or `[groups, n, columns]` for a grouped layer.
+    def update(self, inputs: Tensor, targets: Tensor | None = None) -> None:
+        """Add a batch of inputs, and of the outputs that the layer should give for them.
+
+        Args:
+            inputs: `[n, columns]`, or `[groups, n, columns]` for a grouped layer.
+            targets: `[n, rows]` or `[groups, n, rows / groups]`, without the layer's bias; a batch
+                without them makes those of the others useless.
 
         Raises:
             DataError: if the shape does not fit the layer, or an input is NaN or infinite.
@@ -70,6 +78,7 @@ class LayerStatistics:
             )
         self._sum = added.double() if self._sum is None else self._sum.add_(added)
         self.count += inputs.shape[1]
+        self._add_products(inputs, targets)
 
     def square_sums(self) -> Tensor:
         """Return the sum of squares per input, float64 `[groups, columns]`.
@@ -89,6 +98,30 @@ class LayerStatistics:
         if not self._keep_hessian:
             raise ValueError("these statistics were gathered with hessian=False")
         return self._total()
+
+    def products(self) -> Tensor:
+        """Return Y^T X of the targets Y and the inputs X, float64 `[groups, rows, columns]`.
+
+        Raises:
+            ValueError: if not every batch had targets.
+        """
+        if not self.targeted or self._products is None:
+            raise ValueError("these statistics were gathered without targets")
+        return self._products
+
+    def _add_products(self, inputs: Tensor, targets: Tensor | None) -> None:
+        if targets is None or not self.targeted:
+            self.targeted, self._products = False, None
+            return
+        targets = targets.detach().to(inputs.dtype).reshape(*inputs.shape[:2], -1)
+        added = targets.transpose(1, 2) @ inputs
+        if not added.isfinite().all():
+            raise DataError(
+                f"layer '{self.name}' gives NaN or infinite outputs during calibration; check the "
+                "calibration data and whether the model overflows in its own precision"
+            )
+        known = self._products
+        self._products = added.double() if known is None else known.add_(added)
 
     def _total(self) -> Tensor:
         if self._sum is None:

@@ -1,0 +1,83 @@
+"""What a layer of a sparse ONNX model should give: where in the graph that is to be read.
+
+Where a layer's output is added to a residual, the sum is what counts: the target is the dense sum
+minus the sparse residual, so that each such layer also makes up for what the layers before it lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+
+from gossamer.models.onnx_layers import attribute, operands, read
+
+Consumers = Mapping[str, list[onnx.NodeProto]]
+
+
+class Aim(NamedTuple):
+    """Where the target of one use of a layer is found.
+
+    Attributes:
+        value: in the dense model: what the layer gives, with its bias, and the residual if any.
+        residual: in the sparse model, to be taken off; None if nothing is added.
+        bias: to be taken off, `[rows]`.
+    """
+
+    value: str
+    residual: str | None
+    bias: np.ndarray[tuple[int], np.dtype[np.float32]] | None
+
+
+def find_aim(
+    node: onnx.NodeProto, consumers: Consumers, constants: Mapping[str, onnx.TensorProto]
+) -> Aim | None:
+    """Return where the target of a layer's node is found; None where its output is scaled.
+
+    Args:
+        node: MatMul, Gemm or Conv.
+        consumers: of every value; see `find_consumers`.
+        constants: of the graph; see `gossamer.models.onnx_layers.constants`.
+    """
+    bias = None
+    if len(node.input) > 2 and node.input[2]:
+        scaled = attribute(node, "alpha", 1.0) != 1.0 or attribute(node, "beta", 1.0) != 1.0
+        if scaled or node.input[2] not in constants:
+            return None
+        bias = read(constants[node.input[2]]).reshape(-1)
+    elif attribute(node, "alpha", 1.0) != 1.0:
+        return None
+    value = node.output[0]
+    for other, total in _sums(value, consumers):
+        if other not in constants:
+            return Aim(total, other, bias)
+        given = read(constants[other])
+        if bias is not None or node.op_type == "Conv" or given.size != given.shape[-1]:
+            break
+        bias, value = given.reshape(-1), total
+    return Aim(value, None, bias)
+
+
+def find_consumers(graph: onnx.GraphProto) -> Consumers:
+    """Return the nodes that read each value."""
+    found: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in operands(node):
+            found.setdefault(name, []).append(node)
+    return found
+
+
+def _sums(value: str, consumers: Consumers) -> Iterator[tuple[str, str]]:
+    """Yield what is added to a value and the sum, again and again, while nothing else reads it."""
+    while len(readers := consumers.get(value, [])) == 1:
+        (node,) = readers
+        if node.op_type in ("Identity", "Dropout"):
+            value = node.output[0]
+            continue
+        if node.op_type != "Add" or node.input[0] == node.input[1]:
+            return
+        other = node.input[1] if node.input[0] == value else node.input[0]
+        value = node.output[0]
+        yield other, value
