@@ -180,7 +180,7 @@ def _inspect_module(adapter: ModelAdapter, example: Mapping[str, Array] | None) 
     layers = adapter.layers()
     positions = dict.fromkeys((layer.name for layer in layers), 0)
 
-    def count(name: str, inputs: Tensor, targets: Tensor | None) -> None:
+    def count(name: str, inputs: Tensor) -> None:
         positions[name] += inputs.shape[-2]
 
     if example:

@@ -106,7 +106,7 @@ def test_each_part_sees_the_changes_of_the_parts_before(
     seen: dict[str, list[Tensor]] = defaultdict(list)
     order = []
     groups = [["matmul"], ["conv"], ["gemm"]]
-    for group in adapter.walk(halves, groups, lambda name, part: seen[name].append(part)):
+    for group in adapter.walk(halves, groups, lambda name, part, _: seen[name].append(part)):
         order += group
         for name in group:
             adapter.set_weight(name, adapter.weight(name) * 0.5)

@@ -20,7 +20,8 @@ def walked(
     layers = {found.layer.name: found for found in find_layers(model)}
     seen: dict[str, Tensor] = {}
 
-    def record(name: str, inputs: Tensor) -> None:
+    def record(name: str, inputs: Tensor, targets: Tensor | None) -> None:
+        assert targets is None
         part = inputs.reshape(-1, inputs.shape[-1])
         seen[name] = torch.cat([seen[name], part]) if name in seen else part
 

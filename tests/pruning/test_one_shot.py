@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch import nn
 
 from gossamer.errors import DataError
-from gossamer.models import Layer, open_model
+from gossamer.models import Layer, ModelAdapter, open_model
 from gossamer.models.selection import choose_layers
 from gossamer.pruning.one_shot import group_layers, prune
 from gossamer.pruning.progress import showing
@@ -88,3 +91,41 @@ def test_a_layer_that_the_plan_leaves_out_stays_as_it_is(perceptron: nn.Module) 
     assert [layer.sparsity for layer in results] == [0.5, 0.0, 0.0]
     for layer in layers[1:]:
         assert torch.equal(sparse.weight(layer.name), dense.weight(layer.name))
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(16, 32)
+        self.second = nn.Linear(32, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.second(self.first(x).relu())
+
+
+@pytest.mark.parametrize("kind", ["torch", "onnx"])
+def test_a_solver_that_aims_makes_up_for_what_earlier_layers_lost(
+    tmp_path: Path, kind: str
+) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(*(Block() for _ in range(4))).eval()
+    x = np.random.default_rng(0).standard_normal((300, 16)).astype(np.float32)
+    seen, unseen = {"input": x[:200]}, {"input": x[200:]}
+    source: Any = module
+    if kind == "onnx":
+        source = tmp_path / "model.onnx"
+        open_model(module).export_onnx(source, seen)
+
+    def run(model: ModelAdapter) -> np.ndarray[Any, Any]:
+        path = tmp_path / "now.onnx"
+        model.export_onnx(path, seen)
+        return np.asarray(onnxruntime.InferenceSession(path).run(None, unseen)[0])
+
+    def distance(dense: ModelAdapter | None) -> float:
+        sparse = open_model(source).copy()
+        layers = sparse.layers()
+        with showing(False) as progress:
+            prune(sparse, [seen], layers, half(layers), get_solver("admm"), progress, dense)
+        return float(np.square(run(sparse) - run(open_model(source))).mean())
+
+    assert distance(open_model(source).copy()) < 0.8 * distance(None)

@@ -130,3 +130,28 @@ def test_unstructured_takes_no_options() -> None:
 def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(OptionError, match=r"'striped'.*block, unstructured"):
         get_pattern("striped")
+
+
+@pytest.mark.parametrize(("name", "columns"), [("2:4", 16), ("1:4", 10), ("3:7", 7), ("2:4", 3)])
+def test_of_every_m_neighbouring_inputs_the_n_highest_stay(name: str, columns: int) -> None:
+    kept, of = map(int, name.split(":"))
+    scores = torch.randn(5, columns)
+    keep = get_pattern(name).mask(scores, 1 - kept / of)
+    for row in range(5):
+        for start in range(0, columns, of):
+            part = scores[row, start : start + of]
+            best = part.topk(min(kept, len(part))).indices.tolist()
+            assert keep[row, start : start + of].nonzero().flatten().tolist() == sorted(best)
+
+
+def test_n_of_m_has_one_sparsity() -> None:
+    pattern = get_pattern("1:4")
+    assert (pattern.name, pattern.sparsity, pattern.shape) == ("1:4", 0.75, (1, 4))
+    assert not pattern.mask(torch.ones(2, 8), 0.1).all(), "whatever is asked for"
+    assert get_pattern("unstructured").sparsity is get_pattern("block:4x1").sparsity is None
+
+
+@pytest.mark.parametrize("name", ["4:4", "0:4", "5:4", "2:0"])
+def test_an_n_of_m_that_cannot_be_is_refused(name: str) -> None:
+    with pytest.raises(OptionError, match="0 < n < m"):
+        get_pattern(name)

@@ -50,3 +50,28 @@ def test_inputs_of_another_width_are_refused() -> None:
 def test_a_layer_that_saw_nothing_says_so() -> None:
     with pytest.raises(DataError, match=r"'head' was never reached"):
         LayerStatistics("head", 4).hessian()
+
+
+def test_targets_add_up_to_their_products_with_the_inputs() -> None:
+    inputs = torch.randn(2, 50, 6, dtype=torch.float64)
+    targets = torch.randn(2, 50, 3, dtype=torch.float64)
+    statistics = LayerStatistics("layer", 6, groups=2)
+    for part in (slice(0, 20), slice(20, 50)):
+        statistics.update(inputs[:, part], targets[:, part])
+    assert statistics.targeted
+    torch.testing.assert_close(statistics.products(), targets.mT @ inputs)
+
+
+def test_a_batch_without_targets_makes_those_of_the_others_useless() -> None:
+    statistics = LayerStatistics("layer", 6)
+    statistics.update(torch.randn(5, 6), torch.randn(5, 3))
+    statistics.update(torch.randn(5, 6))
+    statistics.update(torch.randn(5, 6), torch.randn(5, 3))
+    assert not statistics.targeted
+    with pytest.raises(ValueError, match="without targets"):
+        statistics.products()
+
+
+def test_targets_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(DataError, match="'layer' gives NaN or infinite outputs"):
+        LayerStatistics("layer", 2).update(torch.ones(1, 2), torch.tensor([[float("nan")]]))

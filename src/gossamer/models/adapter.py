@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 Batch = Mapping[str, "np.ndarray[Any, Any]"]
 """Input arrays by input name; the first axis of each is the sample."""
 
+Seen = Callable[[str, "Tensor"], None]
+"""Receives a layer's name and its inputs, `[n, columns]` or `[groups, n, columns]`."""
+
 Record = Callable[[str, "Tensor", "Tensor | None"], None]
-"""Receives a layer's name, its inputs, `[n, columns]` or `[groups, n, columns]`, and its targets:
-what it should give for them without its bias, `[n, rows]` or `[groups, n, rows / groups]`; or None.
-"""
+"""Like `Seen`, and also receives the layer's targets: what it should give for these inputs, without
+its bias, `[n, rows]` or `[groups, n, rows / groups]`; None where nothing says so."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,8 @@ class ModelAdapter(Protocol):
         """
         ...
 
-    def capture(self, batches: Sequence[Batch], names: Sequence[str], record: Record) -> None:
-        """Run all batches and let `record` receive the inputs of the layers named."""
+    def capture(self, batches: Sequence[Batch], names: Sequence[str], seen: Seen) -> None:
+        """Run all batches and let `seen` receive the inputs of the layers named."""
         ...
 
     def evaluated(self) -> Any:

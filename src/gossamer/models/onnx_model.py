@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from gossamer.formats.onnx_io import save_onnx
-from gossamer.models.adapter import Batch, Input, Layer, ModelAdapter, Record
+from gossamer.models.adapter import Batch, Input, Layer, ModelAdapter, Record, Seen
 from gossamer.models.onnx_layers import OnnxLayer, constants, find_layers, read, write
 from gossamer.models.onnx_walk import OnnxWalk
 
@@ -106,9 +106,9 @@ class OnnxModel:
         twin = dense.model if dense is not None else None
         return OnnxWalk(self.model, batches, chosen, record, dense=twin).run(groups)
 
-    def capture(self, batches: Sequence[Batch], names: Sequence[str], record: Record) -> None:
+    def capture(self, batches: Sequence[Batch], names: Sequence[str], seen: Seen) -> None:
         """See `ModelAdapter.capture`."""
-        for _ in self.walk(batches, [list(names)], record):
+        for _ in self.walk(batches, [list(names)], lambda name, inputs, _: seen(name, inputs)):
             pass
 
     def evaluated(self) -> Any:

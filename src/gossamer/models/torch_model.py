@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.errors import ModelError
-from gossamer.models.adapter import Batch, Input, Layer, ModelAdapter, Record
+from gossamer.models.adapter import Batch, Input, Layer, ModelAdapter, Record, Seen
 from gossamer.models.python_file import describe
 from gossamer.models.torch_layers import TorchLayer, find_layers
 from gossamer.models.torch_walk import Walk
@@ -90,9 +90,9 @@ class TorchModel:
         twin = dense.model if dense is not None else None
         return Walk(self.model, batches, chosen, record, dense=twin).run(groups)
 
-    def capture(self, batches: Sequence[Batch], names: Sequence[str], record: Record) -> None:
+    def capture(self, batches: Sequence[Batch], names: Sequence[str], seen: Seen) -> None:
         """See `ModelAdapter.capture`."""
-        for _ in self.walk(batches, [list(names)], record):
+        for _ in self.walk(batches, [list(names)], lambda name, inputs, _: seen(name, inputs)):
             pass
 
     def evaluated(self) -> nn.Module:

@@ -18,11 +18,14 @@ class Pattern(Protocol):
 
     Attributes:
         name: as users type it.
-        shape: rows and columns of the blocks that are kept or removed whole.
+        shape: rows and columns of the blocks that are kept or removed whole, or within which the
+            pattern counts.
+        sparsity: the one that it has, or None if it can have any.
     """
 
     name: str
     shape: tuple[int, int]
+    sparsity: float | None
 
     def mask(self, scores: Tensor, sparsity: float, *, per_row: bool = False) -> Tensor:
         """Choose the weights to keep.
@@ -46,6 +49,7 @@ class Unstructured:
 
     name = "unstructured"
     shape = (1, 1)
+    sparsity: float | None = None
 
     def mask(self, scores: Tensor, sparsity: float, *, per_row: bool = False) -> Tensor:
         """Keep the highest scores; see `Pattern.mask`."""
@@ -73,6 +77,7 @@ class Block:
 
     def __init__(self, rows: int = 4, columns: int = 1) -> None:
         self.name = f"block:{rows}x{columns}"
+        self.sparsity: float | None = None
         self.shape = rows, columns
 
     def mask(self, scores: Tensor, sparsity: float, *, per_row: bool = False) -> Tensor:
@@ -107,6 +112,37 @@ class Block:
         return blocks.sum(dim=(1, 3))
 
 
+class OfEvery:
+    """Of every `of` neighbouring inputs of an output `kept` stay: the pattern n:m, such as 2:4.
+
+    Where the columns do not fill the last m, up to n of them stay. The sparsity is 1 - n / m,
+    whatever is asked for, and rows lose equally many in any case.
+
+    Args:
+        kept: n, 1 or more.
+        of: m, more than n.
+    """
+
+    def __init__(self, kept: int = 2, of: int = 4) -> None:
+        self.name = f"{kept}:{of}"
+        self.shape = 1, of
+        self.sparsity: float | None = 1 - kept / of
+        self._kept = kept
+
+    def mask(self, scores: Tensor, sparsity: float, *, per_row: bool = False) -> Tensor:
+        """Keep the highest scores of every m; see `Pattern.mask`."""
+        import torch
+
+        checked_sparsity(sparsity)
+        rows, columns = scores.shape
+        of = self.shape[1]
+        padded = torch.nn.functional.pad(scores, (0, -columns % of), value=-float("inf"))
+        groups = padded.reshape(rows, -1, of)
+        highest = groups.topk(self._kept, dim=2).indices
+        keep = torch.zeros_like(groups, dtype=torch.bool).scatter_(2, highest, True)
+        return keep.reshape(rows, -1)[:, :columns]
+
+
 def _unstructured(options: str) -> Pattern:
     if options:
         raise OptionError("pattern 'unstructured' takes no options; leave them out")
@@ -129,10 +165,18 @@ PATTERNS: dict[str, Callable[[str], Pattern]] = {"unstructured": _unstructured, 
 
 
 def get_pattern(name: str) -> Pattern:
-    """Return the pattern of that name: `unstructured`, `block` (4 x 1) or `block:RxC`.
+    """Return the pattern of that name: `unstructured`, `block` (4 x 1), `block:RxC` or `n:m`.
 
     Raises:
         OptionError: if there is none; the message lists the known ones, or says what fits.
     """
+    found = re.fullmatch(r"(\d{1,4}):(\d{1,4})", name)
+    if found is not None:
+        kept, of = int(found[1]), int(found[2])
+        if not 0 < kept < of:
+            raise OptionError(
+                f"pattern '{name}' keeps {kept} of every {of}; give an n:m with 0 < n < m, as 2:4"
+            )
+        return OfEvery(kept, of)
     kind, _, options = name.partition(":")
     return named("pattern", kind, PATTERNS)(options)

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from gossamer.models import open_model
+from gossamer.models.onnx_layers import constants
+from gossamer.models.onnx_targets import find_aim, find_consumers
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+def graph(*nodes: onnx.NodeProto, **weights: np.ndarray[Any, Any]) -> onnx.GraphProto:
+    return helper.make_graph(
+        list(nodes),
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, None)],
+        [
+            numpy_helper.from_array(array.astype(np.float32), name)
+            for name, array in weights.items()
+        ],
+    )
+
+
+def aim(made: onnx.GraphProto) -> Any:
+    return find_aim(made.node[0], find_consumers(made), constants(made))
+
+
+MATMUL = helper.make_node("MatMul", ["x", "w"], ["m"])
+SQUARE = {"w": np.ones((4, 4))}
+
+
+def test_the_sum_with_a_bias_and_a_residual_is_the_aim() -> None:
+    made = graph(
+        MATMUL,
+        helper.make_node("Add", ["b", "m"], ["biased"]),
+        helper.make_node("Identity", ["biased"], ["same"]),
+        helper.make_node("Add", ["same", "x"], ["y"]),
+        **SQUARE,
+        b=np.arange(4),
+    )
+    found = aim(made)
+    assert (found.value, found.residual, found.bias.tolist()) == ("y", "x", [0, 1, 2, 3])
+
+
+def test_a_sum_that_others_read_too_is_not_passed_over() -> None:
+    made = graph(
+        MATMUL,
+        helper.make_node("Relu", ["m"], ["r"]),
+        helper.make_node("Add", ["m", "r"], ["y"]),
+        **SQUARE,
+    )
+    assert aim(made) == ("m", None, None)
+
+
+def test_what_is_no_bias_is_left_alone() -> None:
+    made = graph(
+        MATMUL, helper.make_node("Add", ["m", "b"], ["y"]), **SQUARE, b=np.arange(8).reshape(2, 4)
+    )
+    assert aim(made) == ("m", None, None)
+
+
+@pytest.mark.parametrize("scale", ["alpha", "beta"])
+def test_a_scaled_gemm_has_no_aim(scale: str) -> None:
+    node = helper.make_node("Gemm", ["x", "w", "b"], ["y"], **{scale: 0.5})
+    assert aim(graph(node, **SQUARE, b=np.ones(4))) is None
+
+
+class Block(nn.Module):
+    """Two layers and a residual."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(6, 9)
+        self.second = nn.Linear(9, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(self.first(x).relu())
+
+
+@pytest.fixture
+def blocks(tmp_path: Path) -> tuple[nn.Module, onnx.ModelProto, Arrays]:
+    model = nn.Sequential(Block(), Block()).eval()
+    random = np.random.default_rng(0)
+    feeds = {"input": random.standard_normal((7, 5, 6)).astype(np.float32)}
+    open_model(model).export_onnx(tmp_path / "model.onnx", feeds)
+    return model, onnx.load(tmp_path / "model.onnx"), feeds
+
+
+def test_both_kinds_of_model_have_the_same_targets(
+    blocks: tuple[nn.Module, onnx.ModelProto, Arrays],
+) -> None:
+    module, model, feeds = blocks
+
+    def walked(adapter: Any) -> list[tuple[Tensor, Tensor]]:
+        sparse, seen = adapter.copy(), []
+        names = [layer.name for layer in sparse.layers()]
+        groups = [names[:2], names[2:]]
+
+        def record(name: str, inputs: Tensor, targets: Tensor | None) -> None:
+            assert targets is not None
+            seen.append((inputs, targets))
+
+        for part in sparse.walk([feeds], groups, record, adapter):
+            for name in part:
+                sparse.set_weight(name, sparse.weight(name) / 2)
+        return seen
+
+    ours, theirs = walked(open_model(model)), walked(open_model(module).copy())
+    assert len(ours) == len(theirs) == 4
+    for (inputs, targets), (other, wanted) in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(inputs.reshape(other.shape), other, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(targets.reshape(wanted.shape), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_convolutions_have_what_they_give_in_the_dense_model(onnx_cnn: onnx.ModelProto) -> None:
+    feeds = {"x": np.random.default_rng(1).standard_normal((5, 4, 9, 8)).astype(np.float32)}
+    adapter = open_model(onnx_cnn)
+    seen: dict[str, list[tuple[Tensor, Tensor | None]]] = {}
+    for _ in adapter.copy().walk(
+        [feeds],
+        [["conv"]],
+        lambda name, inputs, targets: seen.setdefault(name, []).append((inputs, targets)),
+        adapter,
+    ):
+        pass
+    inputs = torch.cat([part for part, _ in seen["conv"]], dim=1)
+    targets = torch.cat([part for _, part in seen["conv"] if part is not None], dim=1)
+    # Nothing has changed: the dense weight meets its targets.
+    weight = adapter.weight("conv").reshape(2, 3, -1)
+    torch.testing.assert_close(inputs @ weight.mT, targets, rtol=1e-4, atol=1e-5)
+    shown = onnx.ModelProto()
+    shown.CopyFrom(onnx_cnn)
+    shown.graph.output.append(onnx.ValueInfoProto(name="c"))
+    outputs = onnxruntime.InferenceSession(shown.SerializeToString()).run(["c"], feeds)[0]
+    assert targets.numel() == outputs.size
