@@ -49,7 +49,7 @@ def test_the_sum_with_a_bias_and_a_residual_is_the_aim() -> None:
         b=np.arange(4),
     )
     found = aim(made)
-    assert (found.value, found.residual, found.bias.tolist()) == ("y", "x", [0, 1, 2, 3])
+    assert found == ("y", "x", "b")
 
 
 def test_a_sum_that_others_read_too_is_not_passed_over() -> None:
@@ -73,6 +73,38 @@ def test_what_is_no_bias_is_left_alone() -> None:
 def test_a_scaled_gemm_has_no_aim(scale: str) -> None:
     node = helper.make_node("Gemm", ["x", "w", "b"], ["y"], **{scale: 0.5})
     assert aim(graph(node, **SQUARE, b=np.ones(4))) is None
+
+
+def test_a_bias_that_is_changed_is_the_bias_that_runs(
+    blocks: tuple[nn.Module, onnx.ModelProto, Arrays],
+) -> None:
+    _, model, feeds = blocks
+    adapter = open_model(model).copy()
+    last = adapter.layers()[-1]
+    assert last.bias and last.rows == 6
+
+    def run(given: onnx.ModelProto) -> np.ndarray[Any, Any]:
+        session = onnxruntime.InferenceSession(given.SerializeToString())
+        return np.asarray(session.run(None, feeds)[0])
+
+    adapter.add_to_bias(last.name, torch.arange(6.0))
+    difference = run(adapter.model) - run(model)
+    np.testing.assert_allclose(
+        difference, np.broadcast_to(np.arange(6.0), difference.shape), atol=1e-5
+    )
+
+
+def test_a_bias_that_others_read_too_cannot_be_changed() -> None:
+    made = graph(
+        MATMUL,
+        helper.make_node("Add", ["m", "b"], ["n"]),
+        helper.make_node("MatMul", ["n", "v"], ["o"]),
+        helper.make_node("Add", ["o", "b"], ["y"]),
+        **SQUARE,
+        v=np.ones((4, 4)),
+        b=np.arange(4),
+    )
+    assert [layer.bias for layer in open_model(helper.make_model(made)).layers()] == [False] * 2
 
 
 class Block(nn.Module):

@@ -55,7 +55,7 @@ def test_each_layer_is_solved_with_the_inputs_that_the_sparse_layers_before_give
     for layer, result in zip(layers, results, strict=True):
         statistics = LayerStatistics(layer.name, layer.columns)
         statistics.update(hidden)
-        expected, _ = get_solver(solver).solve(
+        expected, *_ = get_solver(solver).solve(
             dense.weight(layer.name), statistics, unstructured, 0.5
         )
         torch.testing.assert_close(sparse.weight(layer.name), expected, rtol=1e-4, atol=1e-5)

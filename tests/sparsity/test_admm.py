@@ -44,7 +44,7 @@ def test_small_layers_come_near_the_best_of_all_supports() -> None:
     ours = best = greedy = 0.0
     for seed in range(20):
         weight, inputs, statistics = problem(1, 10, seed)
-        sparse, _ = solve_admm(weight, statistics, unstructured, 0.6, damping=1e-6)
+        sparse, *_ = solve_admm(weight, statistics, unstructured, 0.6, damping=1e-6)
         found, least = loss(inputs, weight, sparse), least_possible(weight, inputs, 4)
         assert found >= least * (1 - 1e-3)
         ours, best = ours + found, best + least
@@ -56,7 +56,7 @@ def test_small_layers_come_near_the_best_of_all_supports() -> None:
 
 def test_it_loses_much_less_than_working_through_the_columns_once() -> None:
     weight, inputs, statistics = problem(32, 48)
-    ours, _ = solve_admm(weight, statistics, unstructured, 0.7, damping=0.01)
+    ours, *_ = solve_admm(weight, statistics, unstructured, 0.7, damping=0.01)
     other, _ = solve_obs(weight, statistics, unstructured, 0.7, damping=0.01)
     assert loss(inputs, weight, ours) < 0.8 * loss(inputs, weight, other)
 
@@ -66,7 +66,7 @@ def test_the_mask_is_one_that_the_pattern_allows(pattern: str) -> None:
     weight, _, statistics = problem(16, 24)
     allowed = get_pattern(pattern)
     sparsity = allowed.sparsity or 0.5
-    sparse, mask = solve_admm(weight, statistics, allowed, sparsity)
+    sparse, mask, *_ = solve_admm(weight, statistics, allowed, sparsity)
     assert torch.equal(sparse != 0, mask)
     # The pattern itself chooses the same mask again: what is kept scores above what is not.
     assert torch.equal(allowed.mask(mask.float(), sparsity), mask)
@@ -83,7 +83,7 @@ def test_targets_are_what_it_aims_at() -> None:
     aimed.update(drifted, wanted)
 
     def miss(statistics: LayerStatistics) -> float:
-        sparse, _ = solve_admm(weight, statistics, unstructured, 0.5)
+        sparse, *_ = solve_admm(weight, statistics, unstructured, 0.5)
         return float((drifted @ sparse.T - wanted).square().sum())
 
     assert miss(aimed) < 0.95 * miss(plain)
@@ -92,17 +92,17 @@ def test_targets_are_what_it_aims_at() -> None:
 def test_weights_that_were_zero_stay_zero_and_count() -> None:
     weight, _, statistics = problem(8, 12)
     weight[:, ::3] = 0
-    sparse, mask = solve_admm(weight, statistics, unstructured, 0.5)
+    sparse, mask, *_ = solve_admm(weight, statistics, unstructured, 0.5)
     assert (sparse[weight == 0] == 0).all() and not mask[weight == 0].any()
     assert int((sparse == 0).sum()) == 48
-    more, _ = solve_admm(weight, statistics, unstructured, 0.1)
+    more, *_ = solve_admm(weight, statistics, unstructured, 0.1)
     assert torch.equal(more == 0, weight == 0), "already sparser than asked for"
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 1.0])
 def test_nothing_and_everything_can_go(sparsity: float) -> None:
     weight, _, statistics = problem(4, 6)
-    sparse, mask = solve_admm(weight, statistics, unstructured, sparsity)
+    sparse, mask, *_ = solve_admm(weight, statistics, unstructured, sparsity)
     assert float(mask.float().mean()) == 1 - sparsity
     torch.testing.assert_close(sparse, weight * (1 - sparsity), rtol=1e-3, atol=1e-4)
 
@@ -112,7 +112,7 @@ def test_dependent_and_dead_inputs_do_no_harm() -> None:
     inputs[:, 3], inputs[:, 5] = inputs[:, 4], 0.0
     statistics = LayerStatistics("layer", 12)
     statistics.update(inputs[:4])
-    sparse, _ = solve_admm(weight, statistics, unstructured, 0.5)
+    sparse, *_ = solve_admm(weight, statistics, unstructured, 0.5)
     assert sparse.isfinite().all()
     assert loss(inputs[:4], weight, sparse) < loss(inputs[:4], weight, torch.zeros_like(weight))
 
@@ -123,12 +123,12 @@ def test_a_grouped_layer_is_solved_with_the_inputs_of_each_group() -> None:
     whole = LayerStatistics("layer", 8, groups=2)
     weight, inputs = torch.randn(6, 8), torch.randn(2, 50, 8)
     whole.update(inputs)
-    together, _ = solve_admm(weight, whole, pattern, 0.5)
+    together, *_ = solve_admm(weight, whole, pattern, 0.5)
     for group in range(2):
         alone = LayerStatistics("layer", 8)
         alone.update(inputs[group])
         rows = slice(3 * group, 3 * group + 3)
-        own, _ = solve_admm(weight[rows], alone, pattern, 0.5)
+        own, *_ = solve_admm(weight[rows], alone, pattern, 0.5)
         torch.testing.assert_close(together[rows], own, rtol=1e-3, atol=1e-4)
 
 

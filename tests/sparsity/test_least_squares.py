@@ -100,3 +100,31 @@ def test_the_inverse_is_one() -> None:
     found = least_squares(dense, statistics)
     product = found.inverse(0.3) @ (found.hessian + 0.3 * torch.eye(8, dtype=torch.float64))
     torch.testing.assert_close(product, torch.eye(8, dtype=torch.float64).expand(2, 8, 8))
+
+
+def test_a_bias_is_solved_for_with_the_weights() -> None:
+    """The least squares with a column of ones more, whose weight is the offset."""
+    dense, inputs, targets, _ = problem()
+    inputs = inputs + 3.0
+    statistics = LayerStatistics("layer", 8, bias=True)
+    statistics.update(inputs, targets)
+    found = least_squares(dense, statistics, damping=1e-9)
+    mask = torch.rand(1, 6, 8) < 0.6
+    solved = found.refitted(found.scaled(dense) * mask, mask, steps=60)
+    offset = found.offset(solved)
+    assert offset is not None
+    wanted = TRUST * targets[0] + (1 - TRUST) * inputs[0] @ dense.T
+    for row in range(6):
+        keep = mask[0, row].numpy()
+        columns = np.column_stack([inputs[0].numpy()[:, keep], np.ones(40)])
+        expected = np.linalg.lstsq(columns, wanted[:, row].numpy(), rcond=None)[0]
+        got = found.unscaled(solved)[row].numpy()[keep]
+        np.testing.assert_allclose(np.append(got, offset[row]), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_without_a_bias_or_targets_there_is_no_offset() -> None:
+    dense, *_, statistics = problem()
+    assert least_squares(dense, statistics).means is None
+    own = LayerStatistics("layer", 8, bias=True)
+    own.update(torch.randn(20, 8))
+    assert least_squares(dense, own).means is None

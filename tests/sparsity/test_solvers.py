@@ -42,7 +42,7 @@ def test_every_solver_removes_what_its_mask_says_and_nothing_else(
 ) -> None:
     weight, _, statistics = layer(rows, columns)
     before = weight.clone()
-    sparse, mask = get_solver(name).solve(weight, statistics, unstructured, sparsity)
+    sparse, mask, *_ = get_solver(name).solve(weight, statistics, unstructured, sparsity)
     removed = (
         rows * round(sparsity * columns) if name == "wanda" else round(sparsity * (rows * columns))
     )
@@ -57,7 +57,7 @@ def test_every_solver_removes_what_its_mask_says_and_nothing_else(
 def test_every_solver_removes_blocks_whole(name: str, rows: int, shape: tuple[int, int]) -> None:
     weight, _, statistics = layer(rows, 150)
     pattern = get_pattern(f"block:{shape[0]}x{shape[1]}")
-    sparse, mask = get_solver(name).solve(weight, statistics, pattern, 0.7)
+    sparse, mask, *_ = get_solver(name).solve(weight, statistics, pattern, 0.7)
     for y in range(0, rows, shape[0]):
         for x in range(0, 150, shape[1]):
             block = mask[y : y + shape[0], x : x + shape[1]]
@@ -84,7 +84,7 @@ def test_with_blocks_too_obs_beats_wanda_beats_magnitude() -> None:
 @pytest.mark.parametrize("name", ["magnitude", "wanda"])
 def test_score_solvers_leave_the_other_weights_alone(name: str) -> None:
     weight, _, statistics = layer(6, 10)
-    sparse, mask = get_solver(name).solve(weight, statistics, unstructured, 0.5)
+    sparse, mask, *_ = get_solver(name).solve(weight, statistics, unstructured, 0.5)
     assert torch.equal(sparse[mask], weight[mask])
 
 

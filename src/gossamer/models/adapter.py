@@ -34,6 +34,7 @@ class Layer:
         groups: of a convolution; 1 otherwise.
         depthwise: whether it is a convolution of one input channel a group.
         block: the repeated block that holds the layer, such as "encoder.layer.3"; None outside.
+        bias: whether it has a bias of its own that can be changed.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Layer:
     groups: int = 1
     depthwise: bool = False
     block: str | None = None
+    bias: bool = False
 
     @property
     def weights(self) -> int:
@@ -96,6 +98,10 @@ class ModelAdapter(Protocol):
 
     def set_weight(self, name: str, weight: Tensor) -> None:
         """Replace a layer's weight by `[rows, columns]`, kept in the model's own precision."""
+        ...
+
+    def add_to_bias(self, name: str, offset: Tensor) -> None:
+        """Add `[rows]` to the bias of a layer that has one."""
         ...
 
     def count_weights(self) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import onnx
 from gossamer.formats.onnx_io import save_onnx
 from gossamer.models.adapter import Batch, Input, Layer, ModelAdapter, Record, Seen
 from gossamer.models.onnx_layers import OnnxLayer, constants, find_layers, read, write
+from gossamer.models.onnx_targets import find_biases
 from gossamer.models.onnx_walk import OnnxWalk
 
 if TYPE_CHECKING:
@@ -57,8 +59,10 @@ class OnnxModel:
         return [_input(value) for value in self.model.graph.input if value.name not in initializers]
 
     def layers(self) -> list[Layer]:
-        """Return the prunable layers; see `find_layers`."""
-        return [found.layer for found in self._found.values()]
+        """Return the prunable layers; see `find_layers` and `find_biases`."""
+        return [
+            replace(found.layer, bias=name in self._biases) for name, found in self._found.items()
+        ]
 
     def weight(self, name: str) -> Tensor:
         """Return a copy of a layer's weight, float32 `[rows, columns]`."""
@@ -76,6 +80,12 @@ class OnnxModel:
         found = self._found[name]
         values = weight.detach().cpu().numpy()
         write(found.tensor, values.T if found.transposed else values)
+
+    def add_to_bias(self, name: str, offset: Tensor) -> None:
+        """Add `[rows]` to a layer's bias in the model, in the tensor's own precision."""
+        tensor = self._biases[name]
+        bias = read(tensor)
+        write(tensor, bias + offset.detach().cpu().numpy().reshape(bias.shape))
 
     def count_weights(self) -> tuple[int, int]:
         """Return the number of floating-point constants of the graph, and how many are zero.
@@ -118,6 +128,11 @@ class OnnxModel:
     def export_onnx(self, path: str | Path, example: Batch) -> None:
         """Write the model as it is; it needs no example."""
         save_onnx(self.model, path)
+
+    @cached_property
+    def _biases(self) -> dict[str, onnx.TensorProto]:
+        graph = self.model.graph
+        return find_biases(graph, list(self._found.values()), constants(graph))
 
     @cached_property
     def _found(self) -> dict[str, OnnxLayer]:

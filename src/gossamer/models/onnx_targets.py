@@ -6,13 +6,13 @@ minus the sparse residual, so that each such layer also makes up for what the la
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from typing import NamedTuple
 
-import numpy as np
 import onnx
 
-from gossamer.models.onnx_layers import attribute, operands, read
+from gossamer.models.onnx_layers import OnnxLayer, attribute, operands
 
 Consumers = Mapping[str, list[onnx.NodeProto]]
 
@@ -23,12 +23,12 @@ class Aim(NamedTuple):
     Attributes:
         value: in the dense model: what the layer gives, with its bias, and the residual if any.
         residual: in the sparse model, to be taken off; None if nothing is added.
-        bias: to be taken off, `[rows]`.
+        bias: name of the constant `[rows]` that is to be taken off; None if there is none.
     """
 
     value: str
     residual: str | None
-    bias: np.ndarray[tuple[int], np.dtype[np.float32]] | None
+    bias: str | None
 
 
 def find_aim(
@@ -46,18 +46,31 @@ def find_aim(
         scaled = attribute(node, "alpha", 1.0) != 1.0 or attribute(node, "beta", 1.0) != 1.0
         if scaled or node.input[2] not in constants:
             return None
-        bias = read(constants[node.input[2]]).reshape(-1)
+        bias = node.input[2]
     elif attribute(node, "alpha", 1.0) != 1.0:
         return None
     value = node.output[0]
     for other, total in _sums(value, consumers):
         if other not in constants:
             return Aim(total, other, bias)
-        given = read(constants[other])
-        if bias is not None or node.op_type == "Conv" or given.size != given.shape[-1]:
+        dims = constants[other].dims
+        if bias is not None or node.op_type == "Conv" or prod(dims) != dims[-1]:
             break
-        bias, value = given.reshape(-1), total
+        bias, value = other, total
     return Aim(value, None, bias)
+
+
+def find_biases(
+    graph: onnx.GraphProto, layers: Sequence[OnnxLayer], constants: Mapping[str, onnx.TensorProto]
+) -> dict[str, onnx.TensorProto]:
+    """Return the biases that can be changed, by the layer's name: those that nothing else reads."""
+    consumers = find_consumers(graph)
+    found = {}
+    for layer in layers:
+        aim = find_aim(layer.uses[0].node, consumers, constants)
+        if aim and aim.bias and len(layer.uses) == len(consumers[aim.bias]) == 1:
+            found[layer.layer.name] = constants[aim.bias]
+    return found
 
 
 def find_consumers(graph: onnx.GraphProto) -> Consumers:

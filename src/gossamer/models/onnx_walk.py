@@ -19,7 +19,7 @@ from onnx import helper
 
 from gossamer.errors import DataError, ModelError
 from gossamer.models.adapter import Batch, Record
-from gossamer.models.onnx_layers import OnnxLayer, attribute, constants, operands
+from gossamer.models.onnx_layers import OnnxLayer, attribute, constants, operands, read
 from gossamer.models.onnx_targets import Aim, find_aim, find_consumers
 from gossamer.models.python_file import describe
 from gossamer.models.unfold import unfold
@@ -145,7 +145,7 @@ class OnnxWalk:
             for name, use, aim in uses:
                 inputs = torch.from_numpy(values[use.inputs])
                 target = _target(aim, dense, values) if aim and dense else None
-                bias = aim.bias if aim else None
+                bias = read(self._constants[aim.bias]) if aim and aim.bias else None
                 for piece, own in _pieces(
                     use.node, self._chosen[name], inputs, target, bias, batch
                 ):
@@ -273,7 +273,7 @@ def _pieces(
     layer = found.layer
     if target is not None and bias is not None:
         shape = (-1,) if layer.kind == "linear" else (-1, *[1] * (target.ndim - 2))
-        target = target - torch.from_numpy(bias).reshape(shape)
+        target = target - torch.from_numpy(bias.reshape(shape))
     if layer.kind == "linear":
         mask = batch.get("attention_mask")
         yield (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,11 +21,13 @@ class TorchLayer:
 
     Attributes:
         transposed: the parameter is `[columns, rows]`, as in transformers' Conv1D.
+        bias: the layer's, or None; a module that is used in several places has one all the same.
     """
 
     layer: Layer
     parameter: nn.Parameter
     transposed: bool = False
+    bias: nn.Parameter | None = None
 
 
 def find_layers(model: nn.Module) -> list[TorchLayer]:
@@ -39,8 +41,15 @@ def find_layers(model: nn.Module) -> list[TorchLayer]:
     within = [name for name, module in model.named_modules() if _hides_layers(module)]
     found: dict[int, TorchLayer] = {}
 
-    def add(name: str, weight: Any, groups: int, transposed: bool) -> None:
-        if not isinstance(weight, nn.Parameter) or id(weight) in found:
+    def add(name: str, weight: Any, groups: int, transposed: bool, bias: Any = None) -> None:
+        if not isinstance(weight, nn.Parameter):
+            return
+        if id(weight) in found:
+            known = found[id(weight)]
+            if known.bias is not bias:
+                # Another module ties the weight, but not the bias: it is nobody's alone.
+                unbiased = replace(known.layer, bias=False)
+                found[id(weight)] = replace(known, layer=unbiased, bias=None)
             return
         rows, columns = weight.shape[0], weight[0].numel()
         if transposed:
@@ -54,18 +63,20 @@ def find_layers(model: nn.Module) -> list[TorchLayer]:
             groups=groups,
             depthwise=weight.ndim > 2 and groups > 1 and weight.shape[1] == 1,
             block=holders[0] if holders else None,
+            bias=isinstance(bias, nn.Parameter),
         )
-        found[id(weight)] = TorchLayer(layer, weight, transposed)
+        own = bias if isinstance(bias, nn.Parameter) else None
+        found[id(weight)] = TorchLayer(layer, weight, transposed, own)
 
     for name, module in model.named_modules():
         if any(name.startswith(f"{holder}.") for holder in within):
             continue
         if isinstance(module, nn.Linear):
-            add(name, module.weight, 1, False)
+            add(name, module.weight, 1, False, module.bias)
         elif isinstance(module, nn.Conv1d | nn.Conv2d):
-            add(name, module.weight, module.groups, False)
+            add(name, module.weight, module.groups, False, module.bias)
         elif _is_transformers_conv1d(module):
-            add(name, module.weight, 1, True)
+            add(name, module.weight, 1, True, module.bias)
     if isinstance(model, torch.fx.GraphModule):
         for node in model.graph.nodes:
             _add_node(model, node, add)

@@ -70,6 +70,13 @@ class TorchModel:
         with torch.no_grad():
             found.parameter.copy_(weight.reshape(found.parameter.shape))
 
+    def add_to_bias(self, name: str, offset: Tensor) -> None:
+        """Add `[rows]` to a layer's bias in place."""
+        bias = self._found[name].bias
+        assert bias is not None, name
+        with torch.no_grad():
+            bias.add_(offset.to(bias))
+
     def count_weights(self) -> tuple[int, int]:
         """Return the number of all parameters' elements, and how many are zero."""
         total = zeros = 0

@@ -56,6 +56,8 @@ def prune(
         choice = plan[name]
         solution = solver.solve(adapter.weight(name), statistics, choice.pattern, choice.sparsity)
         adapter.set_weight(name, solution.weight)
+        if solution.offset is not None:
+            adapter.add_to_bias(name, solution.offset)
         progress.advance()
 
     if solver.needs == "nothing":
@@ -113,5 +115,9 @@ def check_weights(adapter: ModelAdapter, layers: Sequence[Layer]) -> None:
 
 def _statistics(layer: Layer, solver: Solver) -> LayerStatistics:
     return LayerStatistics(
-        layer.name, layer.columns, groups=layer.groups, hessian=solver.needs == "hessian"
+        layer.name,
+        layer.columns,
+        groups=layer.groups,
+        hessian=solver.needs == "hessian",
+        bias=layer.bias,
     )

@@ -36,7 +36,7 @@ def solve_admm(
     *,
     steps: int = STEPS,
     damping: float = DAMPING,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Remove the fraction `sparsity` of the weights so that the others come nearest to the targets.
 
     Weights that are zero to begin with stay zero and count as removed. Where nothing is left to
@@ -51,7 +51,8 @@ def solve_admm(
         damping: see `least_squares`.
 
     Returns:
-        The sparse weight and its boolean mask, both `[rows, columns]`.
+        The sparse weight and its boolean mask, both `[rows, columns]`, and what is to be added to
+        the bias, `[rows]`; None if there is none, or without targets.
 
     Raises:
         OptionError: if there are no statistics, or `sparsity` is outside 0..1.
@@ -92,4 +93,4 @@ def solve_admm(
             rho *= next(growth for least, growth in _GROWTH if changed >= least)
             inverse = problem.inverse(rho)
     refitted = problem.refitted(sparse, mask)
-    return problem.unscaled(refitted), mask.reshape(weight.shape)
+    return problem.unscaled(refitted), mask.reshape(weight.shape), problem.offset(refitted)

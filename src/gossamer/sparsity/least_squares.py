@@ -21,17 +21,28 @@ class LeastSquares(NamedTuple):
     X are the calibration inputs, Y the targets and W_0 the dense weight. The trust t is below 1 and
     the damping d above 0 because few calibration data are soon learnt by heart. Columns are scaled
     to a Hessian with ones on its diagonal, as in ALPS (Meng et al. 2024, section 3.3); `scale`
-    turns weights into these units.
+    turns weights into these units. Where the layer has a bias and there are targets, the bias is
+    solved for too: X and Y are then taken from their means, and `offset` says what it becomes.
 
     Attributes:
         hessian: `X^T X + d`, `[groups, columns, columns]`.
         products: `t Y^T X + (1 - t) W_0 X^T X + d W_0`, `[groups, rows, columns]`.
         scale: `[groups, 1, columns]`; a weight times it is in these units.
+        means: of inputs and of what the objective has for targets, `[groups, 1, columns or rows]`;
+            None if there is no bias to solve for.
     """
 
     hessian: Tensor
     products: Tensor
     scale: Tensor
+    means: tuple[Tensor, Tensor] | None = None
+
+    def offset(self, weight: Tensor) -> Tensor | None:
+        """Return what is to be added to the bias beside a scaled weight, `[rows]`; or None."""
+        if self.means is None:
+            return None
+        inputs, outputs = self.means
+        return (outputs - (inputs / self.scale) @ weight.mT).reshape(-1)
 
     def scaled(self, weight: Tensor) -> Tensor:
         """Return a weight `[rows, columns]` in units of the problem, `[groups, ...]`."""
@@ -101,10 +112,17 @@ def least_squares(
     mean = hessian.diagonal(dim1=1, dim2=2).mean(dim=1)
     added = damping * torch.where(mean > 0, mean, 1.0)[:, None, None]
     products = dense @ hessian
+    means = None
     if statistics.targeted:
         products.lerp_(statistics.products(), TRUST)
+        if statistics.bias:
+            inputs, outputs = (total / statistics.count for total in statistics.sums())
+            outputs = torch.lerp(inputs @ dense.mT, outputs, TRUST)
+            hessian = hessian - statistics.count * (inputs.mT @ inputs)
+            products -= statistics.count * (outputs.mT @ inputs)
+            means = inputs.to(weight), outputs.to(weight)
     products += added * dense
-    scale = (hessian.diagonal(dim1=1, dim2=2).unsqueeze(1) + added).sqrt()
+    scale = (hessian.diagonal(dim1=1, dim2=2).unsqueeze(1).clamp(min=0.0) + added).sqrt()
     hessian = hessian / scale / scale.mT
     hessian.diagonal(dim1=1, dim2=2).fill_(1.0)
-    return LeastSquares(*(part.to(weight) for part in (hessian, products / scale, scale)))
+    return LeastSquares(hessian.to(weight), (products / scale).to(weight), scale.to(weight), means)

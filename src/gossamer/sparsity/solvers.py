@@ -17,10 +17,17 @@ if TYPE_CHECKING:
 
 
 class Solution(NamedTuple):
-    """A sparse layer: `weight` `[rows, columns]`, zero wherever the boolean `mask` is False."""
+    """A sparse layer.
+
+    Attributes:
+        weight: `[rows, columns]`.
+        mask: boolean, of the same shape; where it is False the weight is zero.
+        offset: to be added to the layer's bias, `[rows]`; None leaves that as it is.
+    """
 
     weight: Tensor
     mask: Tensor
+    offset: Tensor | None = None
 
 
 class Solver(Protocol):

@@ -24,14 +24,18 @@ class LayerStatistics:
         columns: inputs of one output.
         groups: groups of a convolution; 1 for everything else.
         hessian: keep X^T X (`columns` squared numbers a group) and not only its diagonal.
+        bias: whether the layer has a bias that may be estimated anew.
 
     Attributes:
         count: input rows seen so far.
         targeted: whether each batch came with the outputs that the layer should give.
     """
 
-    def __init__(self, name: str, columns: int, *, groups: int = 1, hessian: bool = True) -> None:
+    def __init__(
+        self, name: str, columns: int, *, groups: int = 1, hessian: bool = True, bias: bool = False
+    ) -> None:
         self.name = name
+        self.bias = bias
         self.columns = columns
         self.groups = groups
         self.count = 0
@@ -40,6 +44,7 @@ class LayerStatistics:
         # Sums in double precision: hundreds of batches are added up, then a matrix is inverted.
         self._sum: Tensor | None = None
         self._products: Tensor | None = None
+        self._sums: tuple[Tensor, Tensor] | None = None
 
     def update(self, inputs: Tensor, targets: Tensor | None = None) -> None:
         """Add a batch of inputs, and of the outputs that the layer should give for them.
@@ -109,9 +114,19 @@ class LayerStatistics:
             raise ValueError("these statistics were gathered without targets")
         return self._products
 
+    def sums(self) -> tuple[Tensor, Tensor]:
+        """Return the sums of inputs and targets, float64 `[groups, 1, columns or rows]`.
+
+        Raises:
+            ValueError: if not every batch had targets.
+        """
+        if not self.targeted or self._sums is None:
+            raise ValueError("these statistics were gathered without targets")
+        return self._sums
+
     def _add_products(self, inputs: Tensor, targets: Tensor | None) -> None:
         if targets is None or not self.targeted:
-            self.targeted, self._products = False, None
+            self.targeted, self._products, self._sums = False, None, None
             return
         targets = targets.detach().to(inputs.dtype).reshape(*inputs.shape[:2], -1)
         added = targets.transpose(1, 2) @ inputs
@@ -120,8 +135,12 @@ class LayerStatistics:
                 f"layer '{self.name}' gives NaN or infinite outputs during calibration; check the "
                 "calibration data and whether the model overflows in its own precision"
             )
-        known = self._products
-        self._products = added.double() if known is None else known.add_(added)
+        first, other = (part.sum(dim=1, keepdim=True).double() for part in (inputs, targets))
+        if self._products is None or self._sums is None:
+            self._products, self._sums = added.double(), (first, other)
+        else:
+            self._products.add_(added)
+            self._sums = self._sums[0] + first, self._sums[1] + other
 
     def _total(self) -> Tensor:
         if self._sum is None:
