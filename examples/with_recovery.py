@@ -41,7 +41,16 @@ def right(model: torch.nn.Module) -> torch.Tensor:
 sparse = gs.sparsify(dense, x[:256], sparsity=0.95, layers=".*")
 
 # The dense model shows the sparse one what to answer: the samples need no labels.
-recovered = gs.recover(sparse, dense, x, steps=300, learning_rate=3e-3, evaluate=right)
+recovered = gs.recover(
+    sparse,
+    dense,
+    x,
+    steps=300,
+    learning_rate=1e-2,
+    # The outputs are scores of classes, which a plain tensor does not tell.
+    losses={"logits": 1.0},
+    evaluate=right,
+)
 
 print(f"sparsity {recovered.sparsity:.2f} over the linear layers")
 print(f"accuracy {recovered.after.dense:.3f} dense")
