@@ -20,13 +20,14 @@ from gossamer.pruning.masks import Masks
 from gossamer.pruning.progress import showing
 from gossamer.pruning.recovery.checkpoint import Checkpoint
 from gossamer.pruning.recovery.distillation import TASK, checked_losses
+from gossamer.pruning.recovery.normalisation import estimate_statistics
 from gossamer.pruning.recovery.objective import Objective, TaskLoss, probe
 from gossamer.pruning.recovery.precision import restore_precision, to_single
 from gossamer.pruning.recovery.processes import joined
 from gossamer.pruning.recovery.result import RecoveryResult
 from gossamer.pruning.recovery.samples import read_samples
 from gossamer.pruning.recovery.schedules import SCHEDULES, scheduler
-from gossamer.pruning.recovery.training import Feed, State, Training, shorten, state_of
+from gossamer.pruning.recovery.training import Feed, State, Training, Watch, shorten, state_of
 from gossamer.pruning.result import Scores, SparsifyResult
 from gossamer.sparsity.registry import named
 
@@ -37,6 +38,8 @@ MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 """From the parameters to train to their optimizer."""
 
 _LEARNING_RATE = 5e-4
+# Mini-batches that the statistics of batch normalisation are taken from.
+_ESTIMATED = 64
 
 
 def recover(
@@ -66,9 +69,9 @@ def recover(
 
     A copy of the sparse module learns to do what the dense one does (distillation), on data
     without labels, or with labels besides. It trains in the mode in which it will run: without
-    dropout, and with the statistics of batch normalisation as they are, while its scales and
-    shifts train. Half-precision weights train in float32. Parameters that do not require a
-    gradient stay as they are.
+    dropout, and with fixed statistics of batch normalisation, which are taken anew from the
+    sparse module first, while its scales and shifts train. Half-precision weights train in
+    float32. Parameters that do not require a gradient stay as they are.
 
     Under `torchrun`, or where torch.distributed is set up, or with an accelerator, every process
     makes the same call, takes its share of each mini-batch and returns the same result.
@@ -177,8 +180,16 @@ def recover(
             checkpoint = Checkpoint(folder, call, writes=processes.main)
             kept = checkpoint.read()
         state = State(steps) if kept is None else state_of(kept)
-        if kept is None and max_cpu_minutes is not None:
-            shorten(state, max_cpu_minutes, objective, feed, processes)
+        if kept is None:
+            watch = Watch(processes, state.spent)
+            # Whole mini-batches in every process, whose statistics so are the same.
+            shown = (to_tensors(module, batch) for batch in feed.whole(_ESTIMATED))
+            estimate_statistics(
+                module, ({name: b[name] for name in names if name in b} for b in shown)
+            )
+            watch.read(together=True)
+            if max_cpu_minutes is not None:
+                shorten(state, max_cpu_minutes, objective, feed, processes)
         learning = scheduler(made, schedule, state.steps, warmup)
         training = Training(
             objective, made, learning, masks, feed, max_grad_norm, processes, checkpoint

@@ -111,7 +111,15 @@ class Feed:
         if epoch != self._epoch:
             self._batches = self._samples.mini_batches(self._size, self._seed, epoch)
             self._epoch = epoch
-        batch = self._samples.take(*self._batches[index])
+        return self._share(self._samples.take(*self._batches[index]))
+
+    def whole(self, count: int) -> Iterator[Batch]:
+        """Yield up to `count` mini-batches of the first epoch, not cut, of two samples at least."""
+        for group, rows in self._samples.mini_batches(self._size, self._seed, 0)[:count]:
+            if len(rows) > 1:
+                yield self._samples.take(group, rows)
+
+    def _share(self, batch: Batch) -> Batch:
         if self._processes.size == 1:
             return batch
         # Shares must be equal: gradients are averaged over the processes.
