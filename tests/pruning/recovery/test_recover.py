@@ -310,6 +310,7 @@ def test_a_loss_that_is_nan_keeps_the_last_weights(
         ({"max_grad_norm": float("inf")}, "max_grad_norm is inf"),
         ({"max_cpu_minutes": 0}, "max_cpu_minutes is 0"),
         ({"warmup": 1.5}, "warmup is 1.5"),
+        ({"seed": -1}, "seed is -1"),
         ({"schedule": "steps"}, "unknown schedule"),
         ({"losses": {"output": 1.0}}, "unknown loss 'output'"),
         ({"device": "abacus"}, "device is 'abacus'"),

@@ -134,6 +134,8 @@ def recover(
         raise OptionError("optimizer= has a learning rate of its own; leave out learning_rate=")
     if not 0 <= warmup <= 1:
         raise OptionError(f"warmup is {warmup!r}; give a fraction of the steps, 0 to 1")
+    if not isinstance(seed, int) or seed < 0:
+        raise OptionError(f"seed is {seed!r}; give a whole number from 0 up")
     named("schedule", schedule, SCHEDULES)
     labelled = task_loss is not None
     wanted = None if losses is None else checked_losses(losses, labelled=labelled)

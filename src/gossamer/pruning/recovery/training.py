@@ -247,34 +247,31 @@ class Training:
 
 
 class Watch:
-    """Adds to what was spent, from its making on.
+    """Adds what passes from its making on to what was spent before.
 
     Args:
         processes: whose CPU seconds count.
-        spent: is added to.
+        spent: is kept up to date by `read`.
     """
 
     def __init__(self, processes: Processes, spent: Spent) -> None:
         self._processes = processes
         self._spent = spent
-        self._begin()
-
-    def _begin(self) -> None:
+        self._before = Spent(spent.seconds, spent.cpu_seconds)
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     def read(self, *, together: bool = False) -> None:
-        """Add what has passed since the last reading.
+        """Bring what was spent up to date.
 
         Args:
-            together: whether all processes read now; else those of the others are taken to use
-                as much as this one.
+            together: whether all processes read now; else the others are taken to have used as
+                much as this one.
         """
         cpu = time.process_time() - self._cpu
         if together:
             cpu = float(self._processes.mean(torch.tensor(cpu, device=self._processes.device)))
-        self._spent.seconds += time.perf_counter() - self._wall
-        self._spent.cpu_seconds += cpu * self._processes.size
-        self._begin()
+        self._spent.seconds = self._before.seconds + time.perf_counter() - self._wall
+        self._spent.cpu_seconds = self._before.cpu_seconds + cpu * self._processes.size
 
 
 def shorten(
