@@ -146,7 +146,7 @@ def test_images_are_pooled_over_their_pixels() -> None:
 def test_defaults_follow_what_the_model_returns() -> None:
     hidden = torch.ones(2, 3, 4)
     encoder = seen(hidden, [Output(hidden, logits=False)])
-    assert default_losses(encoder) == {"hidden": 1.0, "embedding": 1.0, "similarities": 1.0}
+    assert default_losses(encoder) == {"hidden": 1.0, "embedding": 1.0, "similarities": 0.05}
     classifier = seen(hidden, [Output(torch.ones(2, 5), logits=True)])
     assert default_losses(classifier) == {"outputs": 1.0}
 

@@ -65,7 +65,7 @@ def test_accuracy_comes_back_on_unseen_samples(dense: nn.Module, sparse: nn.Modu
 
 def test_an_encoder_learns_hidden_states(bert: Any, sparse_bert: Any, tokens: Any) -> None:
     found = recover(sparse_bert, bert, tokens, steps=60, batch_size=24, learning_rate=3e-3)
-    assert found.losses == {"hidden": 1.0, "embedding": 1.0, "similarities": 1.0}
+    assert found.losses == {"hidden": 1.0, "embedding": 1.0, "similarities": 0.05}
     first, last = found.history[0], found.history[-1]
     for name in ("loss", *found.losses):
         assert last[name] < first[name], name

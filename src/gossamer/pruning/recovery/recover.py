@@ -87,9 +87,9 @@ def recover(
         batch_size: samples of a mini-batch, over all processes together.
         losses: weights of the terms by name: "outputs", "logits", "values", "hidden", "blocks",
             "embedding" and "similarities" (see `gossamer.pruning.recovery.distillation`), and
-            "task" for `task_loss`, 1 by default. By default "hidden", "embedding" and
-            "similarities" at 1 each for an encoder that returns its last hidden state, and
-            "outputs" for others.
+            "task" for `task_loss`, 1 by default. By default "hidden" and "embedding"
+            at 1 and "similarities" at 0.05 for an encoder that returns its last hidden state,
+            and "outputs" for others.
         task_loss: from what the sparse model returns and the mini-batch (tensors by name, labels
             and all) to a scalar tensor, the mean over the samples.
         temperature: of the distributions that "logits" compares.
