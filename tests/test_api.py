@@ -42,6 +42,22 @@ def test_a_module_goes_the_whole_way(module: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
 
 
+def test_a_sparse_module_is_recovered(module: Any) -> None:
+    import torch
+
+    def error(model: Any) -> float:
+        with torch.inference_mode():
+            return -float(
+                (model(torch.from_numpy(X)) - module(torch.from_numpy(X))).square().mean()
+            )
+
+    sparse = gs.sparsify(module, {"input": X}, sparsity=0.9)
+    found = gs.recover(sparse, module, X, steps=30, evaluate=error, schedule="linear")
+    assert found.after.sparse > found.before.sparse
+    assert torch.equal(found.model[0].weight == 0, sparse.model[0].weight == 0)
+    assert gs.inspect(found.model).sparsity == pytest.approx(gs.inspect(sparse.model).sparsity)
+
+
 def _sizes(part: Any) -> tuple[int, ...]:
     return (part.in_features, part.out_features) if hasattr(part, "in_features") else ()
 

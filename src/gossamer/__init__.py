@@ -6,10 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gossamer.api import advise, compare, compile, inspect, load, save, sparsify
+    from gossamer.api import advise, compare, compile, inspect, load, recover, save, sparsify
 
 __version__ = "0.1.0"
-__all__ = ["advise", "compare", "compile", "inspect", "load", "save", "sparsify"]
+__all__ = ["advise", "compare", "compile", "inspect", "load", "recover", "save", "sparsify"]
 
 
 def __getattr__(name: str) -> Any:

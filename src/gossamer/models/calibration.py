@@ -33,12 +33,9 @@ def read_batches(data: Any, inputs: Sequence[Input]) -> list[Batch]:
     Raises:
         DataError: if the data is missing, empty, holds NaN or does not fit.
     """
-    if isinstance(data, str | Path):
-        data = _read(str(data))
-    if isinstance(data, Mapping) or _is_array(data):
-        arrays = _by_name(data, inputs, "calibration data")
-        _check(arrays, inputs, "calibration data")
-        return _cut(arrays, inputs)
+    data = open_data(data)
+    if is_whole(data):
+        return _cut(check_arrays(data, inputs, "calibration data"), inputs)
     if not isinstance(data, Iterable):
         raise DataError(
             f"calibration data is a {type(data).__name__}; give arrays by input name, an .npz "
@@ -46,13 +43,40 @@ def read_batches(data: Any, inputs: Sequence[Input]) -> list[Batch]:
         )
     batches: list[Batch] = []
     for number, item in enumerate(data, start=1):
-        place = f"calibration batch {number}"
-        arrays = _by_name(item, inputs, place)
-        _check(arrays, inputs, place)
-        batches.append(arrays)
+        batches.append(check_arrays(item, inputs, f"calibration batch {number}"))
     if not batches:
         raise DataError("calibration data is empty; give at least one batch")
     return batches
+
+
+def open_data(data: Any) -> Any:
+    """Return what an `.npz` file or a `FILE.py:FUNCTION` holds; other data as it is.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    return _read(str(data)) if isinstance(data, str | Path) else data
+
+
+def is_whole(data: Any) -> bool:
+    """Return whether data comes as whole arrays, not as an iterable of batches."""
+    return isinstance(data, Mapping) or _is_array(data)
+
+
+def check_arrays(item: Any, inputs: Sequence[Input], place: str) -> dict[str, np.ndarray[Any, Any]]:
+    """Return arrays by input name, checked against what the model takes.
+
+    Args:
+        item: arrays by input name, one array, or the required inputs in order.
+        inputs: what the model takes.
+        place: what the item is called in an error.
+
+    Raises:
+        DataError: if the item is empty, holds NaN or does not fit.
+    """
+    arrays = _by_name(item, inputs, place)
+    _check(arrays, inputs, place)
+    return arrays
 
 
 def _cut(arrays: Batch, inputs: Sequence[Input]) -> list[Batch]:

@@ -1,8 +1,9 @@
-"""How: one-shot sparsification and the accuracy-guarded search."""
+"""How: one-shot sparsification, the accuracy-guarded search, and recovery."""
 
 from __future__ import annotations
 
+from gossamer.pruning.recovery import RecoveryResult, recover
 from gossamer.pruning.result import LayerResult, SparsifyResult, Trial
 from gossamer.pruning.sparsify import sparsify
 
-__all__ = ["LayerResult", "SparsifyResult", "Trial", "sparsify"]
+__all__ = ["LayerResult", "RecoveryResult", "SparsifyResult", "Trial", "recover", "sparsify"]

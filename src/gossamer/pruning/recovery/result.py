@@ -1,0 +1,91 @@
+"""What recovery gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from gossamer.pruning.result import Scores
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class RecoveryResult:
+    """A recovered sparse module and how it came about.
+
+    Attributes:
+        model: in eval mode, on the device and in the precision of the sparse one that was given.
+        steps: that were taken.
+        requested_steps: that were asked for; more than `steps` where `max_cpu_minutes` allowed
+            fewer.
+        samples: that the data holds.
+        batch_size: over all processes.
+        epochs: how often each sample was seen, on average.
+        losses: the weights of the terms.
+        history: means over a few steps each: `step` (the last of them), `learning_rate`, `loss`
+            and each term without its weight.
+        weights: number of weights in the layers whose zeros were held.
+        zeros: how many of them are zero.
+        before: dense and sparse model before recovery by `evaluate`, or None if none was given.
+        after: likewise after recovery.
+        device: that trained it.
+        processes: number of processes that did.
+        seconds: of wall time that the steps took, over all interruptions.
+        cpu_seconds: likewise of CPU time, all threads and processes together.
+        notes: what the user should know, each one sentence.
+    """
+
+    model: nn.Module
+    steps: int
+    requested_steps: int
+    samples: int
+    batch_size: int
+    epochs: float
+    losses: Mapping[str, float]
+    history: tuple[Mapping[str, float], ...]
+    weights: int
+    zeros: int
+    before: Scores | None
+    after: Scores | None
+    device: str
+    processes: int
+    seconds: float
+    cpu_seconds: float
+    notes: tuple[str, ...]
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of zeros over the layers whose zeros were held, 0 to 1."""
+        return self.zeros / self.weights
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the model, ready for JSON."""
+        return {
+            "steps": self.steps,
+            "requested_steps": self.requested_steps,
+            "samples": self.samples,
+            "batch_size": self.batch_size,
+            "epochs": self.epochs,
+            "losses": dict(self.losses),
+            "history": [dict(point) for point in self.history],
+            "sparsity": self.sparsity,
+            "weights": self.weights,
+            "zeros": self.zeros,
+            "before": _scores(self.before),
+            "after": _scores(self.after),
+            "device": self.device,
+            "processes": self.processes,
+            "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "notes": list(self.notes),
+        }
+
+
+def _scores(scores: Scores | None) -> dict[str, Any] | None:
+    if scores is None:
+        return None
+    found = asdict(scores) | {"drop": scores.drop}
+    return {**found, "interval": list(scores.interval) if scores.interval else None}

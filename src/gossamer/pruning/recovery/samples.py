@@ -1,0 +1,201 @@
+"""The samples that recovery trains on, and their shuffled mini-batches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer.errors import DataError
+from gossamer.models.adapter import Batch, Input
+from gossamer.models.calibration import check_arrays, is_whole, open_data
+
+_MASK = "attention_mask"
+# Labels that PyTorch's losses leave out by default.
+_IGNORED = -100
+# Sequences of like length are looked for within so many mini-batches.
+_WINDOW = 8
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Samples:
+    """All samples, grouped by shape: a mini-batch comes from one group.
+
+    Args:
+        groups: arrays by name, first axis samples.
+        extras: names of the arrays that the model does not take.
+    """
+
+    def __init__(self, groups: Sequence[Arrays], extras: Sequence[str] = ()) -> None:
+        self._groups = list(groups)
+        self.extras = tuple(extras)
+        self._lengths = [_lengths(group, self.extras) for group in self._groups]
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return sum(map(_size, self._groups))
+
+    def digest(self) -> str:
+        """Return a fingerprint of the samples and their order."""
+        found = hashlib.blake2b(digest_size=16)
+        for group in self._groups:
+            for name, array in sorted(group.items()):
+                found.update(f"{name} {array.dtype} {array.shape}".encode())
+                found.update(np.ascontiguousarray(array).data)
+        return found.hexdigest()
+
+    def mini_batches(self, size: int, seed: int, epoch: int) -> list[tuple[int, NDArray[np.int64]]]:
+        """Return the mini-batches of an epoch: the group and the rows of each.
+
+        Each epoch shuffles anew, and leaves out what does not fill a mini-batch; only a group
+        smaller than one is a mini-batch of its own. Where sequences are padded, those of like
+        length come together, as far as 8 mini-batches of the shuffled order hold such.
+
+        Args:
+            size: samples of a mini-batch.
+            seed: of the order.
+            epoch: from 0.
+        """
+        random = np.random.default_rng((seed, epoch))
+        found: list[tuple[int, NDArray[np.int64]]] = []
+        for number, (group, lengths) in enumerate(zip(self._groups, self._lengths, strict=True)):
+            order = random.permutation(_size(group))
+            if lengths is not None:
+                order = np.concatenate(
+                    [
+                        part[np.argsort(lengths[part], kind="stable")]
+                        for part in np.split(
+                            order, range(_WINDOW * size, len(order), _WINDOW * size)
+                        )
+                    ]
+                )
+            whole = len(order) - len(order) % size
+            ends = range(0, whole or 1, size)
+            found += [(number, order[start : start + size]) for start in ends]
+        return [found[index] for index in random.permutation(len(found))]
+
+    def take(self, group: int, rows: NDArray[np.int64]) -> Batch:
+        """Return some samples of a group, without columns that are padding in all of them."""
+        batch = {name: array[rows] for name, array in self._groups[group].items()}
+        lengths = self._lengths[group]
+        if lengths is None:
+            return batch
+        positions = batch[_MASK].shape
+        longest = max(1, int(lengths[rows].max()))
+        return {
+            name: array[:, :longest] if _is_sequence(array, positions) else array
+            for name, array in batch.items()
+        }
+
+
+def read_samples(data: Any, inputs: Sequence[Input], *, labelled: bool) -> Samples:
+    """Return the samples in what the user gives.
+
+    Args:
+        data: as for calibration (`gossamer.models.calibration.read_batches`). Batches of token
+            sequences with an `attention_mask` may differ in length: they are padded.
+        inputs: what the model takes.
+        labelled: whether the data may hold further arrays, such as labels.
+
+    Raises:
+        DataError: if the data is missing, empty, holds NaN or does not fit.
+    """
+    data = open_data(data)
+    if is_whole(data):
+        items: list[Any] = [data]
+    elif isinstance(data, Iterable):
+        items = list(data)
+    else:
+        raise DataError(
+            f"the data is a {type(data).__name__}; give arrays by input name, an .npz file, "
+            "FILE.py:FUNCTION or an iterable of batches"
+        )
+    if not items:
+        raise DataError("the data is empty; give at least one batch")
+    taken = {wanted.name for wanted in inputs}
+    read: list[Arrays] = []
+    for number, item in enumerate(items, start=1):
+        place = "the data" if is_whole(data) else f"batch {number} of the data"
+        read.append(_read(item, inputs, taken, place, labelled))
+    extras = sorted({name for arrays in read for name in arrays} - taken)
+    return Samples(_group(read, extras), extras)
+
+
+def _read(
+    item: Any, inputs: Sequence[Input], taken: set[str], place: str, labelled: bool
+) -> Arrays:
+    if not isinstance(item, Mapping):
+        return check_arrays(item, inputs, place)
+    further = {name: value for name, value in item.items() if name not in taken}
+    if further and not labelled:
+        raise DataError(
+            f"{place} has an array {next(iter(further))!r}, which the model does not take; leave "
+            f"it out, or give task_loss= that uses it. The model's inputs are: {', '.join(taken)}"
+        )
+    own = {name: value for name, value in item.items() if name in taken}
+    arrays = check_arrays(own, inputs, place)
+    labels = [Input(str(name), required=True) for name in further]
+    if labels:
+        arrays |= check_arrays(further, labels, place)
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise DataError(f"{place}: arrays differ in their number of samples ({told}); align them")
+    return arrays
+
+
+def _group(read: Sequence[Arrays], extras: Sequence[str]) -> list[Arrays]:
+    """Put samples of like shape together; token sequences are padded to one length first."""
+    if all(_MASK in arrays and arrays[_MASK].ndim == 2 for arrays in read):
+        longest = max(arrays[_MASK].shape[1] for arrays in read)
+        read = [_padded(arrays, longest, extras) for arrays in read]
+    alike: dict[Any, list[Arrays]] = {}
+    for arrays in read:
+        shapes = sorted((name, array.shape[1:]) for name, array in arrays.items())
+        alike.setdefault(tuple(shapes), []).append(arrays)
+    return [
+        {name: np.concatenate([arrays[name] for arrays in group]) for name in group[0]}
+        for group in alike.values()
+    ]
+
+
+def _padded(arrays: Arrays, longest: int, extras: Sequence[str]) -> Arrays:
+    positions = arrays[_MASK].shape
+    missing = longest - positions[1]
+    if not missing:
+        return arrays
+    padded = dict(arrays)
+    for name, array in arrays.items():
+        if _is_sequence(array, positions):
+            value = _IGNORED if name in extras or name == "labels" else 0
+            padded[name] = np.pad(array, ((0, 0), (0, missing)), constant_values=value)
+    return padded
+
+
+def _is_sequence(array: NDArray[Any], positions: tuple[int, ...]) -> bool:
+    """Return whether an array holds a whole number for each position."""
+    return array.shape == positions and array.dtype.kind in "iub"
+
+
+def _lengths(group: Arrays, extras: Sequence[str]) -> NDArray[np.int64] | None:
+    """Return the lengths of token sequences that are padded at the end; None for other data."""
+    mask = group.get(_MASK)
+    if mask is None or mask.ndim != 2:
+        return None
+    inputs = [array for name, array in group.items() if name not in extras]
+    present = mask != 0
+    if not all(_is_sequence(array, mask.shape) for array in inputs):
+        # What else the model takes may be as long as the tokens; it is left alone.
+        return None
+    if not (present[:, 1:] <= present[:, :-1]).all():
+        return None
+    lengths: NDArray[np.int64] = present.sum(axis=1)
+    return lengths
+
+
+def _size(group: Arrays) -> int:
+    return len(next(iter(group.values())))
