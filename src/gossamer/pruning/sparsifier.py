@@ -309,30 +309,19 @@ class Sparsifier:
     @torch.no_grad()
     def _after_optimizer(self) -> None:
         """Show the gradient to the method, and zero what the optimizer moved."""
-        scale, usable = self._gradient_scale()
+        # A fused optimizer is called for infinite gradients too; the GradScaler then says so.
+        found = getattr(self._optimizer, "found_inf", None)
+        finite = found is None or float(found) == 0
         upcoming = self._step + 1
         for layer in self._layers:
             layer.follow()
             gradient = layer.parameter.grad
-            if gradient is not None and usable and upcoming <= self._last:
+            if gradient is not None and finite and upcoming <= self._last:
                 dense = gradient.to_dense() if gradient.is_sparse else gradient
                 self.method.see_gradient(
-                    layer, layer.matrix(dense).float() / scale, due=self._is_due(upcoming)
+                    layer, layer.matrix(dense).float(), due=self._is_due(upcoming)
                 )
             layer.apply()
-
-    def _gradient_scale(self) -> tuple[float, bool]:
-        """Return by what gradients are still scaled, and whether they are finite.
-
-        Fused optimizers undo the scale of a GradScaler themselves, and are called for infinite
-        gradients too; it tells them by two attributes.
-        """
-        scale = getattr(self._optimizer, "grad_scale", None)
-        found = getattr(self._optimizer, "found_inf", None)
-        return (
-            1.0 if scale is None else float(scale),
-            found is None or float(found) == 0,
-        )
 
     def _settings(self) -> dict[str, Any]:
         """Return what must be the same for training to go on as if it had not stopped."""

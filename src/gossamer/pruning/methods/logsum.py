@@ -57,7 +57,8 @@ class LogSum(Method):
         gone = ~layer.choose(norms, moment.next_sparsity)
         # The largest norm that must vanish within so many steps of lambda / (norm + eps) each.
         threshold = norms.masked_fill(~gone, 0).max()
-        strength = threshold * (threshold + epsilon) / moment.steps
+        # A hair more than that, so that rounding leaves no remainder.
+        strength = 1.001 * threshold * (threshold + epsilon) / moment.steps
         layer.state["shrink"] = strength / (norms + epsilon)
 
 
