@@ -98,26 +98,33 @@ def test_a_sparse_network_learns(method: str) -> None:
 
 @pytest.mark.parametrize("method", ALL)
 @pytest.mark.parametrize("stop", [7, 20, 35])
-def test_training_that_resumes_is_the_same_as_without_a_break(method: str, stop: int) -> None:
+@pytest.mark.parametrize("model_first", [True, False])
+def test_training_that_resumes_is_the_same_as_without_a_break(
+    method: str, stop: int, model_first: bool
+) -> None:
     def begin() -> tuple[nn.Module, torch.optim.Optimizer, gs.Sparsifier]:
         model = network()
-        optimizer = adamw(model)
-        sparsifier = gs.Sparsifier(0.8, steps=STEPS, method=method, every=3)
-        sparsifier.prepare(model, optimizer)
-        return model, optimizer, sparsifier
+        return model, adamw(model), gs.Sparsifier(0.8, steps=STEPS, method=method, every=3)
 
     whole, optimizer, sparsifier = begin()
+    sparsifier.prepare(whole, optimizer)
     train(whole, optimizer, sparsifier)
 
     model, optimizer, first = begin()
+    first.prepare(model, optimizer)
     train(model, optimizer, first, range(stop))
     file = io.BytesIO()
     torch.save([part.state_dict() for part in (model, optimizer, first)], file)
     file.seek(0)
     model, optimizer, second = begin()
-    states = torch.load(file, weights_only=True)
-    for part, state in zip((model, optimizer, second), states, strict=True):
-        part.load_state_dict(state)
+    weights, moments, masks = torch.load(file, weights_only=True)
+    second.load_state_dict(masks)
+    if model_first:
+        model.load_state_dict(weights)
+    second.prepare(model, optimizer)
+    if not model_first:
+        model.load_state_dict(weights)
+    optimizer.load_state_dict(moments)
     train(model, optimizer, second, range(stop, STEPS))
 
     for name, mask in sparsifier.finalize().items():
@@ -127,16 +134,22 @@ def test_training_that_resumes_is_the_same_as_without_a_break(method: str, stop:
 
 
 def test_a_checkpoint_of_other_settings_or_another_model_is_refused() -> None:
-    def prepared(model: nn.Module, sparsity: float) -> gs.Sparsifier:
+    def prepared(
+        model: nn.Module, sparsity: float, state: dict[str, Any] | None = None
+    ) -> gs.Sparsifier:
         sparsifier = gs.Sparsifier(sparsity, steps=STEPS, layers=".*")
+        if state is not None:
+            sparsifier.load_state_dict(state)
         sparsifier.prepare(model, sgd(model))
         return sparsifier
 
-    state = prepared(network(), 0.8).state_dict()
+    first = prepared(network(), 0.8)
     with pytest.raises(OptionError, match=r"sparsity 0\.8, this one has 0\.9"):
-        prepared(network(), 0.9).load_state_dict(state)
+        prepared(network(), 0.9, first.state_dict())
     with pytest.raises(OptionError, match="not this model's"):
-        prepared(nn.Sequential(nn.Linear(3, 3)), 0.8).load_state_dict(state)
+        prepared(nn.Sequential(nn.Linear(3, 3)), 0.8, first.state_dict())
+    with pytest.raises(OptionError, match="call it before"):
+        first.load_state_dict(first.state_dict())
 
 
 def test_wrappers_are_looked_through() -> None:

@@ -106,6 +106,7 @@ class Sparsifier:
         self._optimizer: torch.optim.Optimizer | None = None
         self._hook: RemovableHandle | None = None
         self._final: Masks | None = None
+        self._loaded: Mapping[str, Any] | None = None
 
     @property
     def masks(self) -> Masks:
@@ -127,7 +128,8 @@ class Sparsifier:
         (DistributedDataParallel, `torch.compile`, Accelerate's optimizer) may be there or not.
 
         Raises:
-            OptionError: if `steps` is missing, it was called before, or layers do not fit.
+            OptionError: if `steps` is missing, it was called before, or layers or a loaded state do
+                not fit.
             ModelError: if the model has no prunable layers, or its weights are sharded or NaN.
         """
         if self._layers:
@@ -136,14 +138,18 @@ class Sparsifier:
             raise OptionError(
                 "steps is missing; give the number of optimizer steps of the whole training"
             )
-        self._layers = self._trained_layers(unwrapped(model))
+        layers = self._trained_layers(unwrapped(model))
+        if self._loaded is not None:
+            self._resume(layers, self._loaded)
+        else:
+            random = torch.Generator().manual_seed(self._seed)
+            for layer in layers:
+                self.method.start(layer, self._sparsity_of(layer, 0), random)
+                layer.apply()
+        self._layers = layers
         # Accelerate's and Lightning's optimizers hold the real one, which runs the hooks.
         self._optimizer = getattr(optimizer, "optimizer", optimizer)
         self._hook = self._optimizer.register_step_post_hook(lambda *_: self._after_optimizer())
-        random = torch.Generator().manual_seed(self._seed)
-        for layer in self._layers:
-            self.method.start(layer, self._sparsity_of(layer, 0), random)
-            layer.apply()
 
     def step(self) -> None:
         """Count one step of the optimizer, and renew the masks where it is time to.
@@ -206,12 +212,20 @@ class Sparsifier:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint; call it after `prepare`.
+        """Let `prepare` go on from a checkpoint instead of starting anew.
+
+        Call it before `prepare`, which raises OptionError if the state is of other settings or
+        another model. The model's own weights may be loaded before or after.
 
         Raises:
-            OptionError: if the state is of other settings or another model, or before `prepare`.
+            OptionError: after `prepare`, which may have removed weights already.
         """
-        self._check_prepared("load_state_dict")
+        if self._layers:
+            raise OptionError("load_state_dict() after prepare(); call it before")
+        self._loaded = state
+
+    def _resume(self, layers: list[TrainedLayer], state: Mapping[str, Any]) -> None:
+        """Take over step, masks and what the method noted."""
         ours, theirs = self._settings(), state["settings"]
         for name, value in ours.items():
             if theirs.get(name) != value:
@@ -220,10 +234,10 @@ class Sparsifier:
                     f"has {value!r}; make it as it was"
                 )
         shapes = {name: tensors["mask"].shape for name, tensors in state["layers"].items()}
-        if shapes != {layer.name: layer.mask.shape for layer in self._layers}:
+        if shapes != {layer.name: layer.mask.shape for layer in layers}:
             raise OptionError("the checkpoint's layers are not this model's; load its own")
         self._step = int(state["step"])
-        for layer in self._layers:
+        for layer in layers:
             tensors = {
                 name: tensor.to(layer.parameter.device, copy=True)
                 for name, tensor in state["layers"][layer.name].items()
