@@ -22,6 +22,7 @@ import json
 import math
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -135,10 +136,14 @@ def idx(path: Path) -> np.ndarray[Any, Any]:
             f"{path} is missing; Debian's package dataset-fashion-mnist brings it, or name the "
             "folder with --data"
         )
-    content = gzip.decompress(path.read_bytes())
-    rank = content[3]
-    shape = np.frombuffer(content, ">i4", rank, offset=4)
-    if content[:3] != b"\0\0\x08" or len(content) != 4 + 4 * rank + math.prod(shape.tolist()):
+    try:
+        content = gzip.decompress(path.read_bytes())
+        rank = content[3]
+        shape = np.frombuffer(content, ">i4", rank, offset=4)
+        whole = len(content) == 4 + 4 * rank + math.prod(shape.tolist())
+    except (OSError, EOFError, ValueError, IndexError, zlib.error):
+        whole = False
+    if not whole or content[:3] != b"\0\0\x08":
         raise DataError(f"{path} is not an idx file of bytes; take the original")
     return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape).copy()
 
