@@ -80,8 +80,8 @@ class SparsifierCallback(_Callback):
         self.sparsifier.finalize()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the sparsifier's state for a checkpoint of Lightning's."""
-        return self.sparsifier.state_dict()
+        """Return the sparsifier's state for a checkpoint of Lightning's; none before training."""
+        return self.sparsifier.state_dict() if self.sparsifier.masks else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let training go on from a checkpoint's state."""
