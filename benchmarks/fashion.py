@@ -4,7 +4,8 @@
     python benchmarks/fashion.py --out fashion.jsonl --methods magnitude rigl logsum movement \\
         --sparsity 0.9 0.95 --seeds 3
 
-Each method trains from the start for as many epochs as the dense network, with the same optimizer,
+A method is one of Gossamer's, or METHOD+ALLOCATION where the allocation is not its own (such as
+magnitude+erk). Each trains from the start for as many epochs as the dense network, with the same optimizer,
 schedule and augmentation; a seed sets the initial weights, the order and the augmentation. The
 sparsity is that of the pruned layers: all but the first convolution and the classifier. The
 accuracy is that of the last epoch on the 10,000 test images; no choice is made on them.
@@ -25,6 +26,7 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +42,6 @@ from gossamer.errors import DataError, GossamerError
 from gossamer.files import atomic_path
 from gossamer.models import open_model
 from gossamer.models.selection import choose_layers
-from gossamer.pruning.methods import get_method
-from gossamer.sparsity.patterns import get_pattern
 
 DATA = Path("/usr/share/datasets/fashion-mnist")
 EPOCHS = 15
@@ -167,6 +167,14 @@ def rate(step: int, steps: int, warm_up: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
 
+def made(method: str, pattern: str, sparsity: float, steps: int) -> Sparsifier:
+    """The sparsifier of a method, or of METHOD+ALLOCATION."""
+    name, _, allocation = method.partition("+")
+    return Sparsifier(
+        sparsity, steps=steps, method=name, pattern=pattern, allocation=allocation or None
+    )
+
+
 def train(run: Run, x: Tensor, y: Tensor) -> nn.Module:
     """Train one network; its zeros are exact."""
     torch.manual_seed(run.seed)
@@ -182,7 +190,7 @@ def train(run: Run, x: Tensor, y: Tensor) -> nn.Module:
     )
     sparsifier = None
     if run.method != "dense":
-        sparsifier = Sparsifier(run.sparsity, steps=steps, method=run.method, pattern=run.pattern)
+        sparsifier = made(run.method, run.pattern, run.sparsity, steps)
         sparsifier.prepare(model, optimizer)
     for epoch in range(run.epochs):
         begin, total = time.process_time(), 0.0
@@ -239,11 +247,10 @@ def runs(options: argparse.Namespace) -> Iterator[Run]:
     seeds = range(options.seeds)
     for seed in seeds:
         yield Run("dense", "unstructured", 0.0, seed, options.epochs)
-    for method in options.methods:
-        for pattern in options.pattern:
-            for sparsity in options.sparsity:
-                for seed in seeds:
-                    yield Run(method, pattern, sparsity, seed, options.epochs)
+    for method, pattern, sparsity, seed in product(
+        options.methods, options.pattern, options.sparsity, seeds
+    ):
+        yield Run(method, pattern, sparsity, seed, options.epochs)
 
 
 def existing(out: Path) -> set[Run]:
@@ -273,10 +280,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         # Refused before an hour is spent on the others.
-        for method in options.methods:
-            get_method(method)
-        for pattern in options.pattern:
-            get_pattern(pattern)
+        for method, pattern, sparsity in product(
+            options.methods, options.pattern, options.sparsity
+        ):
+            made(method, pattern, sparsity, 1)
         training, test = images(options.data, "train"), images(options.data, "t10k")
     except GossamerError as error:
         parser.error(str(error))
