@@ -110,7 +110,7 @@ class Sparsifier:
 
     @property
     def masks(self) -> Masks:
-        """The masks as they are now, by parameter name."""
+        """The masks as they are now, by parameter name; none before `prepare`."""
         return Masks({layer.name: layer.unfolded(layer.mask) for layer in self._layers})
 
     @property
