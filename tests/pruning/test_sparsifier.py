@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from torch import nn
 import gossamer as gs
 from gossamer.errors import ModelError, OptionError
 from gossamer.pruning.methods import METHODS
+from gossamer.sparsity.patterns import PATTERNS
 
 STEPS = 40
 ALL = sorted(METHODS)
@@ -394,6 +396,45 @@ def test_finalize_before_the_end_is_exact_and_twice_the_same() -> None:
         assert (model[2].weight[~masks["2.weight"]] != 0).any()
         with pytest.raises(OptionError, match="after finalize"):
             sparsifier.step()
+
+
+class TwoOfFour:
+    """Of every four neighbouring inputs two stay."""
+
+    name = "2:4"
+    shape = (1, 4)
+    sparsity = 0.5
+
+    def mask(self, scores: torch.Tensor, sparsity: float, *, per_row: bool = False) -> torch.Tensor:
+        groups = scores.reshape(scores.shape[0], -1, 4)
+        order = groups.argsort(dim=2).argsort(dim=2)
+        return (order >= 2).reshape(scores.shape)
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_a_pattern_of_one_sparsity_is_reached_weight_by_weight(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PATTERNS, "two", lambda options: TwoOfFour())
+    model = network()
+    optimizer = adamw(model)
+    sparsifier = gs.Sparsifier(0.5, steps=STEPS, method=method, pattern="two", every=2)
+    sparsifier.prepare(model, optimizer)
+    found, masks = [], []
+    for step in range(STEPS):
+        train(model, optimizer, sparsifier, range(step, step + 1))
+        found.append(sparsifier.current_sparsity)
+        masks.append(sparsifier.masks["2.weight"])
+    if method != "rigl":
+        assert any(0.1 < value < 0.4 for value in found), "a ramp, not a jump"
+    if method in ("rigl", "movement"):
+        assert any((after & ~before).any() for before, after in itertools.pairwise(masks))
+    mask = sparsifier.finalize()["2.weight"]
+    assert (mask.reshape(30, 6, 4).sum(dim=2) == 2).all()
+    assert (model[2].weight[~mask] == 0).all()
+    for options in ({"sparsity": 0.9}, {"sparsity": 0.5, "allocation": "erk"}):
+        with pytest.raises(OptionError, match=r"sparsity 0\.5 in every layer"):
+            gs.Sparsifier(**options, method=method, pattern="two")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 1.0])

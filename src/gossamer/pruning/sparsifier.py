@@ -62,7 +62,7 @@ class Sparsifier:
         layers: a regular expression or the names of the layers to prune; None for the usual ones
             (a transformer keeps embeddings and head dense, others their first and last layer).
         schedule: "cubic", "linear" or "constant"; None for the method's own.
-        allocation: "uniform" or "erk"; None for the method's own.
+        allocation: "uniform" or "erk"; None for the method's own, or what the pattern allows.
         ramp: start and end of growing sparsity as fractions of `steps`; None for the method's own.
         every: steps from one renewal of the masks to the next; None for a hundredth of `steps`, at
             most 100.
@@ -92,7 +92,11 @@ class Sparsifier:
         self.method = get_method(method)
         self._schedule_name = schedule or self.method.schedule
         self._schedule = get_schedule(self._schedule_name)
-        self._allocation_name = allocation or self.method.allocation
+        self._allocation_name = allocation or (
+            self.method.allocation if self.pattern.sparsity is None else "uniform"
+        )
+        if self.pattern.sparsity is not None:
+            self._take_fixed(self.pattern.sparsity)
         self._allocation = named("allocation", self._allocation_name, _ALLOCATIONS)
         self._choice = layers if layers is None or isinstance(layers, str) else list(layers)
         self._ramp = _checked_ramp(self.method.ramp if ramp is None else ramp)
@@ -223,6 +227,15 @@ class Sparsifier:
         if self._layers:
             raise OptionError("load_state_dict() after prepare(); call it before")
         self._loaded = state
+
+    def _take_fixed(self, sparsity: float) -> None:
+        """Check that what is asked for is what the pattern (n:m) can have, up to its digits."""
+        if abs(self.sparsity - sparsity) > 0.005 or self._allocation_name != "uniform":
+            raise OptionError(
+                f"pattern '{self.pattern.name}' has sparsity {sparsity:.3g} in every layer; give "
+                "this sparsity, and no other allocation than uniform"
+            )
+        self.sparsity = sparsity
 
     def _resume(self, layers: list[TrainedLayer], state: Mapping[str, Any]) -> None:
         """Take over step, masks and what the method noted."""

@@ -18,11 +18,14 @@ class Pattern(Protocol):
 
     Attributes:
         name: as users type it.
-        shape: rows and columns of the blocks that are kept or removed whole.
+        shape: rows and columns of the blocks that are kept or removed whole, or within which the
+            pattern counts.
+        sparsity: the one that it has, or None if it can have any.
     """
 
     name: str
     shape: tuple[int, int]
+    sparsity: float | None
 
     def mask(self, scores: Tensor, sparsity: float, *, per_row: bool = False) -> Tensor:
         """Choose the weights to keep.
@@ -46,6 +49,7 @@ class Unstructured:
 
     name = "unstructured"
     shape = (1, 1)
+    sparsity: float | None = None
 
     def mask(self, scores: Tensor, sparsity: float, *, per_row: bool = False) -> Tensor:
         """Keep the highest scores; see `Pattern.mask`."""
@@ -73,6 +77,7 @@ class Block:
 
     def __init__(self, rows: int = 4, columns: int = 1) -> None:
         self.name = f"block:{rows}x{columns}"
+        self.sparsity: float | None = None
         self.shape = rows, columns
 
     def mask(self, scores: Tensor, sparsity: float, *, per_row: bool = False) -> Tensor:

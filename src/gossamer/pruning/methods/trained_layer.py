@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from gossamer.models.torch_layers import TorchLayer
 from gossamer.pruning.distributed import average_over_ranks
-from gossamer.sparsity.patterns import Pattern
+from gossamer.sparsity.patterns import Pattern, Unstructured
 
 
 class TrainedLayer:
@@ -51,9 +53,19 @@ class TrainedLayer:
         """Return the mask of the highest scores.
 
         Where several processes train one model, scores are averaged over them first, so that all
-        choose alike.
+        choose alike. A pattern of one sparsity (n:m) is reached weight by weight: at less, of those
+        that it removes only the lowest scores go; at more, the lowest go of those that it keeps.
         """
-        return self.pattern.mask(average_over_ranks(scores), sparsity)
+        scores = average_over_ranks(scores)
+        mask = self.pattern.mask(scores, sparsity)
+        fixed = self.pattern.sparsity
+        if fixed is None or math.isclose(sparsity, fixed):
+            return mask
+        if sparsity < fixed:
+            # Where it does not fill the last columns, it removes less than its sparsity.
+            share = sparsity / fixed * (1 - float(mask.float().mean()))
+            return Unstructured().mask(scores.masked_fill(mask, torch.inf), share)
+        return Unstructured().mask(scores.masked_fill(~mask, -torch.inf), sparsity) & mask
 
     @torch.no_grad()
     def apply(self) -> None:
