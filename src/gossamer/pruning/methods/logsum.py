@@ -59,7 +59,11 @@ class LogSum(Method):
         threshold = norms.masked_fill(~gone, 0).max()
         # A hair more than that, so that rounding leaves no remainder.
         strength = 1.001 * threshold * (threshold + epsilon) / moment.steps
-        layer.state["shrink"] = strength / (norms + epsilon)
+        shrink = strength / (norms + epsilon)
+        if layer.pattern.sparsity is not None:
+            # A threshold for all would take more than n of m where these are small.
+            shrink = shrink.masked_fill(layer.choose(norms, layer.pattern.sparsity), 0)
+        layer.state["shrink"] = shrink
 
 
 def group_norms(weight: Tensor, pattern: Pattern) -> Tensor:
