@@ -8,8 +8,8 @@ A method is one of Gossamer's, or METHOD+ALLOCATION where the allocation is not 
 magnitude+erk). Each trains from the start for as many epochs as the dense network, with the same
 optimizer, schedule and augmentation; a seed sets the initial weights, the order and the
 augmentation. The sparsity is that of the pruned layers: all but the first convolution and the
-classifier. The accuracy is that of the last epoch on the 10,000 test images, in float32; no choice
-is made on them. Training multiplies in bfloat16 (autocast), which is quick on processors that can.
+classifier. The accuracy is that of the last epoch on the 10,000 test images, in float32. Training
+multiplies in bfloat16 (autocast), which is quick on processors that can.
 
 One JSON line a run goes to --out; runs whose lines are there already are not repeated, so that an
 interrupted benchmark goes on where it was. With --models the weights of every run are kept; `load`
