@@ -7,13 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gossamer.api import advise, compare, compile, inspect, load, recover, save, sparsify
+    from gossamer.pruning.sparsifier import Sparsifier
 
 __version__ = "0.1.0"
-__all__ = ["advise", "compare", "compile", "inspect", "load", "recover", "save", "sparsify"]
+__all__ = [
+    "Sparsifier",
+    "advise",
+    "compare",
+    "compile",
+    "inspect",
+    "load",
+    "recover",
+    "save",
+    "sparsify",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import a verb when it is first used, so that `import gossamer` stays instant."""
+    if name == "Sparsifier":
+        # Apart from the verbs, as it needs torch.
+        return importlib.import_module("gossamer.pruning.sparsifier").Sparsifier
     if name in __all__:
         return getattr(importlib.import_module("gossamer.api"), name)
     raise AttributeError(f"module 'gossamer' has no attribute {name!r}")

@@ -128,7 +128,7 @@ def test_unstructured_takes_no_options() -> None:
 
 
 def test_an_unknown_name_lists_the_known() -> None:
-    with pytest.raises(OptionError, match=r"'striped'.*block, unstructured"):
+    with pytest.raises(OptionError, match=r"'striped'.*block, channel, unstructured"):
         get_pattern("striped")
 
 
@@ -155,3 +155,21 @@ def test_n_of_m_has_one_sparsity() -> None:
 def test_an_n_of_m_that_cannot_be_is_refused(name: str) -> None:
     with pytest.raises(OptionError, match="0 < n < m"):
         get_pattern(name)
+
+
+def test_channels_are_whole_rows_compared_with_each_other() -> None:
+    scores = torch.tensor([[9.0, 0.0], [1.0, 2.0], [4.0, 4.0]])
+    for per_row in (False, True):
+        keep = get_pattern("channel").mask(scores, 1 / 3, per_row=per_row)
+        assert keep.tolist() == [[True, True], [False, False], [True, True]]
+
+
+def test_a_block_larger_than_the_layer_is_the_layer() -> None:
+    scores = torch.rand(3, 5)
+    assert get_pattern("block:99x99").mask(scores, 0.4).all()
+    assert not get_pattern("block:99x99").mask(scores, 0.6).any()
+
+
+def test_channels_take_no_options() -> None:
+    with pytest.raises(OptionError, match="'channel' takes no options"):
+        get_pattern("channel:4")

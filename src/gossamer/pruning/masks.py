@@ -101,3 +101,17 @@ def named_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
             # Wrappers may stand in each other: module._orig_mod.layer.weight.
             plain = plain.removeprefix(wrapper)
         yield plain, parameter
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the module within DistributedDataParallel and `torch.compile`, or the module itself.
+
+    A wrapper is known by having one child, under the wrapper's own name.
+    """
+    names = [wrapper.removesuffix(".") for wrapper in _WRAPPERS]
+    while True:
+        children = dict(model.named_children())
+        name = next(iter(children), None)
+        if len(children) != 1 or name not in names:
+            return model
+        model = children[name]

@@ -97,7 +97,7 @@ class Block:
         removed = (gone - wanted).abs().argmin(dim=1, keepdim=True)
         places = torch.arange(order.shape[1], device=order.device)
         keep = torch.empty_like(order, dtype=torch.bool).scatter_(1, order, places >= removed)
-        rows, columns = self.shape
+        rows, columns = self._within(scores)
         whole = keep.reshape(grid).repeat_interleave(rows, 0)
         return whole.repeat_interleave(columns, 1)[: scores.shape[0], : scores.shape[1]]
 
@@ -105,11 +105,30 @@ class Block:
         """Return the sum over each block."""
         import torch
 
-        rows, columns = self.shape
+        rows, columns = self._within(values)
         missing = (0, -values.shape[1] % columns, 0, -values.shape[0] % rows)
         padded = torch.nn.functional.pad(values, missing)
         blocks = padded.reshape(padded.shape[0] // rows, rows, -1, columns)
         return blocks.sum(dim=(1, 3))
+
+    def _within(self, values: Tensor) -> tuple[int, int]:
+        """Return the rows and columns of a block in a layer that may be smaller than it."""
+        return min(self.shape[0], values.shape[0]), min(self.shape[1], values.shape[1])
+
+
+class Channel(Block):
+    """Whole rows are kept or removed: neurons of a linear layer, filters of a convolution.
+
+    Rows are always compared with each other.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1, 2**31 - 1)
+        self.name = "channel"
+
+    def mask(self, scores: Tensor, sparsity: float, *, per_row: bool = False) -> Tensor:
+        """Keep the rows of highest mean score; see `Pattern.mask`."""
+        return super().mask(scores, sparsity)
 
 
 class OfEvery:
@@ -160,12 +179,25 @@ def _block(options: str) -> Pattern:
     return Block(int(found[1]), int(found[2]))
 
 
-PATTERNS: dict[str, Callable[[str], Pattern]] = {"unstructured": _unstructured, "block": _block}
+def _channel(options: str) -> Pattern:
+    if options:
+        raise OptionError("pattern 'channel' takes no options; leave them out")
+    return Channel()
+
+
+PATTERNS: dict[str, Callable[[str], Pattern]] = {
+    "unstructured": _unstructured,
+    "block": _block,
+    "channel": _channel,
+}
 """By the part of the name before a colon; each takes the part behind it."""
 
 
 def get_pattern(name: str) -> Pattern:
-    """Return the pattern of that name: `unstructured`, `block` (4 x 1), `block:RxC` or `n:m`.
+    """Return the pattern of that name.
+
+    Args:
+        name: `unstructured`, `block` (4 x 1), `block:RxC`, `channel`, or n:m such as `2:4`.
 
     Raises:
         OptionError: if there is none; the message lists the known ones, or says what fits.

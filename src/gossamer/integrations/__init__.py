@@ -1,0 +1,1 @@
+"""Gossamer in other libraries' training loops: each optional, each one file."""
