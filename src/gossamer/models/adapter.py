@@ -30,6 +30,8 @@ class Layer:
         groups: of a convolution; 1 otherwise.
         depthwise: whether it is a convolution of one input channel a group.
         block: the repeated block that holds the layer, such as "encoder.layer.3"; None outside.
+        kernel: positions of a convolution's kernel along each axis; empty for a linear layer.
+        itemsize: bytes of one weight in the model's own precision.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Layer:
     groups: int = 1
     depthwise: bool = False
     block: str | None = None
+    kernel: tuple[int, ...] = ()
+    itemsize: int = 4
 
     @property
     def weights(self) -> int:
@@ -115,6 +119,21 @@ class ModelAdapter(Protocol):
 
     def capture(self, batches: Sequence[Batch], names: Sequence[str], record: Record) -> None:
         """Run all batches and let `record` receive the inputs of the layers named."""
+        ...
+
+    def outputs(self, batches: Sequence[Batch]) -> Iterator[list[Tensor]]:
+        """Yield the floating-point outputs for each batch, as the model stands.
+
+        Of a transformer it is the main output: logits, or the last hidden states. Positions that
+        a batch's `attention_mask` marks as padding are left out.
+
+        Raises:
+            DataError: if a batch does not run through the model.
+        """
+        ...
+
+    def digest(self) -> str:
+        """Return a digest of all weights and of the kind of model: another model has another."""
         ...
 
     def evaluated(self) -> Any:

@@ -55,6 +55,8 @@ def find_layers(model: nn.Module) -> list[TorchLayer]:
             groups=groups,
             depthwise=weight.ndim > 2 and groups > 1 and weight.shape[1] == 1,
             block=holders[0] if holders else None,
+            kernel=tuple(weight.shape[2:]),
+            itemsize=weight.element_size(),
         )
         found[id(weight)] = TorchLayer(layer, weight, transposed)
 
