@@ -126,7 +126,9 @@ def test_obs_keeps_the_outputs_closer_than_magnitude(model: nn.Module) -> None:
 
 
 def test_the_search_finds_the_highest_sparsity_within_the_drop(model: nn.Module) -> None:
-    result = sparsify(model, x, evaluate=lambda m: 1 - zeros(m) ** 2, max_drop=0.25)
+    result = sparsify(
+        model, x, evaluate=lambda m: 1 - zeros(m) ** 2, max_drop=0.25, allocation="uniform"
+    )
     assert result.sparsity == pytest.approx(0.5, abs=0.011)
     assert result.drop is not None and result.drop <= 0.25
     assert (result.dense_score, result.requested_sparsity) == (1.0, None)
@@ -140,19 +142,23 @@ def test_the_search_finds_the_highest_sparsity_within_the_drop(model: nn.Module)
 
 
 def test_a_drop_that_nothing_keeps_gives_the_dense_model_and_says_so(model: nn.Module) -> None:
-    result = sparsify(model, x, evaluate=lambda m: -100 * zeros(m), max_drop=0.1)
+    result = sparsify(
+        model, x, evaluate=lambda m: -100 * zeros(m), max_drop=0.1, allocation="uniform"
+    )
     assert (result.sparsity, result.model_sparsity, result.drop) == (0, 0, 0)
     assert all(map(torch.equal, result.model.parameters(), model.parameters()))
     assert "left dense" in result.notes[0] and not any(t.accepted for t in result.trials)
 
 
 def test_a_drop_that_allows_everything_stops_below_one(model: nn.Module) -> None:
-    result = sparsify(model, x, evaluate=lambda m: 1.0, max_drop=0)
+    result = sparsify(model, x, evaluate=lambda m: 1.0, max_drop=0, allocation="uniform")
     assert result.sparsity == pytest.approx(0.99)
 
 
 def test_the_drop_to_report_comes_from_data_that_the_search_did_not_use(model: nn.Module) -> None:
-    searched = sparsify(model, x, evaluate=lambda m: 1 - zeros(m), max_drop=0.3)
+    searched = sparsify(
+        model, x, evaluate=lambda m: 1 - zeros(m), max_drop=0.3, allocation="uniform"
+    )
     assert searched.drop_measured_on == "the data of the search" and searched.final_drop is None
     assert any("final_evaluate" in note for note in searched.notes)
     result = sparsify(
@@ -161,8 +167,13 @@ def test_the_drop_to_report_comes_from_data_that_the_search_did_not_use(model: n
         evaluate=lambda m: 1 - zeros(m),
         max_drop=0.3,
         final_evaluate=lambda m: 2 - 2 * zeros(m),
+        allocation="uniform",
     )
-    assert result.drop_measured_on == "unseen data" and not result.notes
+    assert result.drop_measured_on == "unseen data"
+    assert result.notes == (
+        "On unseen data the drop is 0.6, more than max_drop=0.3: the data of the search was too "
+        "little, or of another kind. Search on more.",
+    )
     assert result.final_drop == pytest.approx(2 * result.sparsity)
     assert (result.final_dense_score, result.drop) == (2, pytest.approx(result.sparsity))
 
@@ -174,7 +185,9 @@ def test_with_a_given_sparsity_the_evaluation_is_only_reported(model: nn.Module)
 
 
 def test_the_result_is_ready_for_json(model: nn.Module) -> None:
-    result = sparsify(model, x, evaluate=lambda m: [1 - zeros(m)] * 3, max_drop=0.2)
+    result = sparsify(
+        model, x, evaluate=lambda m: [1 - zeros(m)] * 3, max_drop=0.2, allocation="uniform"
+    )
     told = json.loads(json.dumps(result.to_dict()))
     assert told["sparsity"] == result.sparsity
     assert told["model_sparsity"] == result.model_sparsity < told["sparsity"]
@@ -248,7 +261,13 @@ def test_an_onnx_model_is_evaluated_as_a_session(
         hidden = session.run(None, tokens)[0]
         return float(np.corrcoef(hidden.ravel(), reference.ravel())[0, 1])
 
-    result = sparsify(onnx.load(tmp_path / "bert.onnx"), tokens, evaluate=similarity, max_drop=0.05)
+    result = sparsify(
+        onnx.load(tmp_path / "bert.onnx"),
+        tokens,
+        evaluate=similarity,
+        max_drop=0.05,
+        allocation="uniform",
+    )
     assert result.dense_score == pytest.approx(1)
     assert result.score is not None and 0.95 <= result.score < 1 and result.sparsity > 0.05
 
