@@ -288,6 +288,19 @@ def test_magnitude_needs_no_data_and_the_others_say_that_they_do(model: nn.Modul
     ("options", "message"),
     [
         ({}, "give either sparsity="),
+        ({"sparsity": 0.5, "budget": 0.5}, "sparsity= and budget= contradict"),
+        ({"budget": 0}, "budget is 0; give the fraction"),
+        ({"budget": 1.5}, "budget is 1.5"),
+        ({"budget": 0.01, "objective": "sparsity"}, r"cannot be met.*give budget=0\.05"),
+        (
+            {"budget": 0.01, "objective": "bytes", "allocation": "uniform"},
+            r"cannot be met.*give budget=0\.\d+ or more",
+        ),
+        ({"budget": 0.5, "objective": "watts"}, r"unknown objective 'watts'.*energy"),
+        ({"sparsity": 0.5, "allocation": "fair"}, r"unknown allocation 'fair'.*uniform"),
+        ({"sparsity": 0.5, "allocation": "cost", "levels": (1.5,)}, "between 0 and 1"),
+        ({"sparsity": 0.5, "pattern": []}, "pattern= is empty"),
+        ({"sparsity": 0.5, "pattern": ["unstructured", "block"]}, "allocation 'cost'"),
         ({"sparsity": 0.5, "max_drop": 0.1}, "contradict"),
         ({"max_drop": 0.1}, "needs an evaluation"),
         ({"max_drop": -1, "evaluate": lambda m: 1}, "max_drop is -1"),
@@ -332,3 +345,112 @@ def test_an_evaluation_that_fails_is_told(model: nn.Module) -> None:
         sparsify(model, x, evaluate=lambda m: float("nan"), max_drop=0.1)
     with pytest.raises(EvaluationError, match="ZeroDivisionError"):
         sparsify(model, x, evaluate=lambda m: 1 / 0, max_drop=0.1)
+
+
+QUICK = {"levels": (0.5, 0.9), "search_seconds": 0.1, "threads": 1}
+
+
+@pytest.mark.parametrize(
+    ("objective", "budget"), [("sparsity", 0.5), ("bytes", 0.7), ("energy", 1), ("latency", 1)]
+)
+def test_a_budget_is_kept(model: nn.Module, objective: str, budget: float) -> None:
+    result = sparsify(model, x, budget=budget, objective=objective, layers=".", **QUICK)
+    assert result.cost is not None and result.cost <= budget + 1e-9
+    assert (result.allocation, result.objective, result.budget) == ("cost", objective, budget)
+    assert result.requested_sparsity is None and not result.trials
+
+
+@pytest.mark.parametrize("allocation", ["uniform", "erk", "global", "sensitivity"])
+def test_any_allocation_keeps_a_budget(model: nn.Module, allocation: str) -> None:
+    result = sparsify(
+        model, x, budget=0.6, objective="sparsity", allocation=allocation, layers=".", **QUICK
+    )
+    assert result.sparsity == pytest.approx(0.4, abs=0.002)
+
+
+@pytest.mark.parametrize("allocation", ["erk", "global", "sensitivity", "cost"])
+def test_any_allocation_gives_the_stated_sparsity(model: nn.Module, allocation: str) -> None:
+    result = sparsify(model, x, sparsity=0.7, allocation=allocation, layers=".", **QUICK)
+    assert result.zeros == round(0.7 * result.weights)
+    assert result.allocation == allocation and result.cost is None
+
+
+def test_layers_smaller_than_a_block_are_pruned_as_far_as_they_go() -> None:
+    torch.manual_seed(0)
+    tiny = nn.Sequential(nn.Linear(8, 3), nn.ReLU(), nn.Linear(3, 40), nn.ReLU(), nn.Linear(40, 2))
+    result = sparsify(
+        tiny, x, budget=0.6, objective="sparsity", pattern="block:4x8", layers=".", **QUICK
+    )
+    # One block holds the whole first layer: it stays or goes.
+    assert result.layers[0].zeros in (0, 24) and result.layers[2].zeros in (0, 16, 32, 48, 64, 80)
+    assert result.sparsity > 0
+
+
+class Shared(nn.Module):
+    """A module that is used twice, and two modules with one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.shared = nn.Linear(8, 8)
+        self.tied, self.again = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.again.weight = self.tied.weight
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        hidden = self.shared(self.shared(input).relu()).relu()
+        return self.again(self.tied(hidden).relu())
+
+
+@pytest.mark.parametrize("allocation", ["cost", "sensitivity"])
+def test_shared_and_tied_layers_are_pruned_once_and_still_shared_after(allocation: str) -> None:
+    result = sparsify(
+        Shared(), x, budget=0.9, allocation=allocation, objective="bytes", layers=".", **QUICK
+    )
+    assert [layer.name for layer in result.layers] == ["shared", "tied"]
+    assert result.model.tied.weight is result.model.again.weight
+    assert result.cost is not None and result.cost <= 0.9
+
+
+def test_weights_that_are_sparse_already_stay_so(model: nn.Module) -> None:
+    with torch.no_grad():
+        model[2].weight[:15] = 0
+    before = model[2].weight == 0
+    result = sparsify(model, x, budget=0.9, objective="bytes", layers=".", **QUICK)
+    assert (result.model[2].weight[before] == 0).all()
+    assert result.cost is not None and result.cost <= 0.9
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_half_precision_models_are_measured_and_stay_so(
+    bert: nn.Module, tokens: dict[str, Any], precision: torch.dtype
+) -> None:
+    result = sparsify(bert.to(precision), tokens, budget=1, objective="energy", **QUICK)
+    assert {parameter.dtype for parameter in result.model.parameters()} == {precision}
+    assert len(result.plan) == 12
+
+
+def test_an_onnx_model_gets_a_mix_too(
+    bert: nn.Module, tokens: dict[str, Any], tmp_path: Path
+) -> None:
+    open_model(bert).export_onnx(tmp_path / "bert.onnx", tokens)
+    result = sparsify(tmp_path / "bert.onnx", tokens, budget=1, objective="latency", **QUICK)
+    assert isinstance(result.model, onnx.ModelProto) and result.cost is not None
+    result = sparsify(tmp_path / "bert.onnx", tokens, sparsity=0.6, allocation="cost", **QUICK)
+    assert result.sparsity == pytest.approx(0.6, abs=0.001)
+
+
+def test_calibration_with_nan_is_refused_before_anything_is_kept(
+    model: nn.Module, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="NaN"):
+        sparsify(model, x * np.nan, budget=0.5, folder=tmp_path / "job")
+    assert not (tmp_path / "job").exists()
+
+
+def test_a_search_without_calibration_is_uniform_and_says_so(model: nn.Module) -> None:
+    result = sparsify(
+        model, solver="magnitude", evaluate=lambda m: 1 - zeros(m), max_drop=0.3, **QUICK
+    )
+    assert result.allocation == "uniform" and "no calibration data" in result.notes[0]
+    with pytest.raises(DataError, match="needs calibration data"):
+        sparsify(model, solver="magnitude", budget=0.5, objective="bytes", **QUICK)

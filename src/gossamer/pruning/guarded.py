@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -87,6 +88,8 @@ class GuardedSearch:
         self._dense = dense
         self._max_drop = max_drop
         self._folder = folder
+        self._best: _Tried | None = None
+        self._by_plan: dict[str, Trial] = {}
         self._plan = self._planner()
         self._logged = self._read_log(noise)
 
@@ -115,15 +118,27 @@ class GuardedSearch:
 
     def _attempt(self, share: float) -> _Tried | None:
         step = round(share * STEPS)
-        tried = self._logged.get(step) or self._try(step)
+        tried = self._logged.get(step)
+        if tried is None:
+            tried = self._try(step)
+            self._log(step, tried)
         bound = tried.trial.drop if tried.trial.interval is None else tried.trial.interval[1]
         trial = replace(tried.trial, accepted=bound <= self._max_drop + TOLERANCE)
         self.trials.append(trial)
-        return replace(tried, trial=trial) if trial.accepted else None
+        if not trial.accepted:
+            return None
+        self._best = replace(tried, trial=trial)
+        return self._best
 
     def _try(self, step: int) -> _Tried:
         started = time.perf_counter()
         asked, plan = self._plan(step)
+        key = json.dumps(plan_to_json(plan))
+        before = self._by_plan.get(key)
+        if before is not None:
+            # Levels are steps: two budgets may lead to one mix.
+            made = self._best.made if self._best and self._best.plan == plan else None
+            return _Tried(replace(before, asked=asked), plan, made)
         with self._job.stage("trials"):
             word = "budget" if self._allocation == "cost" else "sparsity"
             model, layers = self._job.prune(
@@ -144,18 +159,22 @@ class GuardedSearch:
             accepted=False,
             seconds=time.perf_counter() - started,
         )
+        # Not its model: each takes as much memory as the dense one.
+        self._by_plan[key] = trial
+        return _Tried(trial, plan, (model, layers))
+
+    def _log(self, step: int, tried: _Tried) -> None:
         if self._folder is not None:
             self._folder.add_trial(
                 {
                     **self._identity(),
                     "step": step,
                     "dense_score": self._dense.mean,
-                    **trial.to_dict(),
-                    "plan": plan_to_json(plan),
+                    **tried.trial.to_dict(),
+                    "plan": plan_to_json(tried.plan),
                     "coefficients": self._job.found_coefficients,
                 }
             )
-        return _Tried(trial, plan, (model, layers))
 
     def _figures(self, plan: Mapping[str, Choice]) -> dict[str, float]:
         kinds: dict[Objective, None] = {self._objective: None, "bytes": None, "sparsity": None}
@@ -197,6 +216,7 @@ class GuardedSearch:
                 accepted=False,
             )
             found[line["step"]] = _Tried(trial, plan_from_json(line["plan"]), None)
+            self._by_plan[json.dumps(line["plan"])] = trial
             if line["coefficients"]:
                 self._job.start_from(line["coefficients"])
         return found

@@ -44,7 +44,8 @@ def least_loss(
     """
     least = [float(cost.min()) for cost in costs]
     slack = budget - sum(least)
-    if slack < -1e-9 * max(1.0, abs(budget)):
+    # What is met but for the last bits of sums is met.
+    if slack < -1e-9 * sum(float(np.abs(cost).max()) for cost in costs):
         return None
     unit = max(slack, 0.0) / buckets
     best = np.zeros(buckets + 1)
@@ -89,7 +90,7 @@ def _spend_rest(
         for layer, level in enumerate(chosen):
             gain = losses[layer][level] - losses[layer]
             extra = costs[layer] - costs[layer][level]
-            gain = np.where(extra <= rest, gain, -np.inf)
+            gain = np.where((extra <= 0) | (extra <= rest), gain, -np.inf)
             other = int(np.argmax(gain))
             if gain[other] > 0:
                 gains.append((float(gain[other]), layer, other))
