@@ -74,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--budget", type=float, nargs="+", default=list(BUDGETS))
     parser.add_argument("--pattern", nargs="+", default=["unstructured"])
     parser.add_argument("--solver", default="obs")
+    parser.add_argument("--levels", type=float, nargs="+", help="of the database")
     parser.add_argument("--seed", type=int, default=0, help="of the calibration data")
     parser.add_argument("--calibration-tokens", type=int, default=8192)
     parser.add_argument("--search-seconds", type=float, default=60.0)
@@ -131,6 +132,7 @@ def make_point(
         objective="energy",
         solver=options.solver,
         pattern=options.pattern[0] if allocation == "uniform" else options.pattern,
+        levels=options.levels,
         search_seconds=options.search_seconds,
         folder=None if options.folder is None else options.folder / f"{task.name}-{allocation}",
         progress=True,

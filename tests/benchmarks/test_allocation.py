@@ -91,7 +91,8 @@ def test_every_point_is_a_line_and_the_last_sums_up(
     out = tmp_path / "out.jsonl"
     allocation.main(
         ["--task", "minilm", "--sparsity", "0.3", "0.6", "--budget", "1.0", "--out", str(out),
-         "--calibration-tokens", "96", "--search-seconds", "0.1", "--min-time", "0.1"]
+         "--calibration-tokens", "96", "--search-seconds", "0.1", "--min-time", "0.1",
+         "--levels", "0.5", "0.9"]
     )  # fmt: skip
     *points, summary = [json.loads(text) for text in out.read_text().splitlines()]
     assert [(one["allocation"], one["asked"]) for one in points] == [
