@@ -114,24 +114,29 @@ def test_measured_costs_are_kept_and_found_again(
         measured(network, folder)
 
 
-def test_a_layer_that_the_export_does_not_show_is_reckoned_and_said() -> None:
-    class Scaled(nn.Module):
-        """Its second weight is multiplied by a number each column on the way."""
+def test_a_layer_that_the_export_does_not_show_is_reckoned_and_said(
+    network: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gossamer.pruning import layer_times
 
-        def __init__(self) -> None:
-            super().__init__()
-            torch.manual_seed(0)
-            self.plain, self.scaled = nn.Linear(12, 20), nn.Linear(20, 20)
+    match = layer_times.match_layers
 
-        def forward(self, input: torch.Tensor) -> torch.Tensor:
-            hidden = self.plain(input).relu()
-            scale = torch.linspace(0.5, 2, 20)
-            return nn.functional.linear(hidden, self.scaled.weight * scale)
+    def without_one(weights: Any, exported: Any) -> Any:
+        return {**match(weights, exported), "2": []}
 
-    costs = measured(Scaled().eval())
-    assert "'scaled' is not found" in costs.notes[0]
-    # Neither does the calibration see it, so that it counts as doing nothing at all.
-    assert costs.layer("scaled", None) == 0
+    def timed(session: Any, feeds: Any, nodes: Any) -> Any:
+        return [1e-3 * len(names) if names else None for names in nodes], 1e-3
+
+    monkeypatch.setattr(layer_times, "match_layers", without_one)
+    monkeypatch.setattr(layer_times, "layer_seconds", timed)
+    costs = measured(network)
+    assert costs.notes == (
+        "Layer '2' is not found in the ONNX export: the cost is reckoned from multiply-adds, at "
+        "the speed of the other layers.",
+    )
+    # Layers 0, 4 and 6 do 12 x 24, 24 x 24 and 24 x 5 multiply-adds for each of 16 rows in 1 ms.
+    assert costs.layer("2", None) == pytest.approx(1e-3 * 24 * 24 / (12 * 24))
+    assert costs.layer("2", levels[1]) == pytest.approx(0.1 * costs.layer("2", None))
 
 
 def test_layers_left_to_onnx_runtime_save_nothing_and_that_is_said(
