@@ -30,7 +30,7 @@ from gossamer.sparsity.statistics import LayerStatistics
 if TYPE_CHECKING:
     from torch import Tensor
 
-GRID = (0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+GRID = (0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 """Sparsities of the levels, unless the user gives others."""
 
 # A matrix on which it is seen which sparsities a pattern can reach.
