@@ -142,7 +142,7 @@ def test_sparsify_searches_within_a_drop(
     ran = run(
         "sparsify", small_onnx, "--calibration", small_data, "--solver", "magnitude",
         "--evaluate", f"{task}:agreement", "--final-evaluate", f"{task}:agreement",
-        "--max-drop", 0.01, "--out", tmp_path / "sparse",
+        "--max-drop", 0.01, "--allocation", "uniform", "--out", tmp_path / "sparse",
     )  # fmt: skip
     assert ran.code == 0, ran.err
     # This evaluation never falls, so the search ends at its highest sparsity.
@@ -157,6 +157,30 @@ def test_sparsify_in_blocks(run: Any, small_onnx: Path, tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     assert ran.document["pattern"] == "block:4x1"
     assert ran.document["sparsity"] == pytest.approx(0.75, abs=0.01)
+
+
+def test_sparsify_to_a_budget_goes_on_in_its_folder(
+    run: Any, small_onnx: Path, small_data: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    folder = tmp_path / "job"
+    options = (
+        "--calibration", small_data, "--budget", 0.6, "--objective", "bytes", "--folder", folder,
+        "--pattern", "unstructured", "--pattern", "block:4x1",
+    )  # fmt: skip
+    ran = run("sparsify", small_onnx, "--out", tmp_path / "one", *options, "--json")
+    assert ran.code == 0, ran.err
+    assert ran.document["cost"] <= 0.6 and ran.document["allocation"] == "cost"
+    assert ran.document["pattern"] == "unstructured, block:4x1"
+    solved = {file.name: file.stat().st_mtime_ns for file in (folder / "database").iterdir()}
+    again = run("sparsify", small_onnx, "--out", tmp_path / "two", *options)
+    assert again.code == 0, again.err
+    assert {
+        file.name: file.stat().st_mtime_ns for file in (folder / "database").iterdir()
+    } == solved
+    assert "of the bytes of the dense model remains" in " ".join(again.out.split())
+    other = sparsify(run, small_onnx, tmp_path / "out", *options, "--solver", "wanda")
+    refused(other, "another job: its solver differ", "choose a new folder")
 
 
 def test_compare_measures_three_in_turn_and_scores(

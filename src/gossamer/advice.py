@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 
 from gossamer.errors import OptionError
 from gossamer.formats import save, save_onnx
-from gossamer.models.onnx_layers import OnnxLayer, find_layers, name_uses, read, write
+from gossamer.models.onnx_layers import OnnxLayer, find_layers, name_uses
 from gossamer.models.selection import choose_layers
+from gossamer.pruning.layer_times import layer_seconds, zero_weights
 from gossamer.source import as_onnx, one_inference, read_onnx
 from gossamer.sparsity.patterns import get_pattern
 
 if TYPE_CHECKING:
     from gossamer.energy import Candidate, CandidateResult, Comparison
     from gossamer.models.adapter import Batch, Layer
-    from gossamer.runtime import Session
 
 SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95)
 PATTERNS = ("unstructured", "block:4x1")
@@ -258,7 +258,7 @@ class _Bench:
         name = f"{100 * sparsity:g} % {pattern}" if pattern else "dense, Gossamer"
         # Generated code also where `compile` would leave the model to ONNX Runtime: to see why.
         with compile(_read(file), threads=self._threads, engine="gossamer") as session:
-            layers, rest = self._layers(session)
+            layers, rest = layer_seconds(session, self._feeds, self._nodes)
             candidate = Candidate(
                 name,
                 lambda feeds: session.run(None, feeds),
@@ -277,21 +277,6 @@ class _Bench:
         self.comparisons.append(found)
         result = self._with_memory_gain(found.candidates[1])
         return Timed(pattern, sparsity, result, layers, rest)
-
-    def _layers(self, session: Session) -> tuple[tuple[float | None, ...], float]:
-        """Return the seconds of each layer within a run, and of everything else."""
-        lines = session.explain(self._feeds)
-        taken: dict[str, float] = {}
-        for line in lines:
-            # Only a kernel with weights has a sparsity: not what else bears the layer's name.
-            if line.sparsity is not None and line.seconds is not None:
-                taken[line.name] = taken.get(line.name, 0.0) + line.seconds
-        layers = []
-        for names in self._nodes:
-            known = [taken[name] for name in names if name in taken]
-            layers.append(sum(known) if len(known) == len(names) else None)
-        whole = sum(line.seconds or 0.0 for line in lines)
-        return tuple(layers), whole - sum(seconds or 0.0 for seconds in layers)
 
     def _with_memory_gain(self, result: CandidateResult) -> CandidateResult:
         dense, own = self.comparisons[0].candidates[0].peak_memory.bytes, result.peak_memory.bytes
@@ -338,30 +323,22 @@ def prune_graph(
         ModelError: if the model has no layers to prune.
         OptionError: if there is no such pattern.
     """
+    names = {found.layer.name for found in chosen_layers(model)}
     shape = get_pattern(pattern).shape
-    pruned = onnx.ModelProto()
-    pruned.CopyFrom(model)
-    for found in chosen_layers(pruned):
-        stored = read(found.tensor)
-        weight = stored.T if found.transposed else stored.reshape(found.layer.rows, -1)
-        zeroed = weight * _kept(weight, sparsity, shape)
-        write(found.tensor, zeroed.T if found.transposed else zeroed)
-    return pruned
+    return zero_weights(model, names, lambda sizes: _kept(sizes, sparsity, shape))
 
 
-def _kept(
-    weight: NDArray[np.float32], sparsity: float, shape: tuple[int, int]
-) -> NDArray[np.bool_]:
+def _kept(sizes: NDArray[np.float32], sparsity: float, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return which weights stay, `[rows, columns]`: whole blocks, those of the largest sum."""
-    sizes = np.abs(weight)
+    rows, columns = sizes.shape
     for axis, length in enumerate(shape):
-        sizes = np.add.reduceat(sizes, np.arange(0, weight.shape[axis], length), axis=axis)
+        sizes = np.add.reduceat(sizes, np.arange(0, sizes.shape[axis], length), axis=axis)
     removed = round(sparsity * sizes.size)
     lowest = np.argpartition(sizes, max(removed - 1, 0), axis=None)[:removed]
     keep = np.ones(sizes.size, np.bool_)
     keep[lowest] = False
     blocks = keep.reshape(sizes.shape).repeat(shape[0], axis=0).repeat(shape[1], axis=1)
-    return blocks[: weight.shape[0], : weight.shape[1]]
+    return blocks[:rows, :columns]
 
 
 def _grid(sparsities: Sequence[float], patterns: Sequence[str]) -> list[tuple[str, float]]:

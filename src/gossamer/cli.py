@@ -202,6 +202,23 @@ def sparsify(
     sparsity: Annotated[
         float | None, typer.Option(help="Fraction of the pruned weights to remove, 0 to 1.")
     ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(help="Fraction of the dense model's cost that may remain, 0 to 1."),
+    ] = None,
+    objective: Annotated[
+        str,
+        typer.Option(
+            help="What a budget or a search is to save: energy, latency, bytes or sparsity."
+        ),
+    ] = "energy",
+    allocation: Annotated[
+        str | None,
+        typer.Option(
+            help="uniform, erk, global, sensitivity or cost. By default uniform with --sparsity, "
+            "else cost."
+        ),
+    ] = None,
     evaluate: Annotated[
         str | None,
         typer.Option(
@@ -211,7 +228,7 @@ def sparsify(
     ] = None,
     max_drop: Annotated[
         float | None,
-        typer.Option(help="Search for the highest sparsity whose score falls by no more."),
+        typer.Option(help="Search for the cheapest model whose score falls by no more."),
     ] = None,
     final_evaluate: Annotated[
         str | None,
@@ -222,18 +239,26 @@ def sparsify(
     ] = None,
     solver: Annotated[str, typer.Option(help="obs, wanda or magnitude.")] = "obs",
     pattern: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
-            help="unstructured, or block:4x1: four neighbouring outputs keep the same inputs."
+            help="unstructured (the default), or block:4x1: four neighbouring outputs keep the "
+            "same inputs; repeatable: each layer gets the best."
         ),
-    ] = "unstructured",
+    ] = None,
     layers: Annotated[
         str | None,
         typer.Option(help="Regular expression for the names of the layers to prune."),
     ] = None,
+    threads: Threads = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keeps what is worked out: the same command goes on after an interruption."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Remove weights to a stated sparsity, or as far as an accuracy drop allows."""
+    """Remove weights to a stated sparsity or budget, or as far as an accuracy drop allows."""
     from gossamer import api
     from gossamer.deployment import check_folder, write_folder, write_model
     from gossamer.models.python_file import load_function
@@ -244,12 +269,17 @@ def sparsify(
         model,
         calibration,
         sparsity=sparsity,
+        budget=budget,
+        objective=objective,
+        allocation=allocation,
         evaluate=load_function(evaluate) if evaluate else None,
         max_drop=max_drop,
         final_evaluate=load_function(final_evaluate) if final_evaluate else None,
         solver=solver,
-        pattern=pattern,
+        pattern=pattern or "unstructured",
         layers=layers,
+        threads=threads,
+        folder=folder,
         progress=True,
     )
     with bar("writing"):
@@ -258,7 +288,7 @@ def sparsify(
     if as_json:
         _print_json({**result.to_dict(), "out": str(out)})
         return
-    from gossamer.report.terminal import print_sparsify
+    from gossamer.report.sparsify import print_sparsify
 
     print_sparsify(result.to_dict())
     print(f"Written to {out}.")

@@ -8,7 +8,14 @@ import torch
 
 from gossamer.errors import EvaluationError
 from gossamer.models import open_model
-from gossamer.pruning.evaluation import Evaluation, compare, score
+from gossamer.pruning.evaluation import (
+    Evaluation,
+    compare,
+    doubts,
+    mean_interval,
+    score,
+    twice,
+)
 
 model = open_model(torch.nn.Linear(2, 2))
 
@@ -60,3 +67,58 @@ def test_per_sample_scores_give_a_paired_interval_around_the_drop() -> None:
     # Pairing removes the samples' own spread: unpaired, the interval would be 0.1 wide.
     assert low < scores.drop < high and high - low < 0.01
     assert compare(Evaluation(1, None), Evaluation(0.5, None)).interval is None
+
+
+@pytest.mark.parametrize("kind", ["right or wrong", "continuous"])
+def test_the_interval_is_that_of_scipy_s_percentile_bootstrap(kind: str) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    random = np.random.default_rng(0)
+    values = random.choice([-1.0, 0.0, 1.0], 300, p=[0.03, 0.9, 0.07])
+    if kind == "continuous":
+        values = values + random.random(300)
+    expected = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="percentile", random_state=random
+    ).confidence_interval
+    found = mean_interval(values)
+    assert found == pytest.approx((expected.low, expected.high), abs=0.004)
+    assert found == mean_interval(values), "the same values give the same interval"
+
+
+def test_an_evaluation_is_run_twice_to_see_its_noise() -> None:
+    scores = iter([[1, 0, 1, 1], [1, 1, 1, 1]])
+    dense, noise = twice(lambda module: next(scores), model)
+    assert noise == 0.25 and dense.mean == 0.875
+    assert dense.samples is not None and dense.samples.tolist() == [1, 0.5, 1, 1]
+    assert twice(lambda module: 0.5, model) == (Evaluation(0.5, None), 0.0)
+
+
+def test_noise_larger_than_the_bound_is_said() -> None:
+    dense = Evaluation(0.9, None)
+    (told,) = doubts(dense, noise=0.03, max_drop=0.01)
+    assert "noisier than the bound" in told and "0.03" in told and "more samples" in told
+    assert doubts(dense, noise=0.005, max_drop=0.01) == []
+
+
+def right(count: int) -> Evaluation:
+    samples = np.ones(count)
+    samples[: count // 10] = 0
+    return Evaluation(0.9, samples)
+
+
+def test_too_few_samples_for_the_bound_is_said_with_how_many_would_do() -> None:
+    (told,) = doubts(right(100), 0.0, 0.01)
+    assert told.startswith("100 samples are too few for max_drop=0.01: one more wrong answer")
+    assert "at 0.03." in told and "about 1700 would tell" in told
+    (told,) = doubts(right(400), 0.0, 0.01)
+    assert "two more wrong answers" in told
+    assert doubts(right(1700), 0.0, 0.01) == []
+
+
+def test_scores_that_are_not_right_or_wrong_have_no_such_step() -> None:
+    samples = np.random.default_rng(0).random(50)
+    assert doubts(Evaluation(samples.mean(), samples), 0.0, 0.01) == []
+
+
+def test_a_bound_of_nothing_can_hardly_be_kept_and_no_number_of_samples_is_named() -> None:
+    (told,) = doubts(right(100), 0.0, 0.0)
+    assert "too few" in told and "would tell" not in told

@@ -126,7 +126,9 @@ def test_obs_keeps_the_outputs_closer_than_magnitude(model: nn.Module) -> None:
 
 
 def test_the_search_finds_the_highest_sparsity_within_the_drop(model: nn.Module) -> None:
-    result = sparsify(model, x, evaluate=lambda m: 1 - zeros(m) ** 2, max_drop=0.25)
+    result = sparsify(
+        model, x, evaluate=lambda m: 1 - zeros(m) ** 2, max_drop=0.25, allocation="uniform"
+    )
     assert result.sparsity == pytest.approx(0.5, abs=0.011)
     assert result.drop is not None and result.drop <= 0.25
     assert (result.dense_score, result.requested_sparsity) == (1.0, None)
@@ -140,19 +142,23 @@ def test_the_search_finds_the_highest_sparsity_within_the_drop(model: nn.Module)
 
 
 def test_a_drop_that_nothing_keeps_gives_the_dense_model_and_says_so(model: nn.Module) -> None:
-    result = sparsify(model, x, evaluate=lambda m: -100 * zeros(m), max_drop=0.1)
+    result = sparsify(
+        model, x, evaluate=lambda m: -100 * zeros(m), max_drop=0.1, allocation="uniform"
+    )
     assert (result.sparsity, result.model_sparsity, result.drop) == (0, 0, 0)
     assert all(map(torch.equal, result.model.parameters(), model.parameters()))
     assert "left dense" in result.notes[0] and not any(t.accepted for t in result.trials)
 
 
 def test_a_drop_that_allows_everything_stops_below_one(model: nn.Module) -> None:
-    result = sparsify(model, x, evaluate=lambda m: 1.0, max_drop=0)
+    result = sparsify(model, x, evaluate=lambda m: 1.0, max_drop=0, allocation="uniform")
     assert result.sparsity == pytest.approx(0.99)
 
 
 def test_the_drop_to_report_comes_from_data_that_the_search_did_not_use(model: nn.Module) -> None:
-    searched = sparsify(model, x, evaluate=lambda m: 1 - zeros(m), max_drop=0.3)
+    searched = sparsify(
+        model, x, evaluate=lambda m: 1 - zeros(m), max_drop=0.3, allocation="uniform"
+    )
     assert searched.drop_measured_on == "the data of the search" and searched.final_drop is None
     assert any("final_evaluate" in note for note in searched.notes)
     result = sparsify(
@@ -161,8 +167,13 @@ def test_the_drop_to_report_comes_from_data_that_the_search_did_not_use(model: n
         evaluate=lambda m: 1 - zeros(m),
         max_drop=0.3,
         final_evaluate=lambda m: 2 - 2 * zeros(m),
+        allocation="uniform",
     )
-    assert result.drop_measured_on == "unseen data" and not result.notes
+    assert result.drop_measured_on == "unseen data"
+    assert result.notes == (
+        "On unseen data the drop is 0.6, more than max_drop=0.3: the data of the search was too "
+        "little, or of another kind. Search on more.",
+    )
     assert result.final_drop == pytest.approx(2 * result.sparsity)
     assert (result.final_dense_score, result.drop) == (2, pytest.approx(result.sparsity))
 
@@ -174,7 +185,9 @@ def test_with_a_given_sparsity_the_evaluation_is_only_reported(model: nn.Module)
 
 
 def test_the_result_is_ready_for_json(model: nn.Module) -> None:
-    result = sparsify(model, x, evaluate=lambda m: [1 - zeros(m)] * 3, max_drop=0.2)
+    result = sparsify(
+        model, x, evaluate=lambda m: [1 - zeros(m)] * 3, max_drop=0.2, allocation="uniform"
+    )
     told = json.loads(json.dumps(result.to_dict()))
     assert told["sparsity"] == result.sparsity
     assert told["model_sparsity"] == result.model_sparsity < told["sparsity"]
@@ -248,7 +261,13 @@ def test_an_onnx_model_is_evaluated_as_a_session(
         hidden = session.run(None, tokens)[0]
         return float(np.corrcoef(hidden.ravel(), reference.ravel())[0, 1])
 
-    result = sparsify(onnx.load(tmp_path / "bert.onnx"), tokens, evaluate=similarity, max_drop=0.05)
+    result = sparsify(
+        onnx.load(tmp_path / "bert.onnx"),
+        tokens,
+        evaluate=similarity,
+        max_drop=0.05,
+        allocation="uniform",
+    )
     assert result.dense_score == pytest.approx(1)
     assert result.score is not None and 0.95 <= result.score < 1 and result.sparsity > 0.05
 
@@ -269,6 +288,19 @@ def test_magnitude_needs_no_data_and_the_others_say_that_they_do(model: nn.Modul
     ("options", "message"),
     [
         ({}, "give either sparsity="),
+        ({"sparsity": 0.5, "budget": 0.5}, "sparsity= and budget= contradict"),
+        ({"budget": 0}, "budget is 0; give the fraction"),
+        ({"budget": 1.5}, "budget is 1.5"),
+        ({"budget": 0.01, "objective": "sparsity"}, r"cannot be met.*give budget=0\.05"),
+        (
+            {"budget": 0.01, "objective": "bytes", "allocation": "uniform"},
+            r"cannot be met.*give budget=0\.\d+ or more",
+        ),
+        ({"budget": 0.5, "objective": "watts"}, r"unknown objective 'watts'.*energy"),
+        ({"sparsity": 0.5, "allocation": "fair"}, r"unknown allocation 'fair'.*uniform"),
+        ({"sparsity": 0.5, "allocation": "cost", "levels": (1.5,)}, "between 0 and 1"),
+        ({"sparsity": 0.5, "pattern": []}, "pattern= is empty"),
+        ({"sparsity": 0.5, "pattern": ["unstructured", "block"]}, "allocation 'cost'"),
         ({"sparsity": 0.5, "max_drop": 0.1}, "contradict"),
         ({"max_drop": 0.1}, "needs an evaluation"),
         ({"max_drop": -1, "evaluate": lambda m: 1}, "max_drop is -1"),
@@ -313,3 +345,112 @@ def test_an_evaluation_that_fails_is_told(model: nn.Module) -> None:
         sparsify(model, x, evaluate=lambda m: float("nan"), max_drop=0.1)
     with pytest.raises(EvaluationError, match="ZeroDivisionError"):
         sparsify(model, x, evaluate=lambda m: 1 / 0, max_drop=0.1)
+
+
+QUICK = {"levels": (0.5, 0.9), "search_seconds": 0.1, "threads": 1}
+
+
+@pytest.mark.parametrize(
+    ("objective", "budget"), [("sparsity", 0.5), ("bytes", 0.7), ("energy", 1), ("latency", 1)]
+)
+def test_a_budget_is_kept(model: nn.Module, objective: str, budget: float) -> None:
+    result = sparsify(model, x, budget=budget, objective=objective, layers=".", **QUICK)
+    assert result.cost is not None and result.cost <= budget + 1e-9
+    assert (result.allocation, result.objective, result.budget) == ("cost", objective, budget)
+    assert result.requested_sparsity is None and not result.trials
+
+
+@pytest.mark.parametrize("allocation", ["uniform", "erk", "global", "sensitivity"])
+def test_any_allocation_keeps_a_budget(model: nn.Module, allocation: str) -> None:
+    result = sparsify(
+        model, x, budget=0.6, objective="sparsity", allocation=allocation, layers=".", **QUICK
+    )
+    assert result.sparsity == pytest.approx(0.4, abs=0.002)
+
+
+@pytest.mark.parametrize("allocation", ["erk", "global", "sensitivity", "cost"])
+def test_any_allocation_gives_the_stated_sparsity(model: nn.Module, allocation: str) -> None:
+    result = sparsify(model, x, sparsity=0.7, allocation=allocation, layers=".", **QUICK)
+    assert result.zeros == round(0.7 * result.weights)
+    assert result.allocation == allocation and result.cost is None
+
+
+def test_layers_smaller_than_a_block_are_pruned_as_far_as_they_go() -> None:
+    torch.manual_seed(0)
+    tiny = nn.Sequential(nn.Linear(8, 3), nn.ReLU(), nn.Linear(3, 40), nn.ReLU(), nn.Linear(40, 2))
+    result = sparsify(
+        tiny, x, budget=0.6, objective="sparsity", pattern="block:4x8", layers=".", **QUICK
+    )
+    # One block holds the whole first layer: it stays or goes.
+    assert result.layers[0].zeros in (0, 24) and result.layers[2].zeros in (0, 16, 32, 48, 64, 80)
+    assert result.sparsity > 0
+
+
+class Shared(nn.Module):
+    """A module that is used twice, and two modules with one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.shared = nn.Linear(8, 8)
+        self.tied, self.again = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.again.weight = self.tied.weight
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        hidden = self.shared(self.shared(input).relu()).relu()
+        return self.again(self.tied(hidden).relu())
+
+
+@pytest.mark.parametrize("allocation", ["cost", "sensitivity"])
+def test_shared_and_tied_layers_are_pruned_once_and_still_shared_after(allocation: str) -> None:
+    result = sparsify(
+        Shared(), x, budget=0.9, allocation=allocation, objective="bytes", layers=".", **QUICK
+    )
+    assert [layer.name for layer in result.layers] == ["shared", "tied"]
+    assert result.model.tied.weight is result.model.again.weight
+    assert result.cost is not None and result.cost <= 0.9
+
+
+def test_weights_that_are_sparse_already_stay_so(model: nn.Module) -> None:
+    with torch.no_grad():
+        model[2].weight[:15] = 0
+    before = model[2].weight == 0
+    result = sparsify(model, x, budget=0.9, objective="bytes", layers=".", **QUICK)
+    assert (result.model[2].weight[before] == 0).all()
+    assert result.cost is not None and result.cost <= 0.9
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_half_precision_models_are_measured_and_stay_so(
+    bert: nn.Module, tokens: dict[str, Any], precision: torch.dtype
+) -> None:
+    result = sparsify(bert.to(precision), tokens, budget=1, objective="energy", **QUICK)
+    assert {parameter.dtype for parameter in result.model.parameters()} == {precision}
+    assert len(result.plan) == 12
+
+
+def test_an_onnx_model_gets_a_mix_too(
+    bert: nn.Module, tokens: dict[str, Any], tmp_path: Path
+) -> None:
+    open_model(bert).export_onnx(tmp_path / "bert.onnx", tokens)
+    result = sparsify(tmp_path / "bert.onnx", tokens, budget=1, objective="latency", **QUICK)
+    assert isinstance(result.model, onnx.ModelProto) and result.cost is not None
+    result = sparsify(tmp_path / "bert.onnx", tokens, sparsity=0.6, allocation="cost", **QUICK)
+    assert result.sparsity == pytest.approx(0.6, abs=0.001)
+
+
+def test_calibration_with_nan_is_refused_before_anything_is_kept(
+    model: nn.Module, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="NaN"):
+        sparsify(model, x * np.nan, budget=0.5, folder=tmp_path / "job")
+    assert not (tmp_path / "job").exists()
+
+
+def test_a_search_without_calibration_is_uniform_and_says_so(model: nn.Module) -> None:
+    result = sparsify(
+        model, solver="magnitude", evaluate=lambda m: 1 - zeros(m), max_drop=0.3, **QUICK
+    )
+    assert result.allocation == "uniform" and "no calibration data" in result.notes[0]
+    with pytest.raises(DataError, match="needs calibration data"):
+        sparsify(model, solver="magnitude", budget=0.5, objective="bytes", **QUICK)

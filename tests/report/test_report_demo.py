@@ -37,12 +37,12 @@ def printed(int8_ms: float = 8.0, final_drop: float = 0.005) -> str:
         "sparsified": {
             "sparsity": 0.61,
             "model_sparsity": 0.29,
-            "layers": [{}] * 36,
+            "layers": [{"sparsity": 0.5 + index / 100} for index in range(36)],
             "final_dense_score": 0.93,
             "final_score": 0.925,
             "final_drop": final_drop,
             "final_drop_interval": [-0.004, 0.013],
-            "max_drop": 0.01,
+            "max_drop": 0.02,
             "trials": [{}] * 7,
         },
         "measured": {
@@ -71,7 +71,15 @@ def test_accuracy_says_on_what_and_how_sure() -> None:
 
 
 def test_sparsity_is_given_over_the_layers_and_over_the_model() -> None:
-    assert "61.0 % of the weights of 36 linear layers, 29.0 % of the whole model" in printed()
+    assert (
+        "61.0 % of the weights of 36 linear layers (50 to 85 % each), 29.0 % of the whole model"
+    ) in printed()
+
+
+def test_the_bound_is_said_to_be_on_the_interval_s_upper_end() -> None:
+    assert (
+        "at most 2.0 points at the upper end of the interval, on 40 other documents; 7 models tried"
+    ) in printed()
 
 
 def test_energy_says_that_it_is_estimated_and_how() -> None:
@@ -90,5 +98,5 @@ def test_the_verdict_is_the_comparison_s() -> None:
 
 
 def test_a_drop_beyond_what_was_allowed_is_said() -> None:
-    assert "larger than was allowed" in printed(final_drop=0.015)
+    assert "larger than was allowed" in printed(final_drop=0.025)
     assert "larger than was allowed" not in printed()

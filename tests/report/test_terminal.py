@@ -19,7 +19,6 @@ from gossamer.report.terminal import (
     print_comparison,
     print_explanation,
     print_inspection,
-    print_sparsify,
 )
 from gossamer.runtime import Explanation
 
@@ -137,69 +136,6 @@ def test_a_table_can_be_made_again_from_json() -> None:
     assert shown(print_comparison, document) == shown(print_comparison, COMPARISON.to_dict())
 
 
-RESULT: dict[str, Any] = {
-    "sparsity": 0.8,
-    "model_sparsity": 0.374,
-    "weights": 10_616_832,
-    "zeros": 8_493_465,
-    "model_weights": 22_713_216,
-    "model_zeros": 8_493_465,
-    "solver": "obs",
-    "pattern": "unstructured",
-    "requested_sparsity": None,
-    "max_drop": 0.01,
-    "dense_score": 0.96,
-    "score": 0.955,
-    "drop": 0.005,
-    "drop_interval": None,
-    "final_dense_score": 0.97,
-    "final_score": 0.962,
-    "final_drop": 0.008,
-    "final_drop_interval": [-0.001, 0.017],
-    "drop_measured_on": "unseen data",
-    "notes": ["Four layers were left dense."],
-    "trials": [
-        {"sparsity": 0.5, "score": 0.96, "drop": 0.0, "accepted": True, "seconds": 4.2},
-        {"sparsity": 0.9, "score": 0.8, "drop": 0.16, "accepted": False, "seconds": 4.1},
-    ],
-    "layers": [
-        {
-            "name": "encoder.layer.0.attention.self.query",
-            "rows": 384,
-            "columns": 384,
-            "zeros": 117_965,
-            "weights": 147_456,
-            "sparsity": 0.8,
-        }
-    ],
-    "seconds": 33.3,
-}
-
-
-def test_a_sparsify_result_shows_layers_trials_and_both_sparsities() -> None:
-    text = flat(shown(print_sparsify, RESULT))
-    assert "encoder.layer.0.attention.self.query 384 x 384 147 k 118 k 80.0 %" in text
-    assert "50.0 % 0.9600 +0.0000 yes 4.2 s" in text
-    assert "90.0 % 0.8000 +0.1600 no 4.1 s" in text
-    assert "Sparsity 80.0 % over 10.6 M prunable weights, 37.4 % over the whole model's" in text
-    assert "Four layers were left dense." in text
-
-
-def test_the_drop_on_unseen_data_goes_before_the_one_of_the_search() -> None:
-    text = flat(shown(print_sparsify, RESULT))
-    assert "0.9700 dense, 0.9620 sparse: drop +0.0080 (-0.0010 to +0.0170), measured on " in text
-    searched = {**RESULT, "final_score": None, "drop_measured_on": "the data of the search"}
-    text = flat(shown(print_sparsify, searched))
-    assert "0.9600 dense, 0.9550 sparse: drop +0.0050, measured on the data of the search" in text
-
-
-def test_without_evaluation_there_is_no_score() -> None:
-    alone = {**RESULT, "final_score": None, "score": None, "trials": []}
-    text = shown(print_sparsify, alone)
-    assert "Score" not in text
-    assert "tried" not in text
-
-
 INSPECTION: dict[str, Any] = {
     "weights": 22_713_216,
     "zeros": 0,
@@ -254,7 +190,6 @@ def test_what_is_unknown_is_a_dash_and_names_are_taken_as_they_are() -> None:
     ("show", "document"),
     [
         (print_comparison, COMPARISON.to_dict()),
-        (print_sparsify, RESULT),
         (print_inspection, INSPECTION),
     ],
 )

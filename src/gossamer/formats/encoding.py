@@ -52,9 +52,8 @@ def encode(
         stored = _to_half(name, stored)
     keep = stored != 0
     nonzeros = int(np.count_nonzero(keep))
-    sparse_bytes = -(-stored.size // 8) + nonzeros * stored.itemsize + _HEADER_ENTRY_BYTES
     parts: tuple[Array, ...]
-    if sparse_bytes < stored.nbytes:
+    if sparse_bytes(stored.size, nonzeros, stored.itemsize) < stored.nbytes:
         encoding: Literal["sparse", "dense"] = "sparse"
         parts = (np.packbits(keep), to_container(stored[keep]))
     else:
@@ -70,6 +69,17 @@ def encode(
         graph_only=graph_only,
     )
     return description, dict(zip(description.container_keys(), parts, strict=True))
+
+
+def sparse_bytes(size: int, nonzeros: int, itemsize: int) -> int:
+    """Return what a tensor takes as a bit mask and its nonzero values, in bytes.
+
+    Args:
+        size: number of elements.
+        nonzeros: how many of them are not zero.
+        itemsize: bytes of one element.
+    """
+    return -(-size // 8) + nonzeros * itemsize + _HEADER_ENTRY_BYTES
 
 
 def check(tensor: StoredTensor, container: Mapping[str, Array]) -> None:

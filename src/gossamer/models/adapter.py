@@ -35,6 +35,8 @@ class Layer:
         depthwise: whether it is a convolution of one input channel a group.
         block: the repeated block that holds the layer, such as "encoder.layer.3"; None outside.
         bias: whether it has a bias of its own that can be changed.
+        kernel: positions of a convolution's kernel along each axis; empty for a linear layer.
+        itemsize: bytes of one weight in the model's own precision.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Layer:
     depthwise: bool = False
     block: str | None = None
     bias: bool = False
+    kernel: tuple[int, ...] = ()
+    itemsize: int = 4
 
     @property
     def weights(self) -> int:
@@ -138,6 +142,21 @@ class ModelAdapter(Protocol):
 
     def capture(self, batches: Sequence[Batch], names: Sequence[str], seen: Seen) -> None:
         """Run all batches and let `seen` receive the inputs of the layers named."""
+        ...
+
+    def outputs(self, batches: Sequence[Batch]) -> Iterator[list[Tensor]]:
+        """Yield the floating-point outputs for each batch, as the model stands.
+
+        Of a transformer it is the main output: logits, or the last hidden states. Positions that
+        a batch's `attention_mask` marks as padding are left out.
+
+        Raises:
+            DataError: if a batch does not run through the model.
+        """
+        ...
+
+    def digest(self) -> str:
+        """Return a digest of all weights and of the kind of model: another model has another."""
         ...
 
     def evaluated(self) -> Any:

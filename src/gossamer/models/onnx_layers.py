@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -79,7 +79,7 @@ def find_layers(model: onnx.ModelProto) -> list[OnnxLayer]:
         if tensor is None or tensor.data_type not in _FLOATS or node.input[0] in tensors:
             continue
         name = node.name if node.name and names[node.name] == 1 else node.input[1]
-        described = _describe(node, name, tuple(tensor.dims))
+        described = _describe(node, name, tensor)
         if described is None:
             continue
         layer, transposed = described
@@ -108,8 +108,12 @@ def name_uses(model: onnx.ModelProto) -> onnx.ModelProto:
     return named
 
 
-def _describe(node: onnx.NodeProto, name: str, dims: Sequence[int]) -> tuple[Layer, bool] | None:
+def _describe(
+    node: onnx.NodeProto, name: str, tensor: onnx.TensorProto
+) -> tuple[Layer, bool] | None:
     """Return the layer that a node computes and whether its weight is stored transposed."""
+    dims = tuple(tensor.dims)
+    itemsize = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
     kind: Literal["linear", "convolution"] = "linear"
     if node.op_type == "Conv":
         if len(dims) not in (3, 4):
@@ -123,13 +127,15 @@ def _describe(node: onnx.NodeProto, name: str, dims: Sequence[int]) -> tuple[Lay
             columns=columns,
             groups=groups,
             depthwise=groups > 1 and dims[1] == 1,
+            kernel=dims[2:],
+            itemsize=itemsize,
         )
         return layer, False
     if len(dims) != 2 or (node.op_type == "Gemm" and attribute(node, "transA", 0)):
         return None
     if node.op_type == "Gemm" and attribute(node, "transB", 0):
-        return Layer(name, kind, rows=dims[0], columns=dims[1]), False
-    return Layer(name, kind, rows=dims[1], columns=dims[0]), True
+        return Layer(name, kind, rows=dims[0], columns=dims[1], itemsize=itemsize), False
+    return Layer(name, kind, rows=dims[1], columns=dims[0], itemsize=itemsize), True
 
 
 def _with_blocks(layers: list[OnnxLayer]) -> list[OnnxLayer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -120,6 +121,19 @@ class OnnxModel:
         """See `ModelAdapter.capture`."""
         for _ in self.walk(batches, [list(names)], lambda name, inputs, _: seen(name, inputs)):
             pass
+
+    def outputs(self, batches: Sequence[Batch]) -> Iterator[list[Tensor]]:
+        """See `ModelAdapter.outputs`; the model runs in ONNX Runtime."""
+
+        def nothing(name: str, inputs: Tensor, targets: Tensor | None) -> None:
+            """No layer is looked at."""
+
+        return OnnxWalk(self.model, batches, {}, nothing).outputs()
+
+    def digest(self) -> str:
+        """See `ModelAdapter.digest`."""
+        content = self.model.SerializeToString(deterministic=True)
+        return hashlib.blake2b(content, digest_size=16).hexdigest()
 
     def evaluated(self) -> Any:
         """Return a session that runs the model."""

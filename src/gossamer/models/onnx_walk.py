@@ -94,6 +94,21 @@ class OnnxWalk:
             {name: values[name] for name in crossing} for values in self._compute(crossing, alive)
         ]
 
+    def outputs(self) -> Iterator[list[Tensor]]:
+        """Yield the model's floating-point outputs, batch by batch, padding left out."""
+        import torch
+
+        from gossamer.models.torch_batches import without_padding
+
+        wanted = [value.name for value in self._model.graph.output]
+        alive = [self._feeds(batch) for batch in self._batches]
+        for values, batch in zip(self._compute(wanted, alive), self._batches, strict=True):
+            yield [
+                without_padding(torch.from_numpy(array), batch.get("attention_mask"))
+                for array in (values[name] for name in wanted)
+                if array.dtype.kind == "f" and array.ndim
+            ]
+
     def _parts(self, groups: Sequence[Sequence[str]]) -> list[tuple[list[str], int]]:
         """Return groups in graph order, each with the end of its part; overlapping ones joined."""
         spans = sorted(

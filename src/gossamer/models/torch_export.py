@@ -9,7 +9,6 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from gossamer.models.adapter import Batch
 from gossamer.models.hugging_face import is_transformers_model
 from gossamer.models.python_file import describe
 from gossamer.models.torch_batches import calibrating, to_tensors
+from gossamer.models.torch_outputs import main_outputs
 
 OPSET = 17
 """The first with LayerNormalization as one operator."""
@@ -85,33 +85,15 @@ class _Traced(nn.Module):
         self.model = model
         self.arguments = arguments
         self.names: list[str] = []
-        self.transformers = is_transformers_model(model)
-        if self.transformers:
+        if is_transformers_model(model):
             # Plain matrix products and a softmax: what any runtime knows how to run.
             model.set_attn_implementation("eager")  # type: ignore[operator]
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         outputs = self.model(**dict(zip(self.arguments, tensors, strict=True)))
-        named = dict(_named(outputs))
-        if self.transformers:
-            main = [name for name in ("logits", "last_hidden_state") if name in named]
-            named = {name: named[name] for name in main[:1]} or named
+        named = main_outputs(self.model, outputs)
         self.names = list(named)
         return tuple(named.values())
-
-
-def _named(outputs: Any) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors that a model returns, with names for them."""
-    if isinstance(outputs, Tensor):
-        yield "output", outputs
-    elif isinstance(outputs, Mapping):
-        for name, value in outputs.items():
-            if isinstance(value, Tensor):
-                yield str(name), value
-    elif isinstance(outputs, tuple | list):
-        for number, value in enumerate(outputs):
-            if isinstance(value, Tensor):
-                yield f"output_{number}", value
 
 
 def _output_axes(

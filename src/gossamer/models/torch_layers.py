@@ -64,6 +64,8 @@ def find_layers(model: nn.Module) -> list[TorchLayer]:
             depthwise=weight.ndim > 2 and groups > 1 and weight.shape[1] == 1,
             block=holders[0] if holders else None,
             bias=isinstance(bias, nn.Parameter),
+            kernel=tuple(weight.shape[2:]),
+            itemsize=weight.element_size(),
         )
         own = bias if isinstance(bias, nn.Parameter) else None
         found[id(weight)] = TorchLayer(layer, weight, transposed, own)

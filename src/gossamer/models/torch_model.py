@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import inspect
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -14,7 +15,9 @@ from torch import Tensor, nn
 from gossamer.errors import ModelError
 from gossamer.models.adapter import Batch, Input, Layer, ModelAdapter, Record, Seen
 from gossamer.models.python_file import describe
+from gossamer.models.torch_batches import calibrating, run, without_padding
 from gossamer.models.torch_layers import TorchLayer, find_layers
+from gossamer.models.torch_outputs import main_outputs
 from gossamer.models.torch_walk import Walk
 
 
@@ -101,6 +104,28 @@ class TorchModel:
         """See `ModelAdapter.capture`."""
         for _ in self.walk(batches, [list(names)], lambda name, inputs, _: seen(name, inputs)):
             pass
+
+    def outputs(self, batches: Sequence[Batch]) -> Iterator[list[Tensor]]:
+        """See `ModelAdapter.outputs`; the model must be a `copy()`, in eval mode."""
+        for number, batch in enumerate(batches, start=1):
+            with calibrating(self.model):
+                found = main_outputs(self.model, run(self.model, batch, number))
+            yield [
+                without_padding(tensor, batch.get("attention_mask")) if tensor.ndim else tensor
+                for tensor in found.values()
+                if tensor.is_floating_point()
+            ]
+
+    def digest(self) -> str:
+        """See `ModelAdapter.digest`."""
+        digest = hashlib.blake2b(type(self.model).__qualname__.encode(), digest_size=16)
+        for name, tensor in self.model.state_dict().items():
+            if isinstance(tensor, Tensor):
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                content = tensor.detach().cpu().contiguous().reshape(-1)
+                if content.numel():
+                    digest.update(content.view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
     def evaluated(self) -> nn.Module:
         """Return the module in eval mode."""

@@ -27,22 +27,60 @@ class LayerResult:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One sparsity that the search tried.
+class LayerPlan:
+    """What a layer was given: the pattern of its zeros and their fraction; or nothing, for dense.
 
     Attributes:
-        sparsity: that was asked for.
+        pattern: its name, or None for a layer that was left dense.
+        sparsity: that was asked for, 0 to 1.
+    """
+
+    pattern: str | None
+    sparsity: float
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Wall and CPU seconds of a stage."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One model that the search tried.
+
+    Attributes:
+        asked: the sparsity that was asked for; or with allocation `cost` the budget, the fraction
+            of the dense model's cost.
+        sparsity: that was reached over the pruned layers.
+        cost: fraction of the dense model's cost that remains, by `objective`.
+        objective: what `cost` is of.
+        figures: what is known of the model's costs, each under its unit: `cpu_seconds` and
+            `joules` (estimated), `latency_seconds`, `bytes` of its file, nonzero `weights`.
         score: what `evaluate` gave for it (its mean, if it gave one number per sample).
         drop: the dense model's score minus this one.
-        accepted: whether the drop is within `max_drop`.
+        interval: 95 % interval of `drop` by paired bootstrap, where there were per-sample scores.
+        accepted: whether the drop, or the interval's upper end if there is one, is within
+            `max_drop`.
         seconds: it took, evaluation included.
     """
 
+    asked: float
     sparsity: float
+    cost: float
+    objective: str
+    figures: dict[str, float]
     score: float
     drop: float
+    interval: tuple[float, float] | None
     accepted: bool
     seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON-ready values."""
+        return {**asdict(self), "interval": _listed(self.interval)}
 
 
 @dataclass(frozen=True)
@@ -74,13 +112,21 @@ class SparsifyResult:
         model_zeros: how many of them are zero.
         solver: that was used.
         pattern: that was used.
+        allocation: that was used.
+        objective: what was to be saved: of a budget or a search, or "sparsity".
         requested_sparsity: what the user asked for, or None after a search.
+        budget: what the user asked for, or None.
         max_drop: the allowed drop of a search, or None.
         trials: what the search tried, in turn.
+        plan: what each layer was given, by its name.
+        cost: fraction of the dense model's cost that remains, by `objective`; None where it was
+            not needed.
         scores: by `evaluate`, or None if none was given.
         final_scores: by `final_evaluate`, which the search did not use, or None.
-        notes: what the user should know, each one sentence.
+        notes: what the user should know, each one sentence or two.
         seconds: it all took.
+        spent: of this, by stage: `database` (solving layers at each level), `costs` (measuring
+            them), `search` (looking for a mix), `trials` (pruning and evaluating).
     """
 
     model: Any
@@ -89,13 +135,19 @@ class SparsifyResult:
     model_zeros: int
     solver: str
     pattern: str
+    allocation: str
+    objective: str
     requested_sparsity: float | None
+    budget: float | None
     max_drop: float | None
     trials: tuple[Trial, ...]
+    plan: dict[str, LayerPlan]
+    cost: float | None
     scores: Scores | None
     final_scores: Scores | None
     notes: tuple[str, ...]
     seconds: float
+    spent: dict[str, Spent]
 
     @property
     def weights(self) -> int:
@@ -116,6 +168,16 @@ class SparsifyResult:
     def model_sparsity(self) -> float:
         """Fraction of zeros over the whole model, embeddings and all, 0 to 1."""
         return self.model_zeros / self.model_weights
+
+    @property
+    def frontier(self) -> tuple[Trial, ...]:
+        """The trials that no other beats: none costs less at as high a score; cheapest first."""
+        ordered = sorted(self.trials, key=lambda trial: (trial.cost, -trial.score))
+        found: list[Trial] = []
+        for trial in ordered:
+            if not found or trial.score > found[-1].score:
+                found.append(trial)
+        return tuple(found)
 
     @property
     def dense_score(self) -> float | None:
@@ -177,7 +239,11 @@ class SparsifyResult:
             "model_zeros": self.model_zeros,
             "solver": self.solver,
             "pattern": self.pattern,
+            "allocation": self.allocation,
+            "objective": self.objective,
             "requested_sparsity": self.requested_sparsity,
+            "budget": self.budget,
+            "cost": self.cost,
             "max_drop": self.max_drop,
             "dense_score": self.dense_score,
             "score": self.score,
@@ -189,12 +255,15 @@ class SparsifyResult:
             "final_drop_interval": _listed(self.final_drop_interval),
             "drop_measured_on": self.drop_measured_on,
             "notes": list(self.notes),
-            "trials": [asdict(trial) for trial in self.trials],
+            "trials": [trial.to_dict() for trial in self.trials],
+            "frontier": [trial.to_dict() for trial in self.frontier],
+            "plan": {name: asdict(given) for name, given in self.plan.items()},
             "layers": [
                 {**asdict(layer), "weights": layer.weights, "sparsity": layer.sparsity}
                 for layer in self.layers
             ],
             "seconds": self.seconds,
+            "spent": {stage: asdict(spent) for stage, spent in self.spent.items()},
         }
 
 

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from gossamer.errors import DataError, OptionError
-from gossamer.models.adapter import Batch, Layer, ModelAdapter
+from gossamer.errors import DataError, GossamerError, ModelError, OptionError
+from gossamer.models.adapter import Batch, ModelAdapter
 from gossamer.models.calibration import read_batches
 from gossamer.models.opening import open_model
 from gossamer.models.selection import choose_layers
-from gossamer.pruning.evaluation import Evaluate, Evaluation, compare, score
-from gossamer.pruning.one_shot import check_weights, count_zeros, prune
-from gossamer.pruning.progress import Progress, showing
-from gossamer.pruning.result import LayerResult, Scores, SparsifyResult, Trial
-from gossamer.pruning.search import STEPS, highest_accepted
-from gossamer.sparsity.allocation import Choice, uniform
-from gossamer.sparsity.patterns import Pattern, get_pattern
+from gossamer.pruning.allocations import Plan, get_allocation
+from gossamer.pruning.coefficients import SECONDS
+from gossamer.pruning.costs import TIMED, Objective, checked_objective
+from gossamer.pruning.database import GRID, levels_of
+from gossamer.pruning.evaluation import Evaluate, Evaluation, compare, doubts, score, twice
+from gossamer.pruning.folder import Folder, digest_of_batches
+from gossamer.pruning.guarded import GuardedSearch
+from gossamer.pruning.job import Job
+from gossamer.pruning.one_shot import check_weights
+from gossamer.pruning.progress import showing
+from gossamer.pruning.result import LayerPlan, LayerResult, Scores, SparsifyResult, Trial
+from gossamer.sparsity.allocation import Choice
+from gossamer.sparsity.patterns import get_pattern
 from gossamer.sparsity.registry import checked_sparsity
 from gossamer.sparsity.solvers import Solver, get_solver
+
+# With less to gain than this at most, it is not worth a search.
+_LEAST_SAVING = 0.02
+# Sparsities that a budget is turned into are told apart by this.
+_RESOLUTION = 1000
 
 
 def sparsify(
@@ -27,194 +40,346 @@ def sparsify(
     calibration: Any = None,
     *,
     sparsity: float | None = None,
+    budget: float | None = None,
+    objective: str = "energy",
+    allocation: str | None = None,
     evaluate: Evaluate | None = None,
     max_drop: float | None = None,
     final_evaluate: Evaluate | None = None,
     solver: str = "obs",
-    pattern: str = "unstructured",
+    pattern: str | Sequence[str] = "unstructured",
     layers: str | Iterable[str] | None = None,
+    threads: int | None = None,
+    folder: str | Path | None = None,
+    levels: Sequence[float] | None = None,
+    search_seconds: float | None = None,
     progress: bool = False,
 ) -> SparsifyResult:
     """Remove weights from a trained model; the given one stays as it is.
 
-    Either `sparsity` says how many, or `evaluate` and `max_drop` do: then the highest sparsity
-    within the drop is found by bisection in steps of 0.01, in at most 7 trials, each of which
-    sparsifies the dense model anew and evaluates it.
+    One of three says how many: `sparsity`; `budget`, the fraction of the dense model's cost that
+    may remain; or `evaluate` with `max_drop`, the guarded search, which finds the cheapest model
+    whose score stays within the drop. The search takes at most 7 trials, each of which prunes the
+    dense model anew and evaluates it.
 
     Args:
         model: an `nn.Module`, an `onnx.ModelProto`, or the path of an `.onnx` file, a `.pt2` file
             or a Hugging Face directory, or `FILE.py:FUNCTION`; see `gossamer.models.open_model`.
         calibration: some inputs like those that the model will see, a few hundred samples; see
-            `gossamer.models.calibration.read_batches`. Solver "magnitude" does without.
+            `gossamer.models.calibration.read_batches`. Solver "magnitude" does without, unless an
+            allocation or a measured cost needs it.
         sparsity: fraction of the chosen layers' weights to remove, 0 to 1.
+        budget: fraction of the dense model's cost that may remain at most, above 0 and up to 1.
+        objective: what is to be saved by a budget or a search: "energy" (CPU seconds of one
+            inference in Gossamer on this machine), "latency" (seconds, with `threads`), "bytes"
+            (of the sparse file) or "sparsity" (weights of the chosen layers).
+        allocation: how sparsity is shared out among the layers; see
+            `gossamer.pruning.allocations`. By default "uniform" for a stated sparsity, else "cost"
+            where the model can be compiled.
         evaluate: from the model (a module, or for ONNX a session with `run`) to one number or one
-            per sample, whose mean counts; higher is better. With `sparsity` it is only reported.
-        max_drop: how far the score may fall below the dense model's, in the score's own unit.
+            per sample, whose mean counts; higher is better. Without `max_drop` it is only reported.
+        max_drop: how far the score may fall below the dense model's, in the score's own unit. With
+            one score a sample, it is the upper end of the drop's 95 % interval that must not
+            exceed it.
         final_evaluate: like `evaluate`, on data that `evaluate` does not use: gives the drop to
             report after a search.
-        solver: "obs" (weights that stay are updated), "wanda" or "magnitude".
+        solver: "obs" (weights that stay are updated), "wanda" or "magnitude"; see
+            `gossamer.sparsity.solvers`.
         pattern: "unstructured", or "block:RxC": that many neighbouring outputs and inputs go
-            together, 4x1 with "block" alone. See `gossamer.sparsity.patterns`.
+            together, 4x1 with "block" alone; see `gossamer.sparsity.patterns`. Of several, each
+            layer gets the best by allocation "cost".
         layers: a regular expression or names of the layers to prune; None for the usual ones, see
             `gossamer.models.selection.default_layers`.
+        threads: of one inference, for "latency"; by default every core.
+        folder: keeps what was worked out, so that the same call goes on where an interrupted one
+            stopped: solved layers, measured costs, and each trial as a line of JSON.
+        levels: sparsities at which layers are solved beforehand, by allocations "sensitivity" and
+            "cost", `gossamer.pruning.database.GRID` by default; dense is always one more.
+        search_seconds: that one search of "cost" for the best mix of levels takes at most, beyond
+            trying single layers; 60 by default.
         progress: show a progress bar.
 
     Returns:
-        The sparse model and how it came about. If no sparsity keeps within `max_drop`, the model
-        in it is dense and a note says so.
+        The sparse model and how it came about. If no model keeps within `max_drop`, the one in it
+        is dense and a note says so.
 
     Raises:
-        OptionError: if arguments are out of range or contradict each other.
-        ModelError: if the model cannot be read, or has weights that are NaN.
+        OptionError: if arguments are out of range or contradict each other, a budget cannot be
+            met, or the folder holds another job.
+        ModelError: if the model cannot be read, or has weights that are NaN; with allocation "cost"
+            if it cannot be compiled.
         DataError: if the calibration data is empty, holds NaN or does not fit the model.
         EvaluationError: if an evaluation raises or gives no finite number.
+        OutputError: if the folder cannot be written.
     """
     started = time.perf_counter()
-    _check_goal(sparsity, evaluate, max_drop)
-    how, which = get_solver(solver), get_pattern(pattern)
+    _check_goal(sparsity, budget, evaluate, max_drop)
+    wanted = checked_objective(objective)
+    if allocation is not None:
+        get_allocation(allocation)
+    how = get_solver(solver)
+    names = [pattern] if isinstance(pattern, str) else list(pattern)
+    which = [get_pattern(name) for name in names]
+    if not which:
+        raise OptionError("pattern= is empty; leave it out for 'unstructured'")
     dense = open_model(model)
     chosen = choose_layers(dense.layers(), layers)
     check_weights(dense, chosen)
     batches = _batches(calibration, dense, how)
+    kept = None
+    if folder is not None:
+        kept = Folder(
+            Path(folder),
+            {
+                "model": dense.digest(),
+                "calibration data": digest_of_batches(batches),
+                "layers": [layer.name for layer in chosen],
+                "solver": solver,
+                "patterns": [one.name for one in which],
+            },
+        )
 
-    with showing(progress) as shown:
-        job = _Job(dense, chosen, batches, how, which, shown)
-        trials: list[Trial] = []
+    with (
+        showing(progress) as shown,
+        Job(
+            dense,
+            chosen,
+            batches,
+            how,
+            which,
+            levels_of(which, GRID if levels is None else levels),
+            threads=threads,
+            search_seconds=SECONDS if search_seconds is None else search_seconds,
+            folder=kept,
+            progress=shown,
+        ) as job,
+    ):
         notes: list[str] = []
-        dense_evaluation = job.score_dense(evaluate, "evaluate")
-        if sparsity is not None:
-            sparse, pruned = job.prune(sparsity, "sparsifying")
-            evaluation = job.score(evaluate, "evaluate", sparse)
+        if max_drop is None:
+            made = _by_goal(job, sparsity, budget, wanted, allocation)
+            scores = _compare(
+                _score_dense(job, evaluate, "evaluate"),
+                _score(job, evaluate, "evaluate", made.model),
+            )
         else:
-            assert evaluate is not None and max_drop is not None and dense_evaluation is not None
-            found = job.search(evaluate, max_drop, dense_evaluation, trials)
-            if found is None:
-                sparse, evaluation = dense.copy(), dense_evaluation
-                pruned = job.untouched()
-                notes.append(
-                    f"Even a sparsity of {1 / STEPS} drops the score by more than {max_drop:g}: "
-                    "the model was left dense."
-                )
-            else:
-                sparse, pruned, evaluation = found
-        scores = _compare(dense_evaluation, evaluation)
+            assert evaluate is not None
+            made = _by_search(job, wanted, allocation, evaluate, max_drop, kept, notes)
+            scores = made.scores
         final_scores = _compare(
-            job.score_dense(final_evaluate, "final_evaluate"),
-            job.score(final_evaluate, "final_evaluate", sparse),
+            _score_dense(job, final_evaluate, "final_evaluate"),
+            _score(job, final_evaluate, "final_evaluate", made.model),
         )
-    if trials and final_scores is None:
-        notes.append(
-            "The drop was measured on the data that the search used, so it flatters; "
-            "give final_evaluate for one on unseen data."
-        )
-    weights, zeros = sparse.count_weights()
+        notes += [note for note in job.notes if note not in notes]
+    if max_drop is not None:
+        notes += _last_words(final_scores, max_drop)
+    weights, zeros = made.model.count_weights()
     return SparsifyResult(
-        model=sparse.model,
-        layers=pruned,
+        model=made.model.model,
+        layers=made.layers,
         model_weights=weights,
         model_zeros=zeros,
         solver=solver,
-        pattern=which.name,
+        pattern=", ".join(one.name for one in which),
+        allocation=made.allocation,
+        objective=made.objective,
         requested_sparsity=sparsity,
+        budget=budget,
         max_drop=max_drop,
-        trials=tuple(trials),
+        trials=made.trials,
+        plan={layer.name: _told(made.plan.get(layer.name)) for layer in chosen},
+        cost=made.cost,
         scores=scores,
         final_scores=final_scores,
         notes=tuple(notes),
         seconds=time.perf_counter() - started,
+        spent=job.spent,
     )
 
 
-class _Job:
-    """One dense model and what is done to copies of it."""
+def _told(choice: Choice | None) -> LayerPlan:
+    return LayerPlan(choice.pattern.name, choice.sparsity) if choice else LayerPlan(None, 0.0)
 
-    def __init__(
-        self,
-        dense: ModelAdapter,
-        layers: list[Layer],
-        batches: list[Batch],
-        solver: Solver,
-        pattern: Pattern,
-        progress: Progress,
-    ) -> None:
-        self._dense = dense
-        self._layers = layers
-        self._batches = batches
-        self._solver = solver
-        self._pattern = pattern
-        self._progress = progress
 
-    def prune(
-        self, sparsity: float, description: str
-    ) -> tuple[ModelAdapter, tuple[LayerResult, ...]]:
-        """Return a sparse copy of the dense model, and its layers."""
-        self._progress.start(description, len(self._layers))
-        sparse = self._dense.copy()
-        weights = {layer.name: layer.weights for layer in self._layers}
-        plan = {
-            name: Choice(self._pattern, own) for name, own in uniform(weights, sparsity).items()
-        }
-        pruned = prune(
-            sparse,
-            self._batches,
-            self._layers,
-            plan,
-            self._solver,
-            self._progress,
-            self._dense.copy(),
+@dataclass(frozen=True)
+class _Made:
+    """A sparse model, and what is told about it."""
+
+    model: ModelAdapter
+    layers: tuple[LayerResult, ...]
+    plan: Plan
+    allocation: str
+    objective: Objective
+    cost: float | None
+    trials: tuple[Trial, ...] = ()
+    scores: Scores | None = None
+
+
+def _by_goal(
+    job: Job,
+    sparsity: float | None,
+    budget: float | None,
+    objective: Objective,
+    allocation: str | None,
+) -> _Made:
+    """Prune to a stated sparsity or budget."""
+    if sparsity is not None:
+        allocation = allocation or "uniform"
+        plan = get_allocation(allocation)(job, sparsity)
+        objective = "sparsity"
+    else:
+        assert budget is not None
+        allocation = allocation or "cost"
+        if allocation == "cost":
+            plan = job.mix(objective, budget)
+        else:
+            plan = _cheap_enough(job, allocation, objective, budget)
+    with job.stage("trials"):
+        model, layers = job.prune(plan, "sparsifying")
+    cost = None if budget is None else job.cost_of(plan, objective)
+    return _Made(model, layers, plan, allocation, objective, cost)
+
+
+def _cheap_enough(job: Job, allocation: str, objective: Objective, budget: float) -> Plan:
+    """Return the plan of least sparsity whose cost is within a budget, by bisection."""
+    allocate = get_allocation(allocation)
+    sparsest = max(level.sparsity for level in job.levels)
+    if objective not in TIMED:
+        sparsest = 1.0
+    dear, cheap = 0, round(_RESOLUTION * sparsest)
+    plan = allocate(job, cheap / _RESOLUTION)
+    if job.cost_of(plan, objective) > budget:
+        raise job.unmet(objective, budget, job.cost_of(plan, objective))
+    while cheap - dear > 1:
+        middle = (dear + cheap) // 2
+        candidate = allocate(job, middle / _RESOLUTION)
+        if job.cost_of(candidate, objective) > budget:
+            dear = middle
+        else:
+            cheap, plan = middle, candidate
+    return plan
+
+
+def _by_search(
+    job: Job,
+    objective: Objective,
+    allocation: str | None,
+    evaluate: Evaluate,
+    max_drop: float,
+    folder: Folder | None,
+    notes: list[str],
+) -> _Made:
+    """Find the cheapest model within a drop; tell in `notes` what the user should know."""
+    job.progress.start("running evaluate on the dense model, twice", 1)
+    dense, noise = twice(evaluate, job.dense)
+    notes += doubts(dense, noise, max_drop)
+    chosen = allocation or _default_allocation(job, objective, notes)
+    if chosen != "cost":
+        objective = "sparsity"
+    search = GuardedSearch(job, chosen, objective, evaluate, dense, noise, max_drop, folder)
+    found = search.run()
+    trials = tuple(search.trials)
+    if found is None:
+        notes.append(
+            f"Even the least step, a hundredth of what can be saved, drops the score by more than "
+            f"{max_drop:g}: the model was left dense."
         )
-        return sparse, pruned
-
-    def untouched(self) -> tuple[LayerResult, ...]:
-        """Return the layers as they are in the dense model."""
-        return count_zeros(self._dense, self._layers)
-
-    def search(
-        self,
-        evaluate: Evaluate,
-        max_drop: float,
-        dense: Evaluation,
-        trials: list[Trial],
-    ) -> tuple[ModelAdapter, tuple[LayerResult, ...], Evaluation] | None:
-        """Find the highest sparsity within `max_drop`; note each attempt in `trials`."""
-
-        def attempt(
-            sparsity: float,
-        ) -> tuple[ModelAdapter, tuple[LayerResult, ...], Evaluation] | None:
-            started = time.perf_counter()
-            description = f"trial {len(trials) + 1}: sparsity {sparsity:.2f}"
-            sparse, pruned = self.prune(sparsity, description)
-            evaluation = score(evaluate, sparse)
-            drop = dense.mean - evaluation.mean
-            # 0.91 - 0.90 is a little more than 0.01 in binary.
-            accepted = drop <= max_drop + 1e-9
-            seconds = time.perf_counter() - started
-            trials.append(Trial(sparsity, evaluation.mean, drop, accepted, seconds))
-            return (sparse, pruned, evaluation) if accepted else None
-
-        return highest_accepted(attempt)
-
-    def score_dense(self, evaluate: Evaluate | None, name: str) -> Evaluation | None:
-        """Evaluate a copy of the dense model: an evaluation may change what it is given."""
-        return self.score(evaluate, name, self._dense.copy()) if evaluate else None
-
-    def score(
-        self, evaluate: Evaluate | None, name: str, adapter: ModelAdapter
-    ) -> Evaluation | None:
-        """Evaluate a model, if there is an evaluation."""
-        if evaluate is None:
-            return None
-        self._progress.start(f"running {name}", 1)
-        return score(evaluate, adapter, name=name)
+        return _Made(
+            job.dense.copy(),
+            job.untouched,
+            {},
+            chosen,
+            objective,
+            1.0,
+            trials,
+            compare(dense, dense),
+        )
+    return _Made(
+        found.model,
+        found.layers,
+        found.plan,
+        chosen,
+        objective,
+        found.trial.cost,
+        trials,
+        found.scores,
+    )
 
 
-def _check_goal(sparsity: float | None, evaluate: Evaluate | None, max_drop: float | None) -> None:
-    if sparsity is None and max_drop is None:
-        raise OptionError("give either sparsity=, or evaluate= with max_drop=")
-    if sparsity is not None and max_drop is not None:
-        raise OptionError("sparsity= and max_drop= contradict each other; give one of them")
+def _default_allocation(job: Job, objective: Objective, notes: list[str]) -> str:
+    """Return "cost" if costs can be known and something can be saved, else "uniform"."""
+    try:
+        if not job.calibrated:
+            raise DataError("there is no calibration data")
+        least = job.least_budget(objective)
+    except (ModelError, DataError) as error:
+        notes.append(
+            f"Costs are not known ({_first_line(error)}): every layer was given the same sparsity, "
+            "and the highest sparsity was searched for."
+        )
+        return "uniform"
+    if least > 1 - _LEAST_SAVING:
+        notes.append(
+            f"Sparsity saves no {objective} on this model and machine: at best "
+            f"{100 * least:.0f} % of it remains. The highest uniform sparsity was searched for "
+            "instead."
+        )
+        return "uniform"
+    return "cost"
+
+
+def _first_line(error: GossamerError) -> str:
+    return " ".join(str(error).split())
+
+
+def _last_words(final: Scores | None, max_drop: float) -> list[str]:
+    """Return what is to be said about the drop after a search."""
+    if final is None:
+        return [
+            "The drop was measured on the data that the search used, so it flatters; "
+            "give final_evaluate for one on unseen data."
+        ]
+    if final.drop > max_drop:
+        return [
+            f"On unseen data the drop is {final.drop:.4g}, more than max_drop={max_drop:g}: the "
+            "data of the search was too little, or of another kind. Search on more."
+        ]
+    return []
+
+
+def _score_dense(job: Job, evaluate: Evaluate | None, name: str) -> Evaluation | None:
+    """Evaluate a copy of the dense model: an evaluation may change what it is given."""
+    return _score(job, evaluate, name, job.dense.copy()) if evaluate else None
+
+
+def _score(
+    job: Job, evaluate: Evaluate | None, name: str, adapter: ModelAdapter
+) -> Evaluation | None:
+    """Evaluate a model, if there is an evaluation."""
+    if evaluate is None:
+        return None
+    job.progress.start(f"running {name}", 1)
+    return score(evaluate, adapter, name=name)
+
+
+def _check_goal(
+    sparsity: float | None,
+    budget: float | None,
+    evaluate: Evaluate | None,
+    max_drop: float | None,
+) -> None:
+    goals = {"sparsity=": sparsity, "budget=": budget, "max_drop=": max_drop}
+    given = [name for name, value in goals.items() if value is not None]
+    if not given:
+        raise OptionError("give either sparsity=, budget=, or evaluate= with max_drop=")
+    if len(given) > 1:
+        raise OptionError(f"{' and '.join(given)} contradict each other; give one of them")
     if sparsity is not None:
         checked_sparsity(sparsity)
+    if budget is not None and not 0 < budget <= 1:
+        raise OptionError(
+            f"budget is {budget!r}; give the fraction of the dense model's cost that may remain, "
+            "above 0 and at most 1"
+        )
     if max_drop is not None:
         if evaluate is None:
             raise OptionError("max_drop= needs an evaluation; give evaluate= too")

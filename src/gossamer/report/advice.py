@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gossamer.report.layers import groups_of, shortened
 from gossamer.report.quantities import count, quantity, size
 from gossamer.report.speed import candidate_table, times_faster
 
@@ -42,7 +41,7 @@ def print_advice(advice: Document, console: Console | None = None) -> None:
             size(candidate["file_bytes"]),
         )
     _print(console, table)
-    groups = _groups(advice["layers"])
+    groups = groups_of(advice["layers"])
     for pattern in dict.fromkeys(one["pattern"] for one in advice["sparse"]):
         _print(console, _layer_table(console, advice, groups, pattern))
     for note in (advice["verdict"], *_notes(advice, groups)):
@@ -85,35 +84,6 @@ def _layer_table(
     return table
 
 
-def _groups(layers: Sequence[Document]) -> dict[str, list[int]]:
-    """Return, by what to call them, layers of one shape whose names differ in numbers only."""
-    names = _shortened([layer["name"] for layer in layers])
-    alike: dict[tuple[str, str], list[int]] = {}
-    for index, (name, layer) in enumerate(zip(names, layers, strict=True)):
-        key = re.sub(r"\d+", "*", name), f"{layer['rows']} x {layer['columns']}"
-        alike.setdefault(key, []).append(index)
-    shapes = Counter(name for name, _ in alike)
-    groups = {}
-    for (name, shape), members in alike.items():
-        of_shape = f" of {shape}" if shapes[name] > 1 else ""
-        label = f"{name} ({len(members)}{of_shape})"
-        groups[names[members[0]] if len(members) == 1 else label] = members
-    return groups
-
-
-def _shortened(names: Sequence[str]) -> list[str]:
-    """Return the names without the parts that all of them begin and end with."""
-    ends = "(?<=/)" if any("/" in name for name in names) else r"(?<=\.)"
-    parts = [re.split(ends, name) for name in names]
-    if len(parts) == 1:
-        return list(names)
-    shortest = min(map(len, parts)) - 1
-    first = next((i for i in range(shortest) if len({part[i] for part in parts}) > 1), shortest)
-    left = shortest - first
-    last = next((i for i in range(left) if len({part[-1 - i] for part in parts}) > 1), left)
-    return ["".join(part[first : len(part) - last]).strip("/.") for part in parts]
-
-
 def _sum(seconds: Sequence[float | None]) -> float | None:
     known = [number for number in seconds if number is not None]
     return sum(known) if len(known) == len(seconds) else None
@@ -125,7 +95,7 @@ def _seconds(seconds: float | None) -> str:
 
 def _notes(advice: Document, groups: Mapping[str, Sequence[int]]) -> list[str]:
     layers = advice["layers"]
-    names = _shortened([layer["name"] for layer in layers])
+    names = shortened([layer["name"] for layer in layers])
     left: list[str] = []
     for label, members in groups.items():
         dense = [names[index] for index in members if layers[index]["leave_dense"]]

@@ -27,38 +27,7 @@ def print_comparison(comparison: Document, console: Console | None = None) -> No
         console: where to; standard output by default.
     """
     candidates = comparison["candidates"]
-    _print(console, _comparison_table(candidates), *_comparison_notes(comparison))
-
-
-def print_sparsify(result: Document, console: Console | None = None) -> None:
-    """Print what sparsifying did: layers, trials of the search, sparsity and scores.
-
-    Args:
-        result: `SparsifyResult.to_dict()`.
-        console: where to; standard output by default.
-    """
-    layers = _table("layer", "shape", "weights", "zeros", "sparsity")
-    for layer in result["layers"]:
-        layers.add_row(
-            Text(layer["name"]),
-            f"{layer['rows']} x {layer['columns']}",
-            count(layer["weights"]),
-            count(layer["zeros"]),
-            percent(layer["sparsity"]),
-        )
-    parts: list[Table | str] = [layers]
-    if result["trials"]:
-        trials = _table("tried", "score", "drop", "within", "time")
-        for trial in result["trials"]:
-            trials.add_row(
-                percent(trial["sparsity"]),
-                f"{trial['score']:.4f}",
-                f"{trial['drop']:+.4f}",
-                "yes" if trial["accepted"] else "no",
-                f"{trial['seconds']:.1f} s",
-            )
-        parts.append(trials)
-    _print(console, *parts, *_sparsify_notes(result))
+    print_parts(console, _comparison_table(candidates), *_comparison_notes(comparison))
 
 
 def print_inspection(inspection: Document, console: Console | None = None) -> None:
@@ -68,7 +37,7 @@ def print_inspection(inspection: Document, console: Console | None = None) -> No
         inspection: `Inspection.to_dict()`.
         console: where to; standard output by default.
     """
-    table = _table("layer", "kind", "shape", "weights", "zeros", "bytes", "mult-adds")
+    table = new_table("layer", "kind", "shape", "weights", "zeros", "bytes", "mult-adds")
     for layer in inspection["layers"]:
         table.add_row(
             Text(layer["name"]),
@@ -87,7 +56,7 @@ def print_inspection(inspection: Document, console: Console | None = None) -> No
     )
     shapes = ", ".join(f"{name} {shape}" for name, shape in inspection["inputs"].items())
     work = f"{_known_count(inspection['multiply_adds'])} multiply-adds for {shapes}."
-    _print(console, table, summary, *([work] if shapes else []))
+    print_parts(console, table, summary, *([work] if shapes else []))
 
 
 def print_explanation(explanation: Document, console: Console | None = None) -> None:
@@ -98,7 +67,7 @@ def print_explanation(explanation: Document, console: Console | None = None) -> 
             shapes by name; `threads`.
         console: where to; standard output by default.
     """
-    table = _table("node", "operator", "kernel", "sparsity", "time", "share")
+    table = new_table("node", "operator", "kernel", "sparsity", "time", "share")
     for column in table.columns[1:]:
         column.no_wrap = True
     table.columns[1].justify = table.columns[2].justify = "left"
@@ -116,7 +85,7 @@ def print_explanation(explanation: Document, console: Console | None = None) -> 
             "-" if first["seconds"] is None else quantity(first["seconds"], "s"),
             "-" if first["share"] is None else percent(first["share"]),
         )
-    _print(console, table, *_explanation_notes(explanation, steps, views))
+    print_parts(console, table, *_explanation_notes(explanation, steps, views))
 
 
 def _steps(nodes: Iterable[Document]) -> list[list[Document]]:
@@ -159,7 +128,8 @@ def _explanation_notes(explanation: Document, steps: list[list[Document]], views
     return notes
 
 
-def _print(console: Console | None, *parts: Table | str) -> None:
+def print_parts(console: Console | None, *parts: Table | str) -> None:
+    """Print tables and notes one below the other."""
     console = console or Console()
     for part in parts:
         if isinstance(part, str):
@@ -171,7 +141,8 @@ def _print(console: Console | None, *parts: Table | str) -> None:
         console.print()
 
 
-def _table(first: str, *others: str) -> Table:
+def new_table(first: str, *others: str) -> Table:
+    """Return an empty table: a first column of names, and others of numbers."""
     table = Table(header_style="bold", pad_edge=False)
     table.add_column(first, overflow="fold")
     for other in others:
@@ -269,25 +240,6 @@ def _comparison_notes(comparison: Document) -> list[str]:
     used = f"; threads: {', '.join(map(str, threads))}" if threads else ""
     notes.append(f"{machine['processor']}; cores: {machine['cores']}{used}.")
     return notes
-
-
-def _sparsify_notes(result: Document) -> list[str]:
-    notes = [
-        f"Sparsity {percent(result['sparsity'])} over {count(result['weights'])} prunable weights, "
-        f"{percent(result['model_sparsity'])} over the whole model's "
-        f"{count(result['model_weights'])}; {result['solver']}, {result['pattern']}, "
-        f"{result['seconds']:.1f} s."
-    ]
-    final = "final_" if result["final_score"] is not None else ""
-    if result[f"{final}score"] is not None:
-        interval = result[f"{final}drop_interval"]
-        within = f" ({interval[0]:+.4f} to {interval[1]:+.4f})" if interval else ""
-        notes.append(
-            f"Score {result[f'{final}dense_score']:.4f} dense, {result[f'{final}score']:.4f} "
-            f"sparse: drop {result[f'{final}drop']:+.4f}{within}, measured on "
-            f"{result['drop_measured_on']}."
-        )
-    return notes + list(result["notes"])
 
 
 def _known_count(number: int | None) -> str:

@@ -1,0 +1,100 @@
+"""Allocations by name: from a job and an overall sparsity to a plan for every layer.
+
+| name | a layer's sparsity |
+| --- | --- |
+| `uniform` | that of all |
+| `erk` | less for layers with few weights for their sides |
+| `global` | what one threshold over all layers' scores leaves |
+| `sensitivity` | what loses least, by what each layer alone does to the outputs |
+| `cost` | what loses least, by a search over mixes of solved layers |
+
+`cost` also goes by a budget of energy, latency or bytes: see `Job.mix`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gossamer.errors import OptionError
+from gossamer.models.adapter import Layer
+from gossamer.pruning.job import Job
+from gossamer.sparsity.allocation import Choice, one_threshold, settle, uniform
+from gossamer.sparsity.erk import erk
+from gossamer.sparsity.registry import checked_sparsity, named
+
+Plan = dict[str, Choice]
+Allocate = Callable[[Job, float], Plan]
+"""From a job and the overall sparsity, 0 to 1, to the plan."""
+
+
+def _uniform(job: Job, sparsity: float) -> Plan:
+    return _one_pattern(job, uniform(job.weights, sparsity))
+
+
+def _erk(job: Job, sparsity: float) -> Plan:
+    shapes = {layer.name: shape_of(layer) for layer in job.layers}
+    return _one_pattern(job, erk(shapes, sparsity))
+
+
+def _global(job: Job, sparsity: float) -> Plan:
+    return _one_pattern(job, one_threshold(job.scores, sparsity))
+
+
+def _sensitivity(job: Job, sparsity: float) -> Plan:
+    return _settled(job, job.mix_to(checked_sparsity(sparsity), searched=False), sparsity)
+
+
+def _cost(job: Job, sparsity: float) -> Plan:
+    return _settled(job, job.mix_to(checked_sparsity(sparsity), searched=True), sparsity)
+
+
+ALLOCATIONS: dict[str, Allocate] = {
+    "uniform": _uniform,
+    "erk": _erk,
+    "global": _global,
+    "sensitivity": _sensitivity,
+    "cost": _cost,
+}
+
+
+def get_allocation(name: str) -> Allocate:
+    """Return the allocation of that name.
+
+    Raises:
+        OptionError: if there is none; the message lists the known ones.
+    """
+    return named("allocation", name, ALLOCATIONS)
+
+
+def shape_of(layer: Layer) -> tuple[int, ...]:
+    """Return a layer's sides: outputs, inputs, and its kernel's if it is a convolution."""
+    taps = 1
+    for side in layer.kernel:
+        taps *= side
+    return (layer.rows, layer.columns // taps, *layer.kernel)
+
+
+def _one_pattern(job: Job, shares: dict[str, float]) -> Plan:
+    if len(job.patterns) > 1:
+        names = ", ".join(pattern.name for pattern in job.patterns)
+        raise OptionError(
+            f"several patterns ({names}) can only be mixed by allocation 'cost'; give one pattern"
+        )
+    return {name: Choice(job.patterns[0], share) for name, share in shares.items()}
+
+
+def _settled(job: Job, plan: Plan, sparsity: float) -> Plan:
+    """Return a plan that has the overall sparsity exactly, though levels come in steps."""
+    removed = round(sparsity * sum(job.weights.values()))
+    # Layers that are left dense stay so if the others can lose all that is to go.
+    names = [name for name in job.names if name in plan] if plan else []
+    if sum(job.weights[name] for name in names) < removed or not names:
+        names = job.names
+    shares = {name: plan[name].sparsity if name in plan else 0.0 for name in names}
+    sizes = {name: job.weights[name] for name in names}
+    settled = settle(shares, sizes, removed / sum(sizes.values()))
+    return {
+        name: Choice(plan[name].pattern if name in plan else job.patterns[0], share)
+        for name, share in settled.items()
+        if share > 0
+    }

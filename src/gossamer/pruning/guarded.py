@@ -1,0 +1,235 @@
+"""The accuracy-guarded search: the cheapest model whose drop stays within bounds."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gossamer.errors import OptionError
+from gossamer.models.adapter import ModelAdapter
+from gossamer.pruning.allocations import ALLOCATIONS, Plan
+from gossamer.pruning.costs import Objective, figures, total
+from gossamer.pruning.evaluation import TOLERANCE, Evaluate, Evaluation, compare, score
+from gossamer.pruning.folder import Folder
+from gossamer.pruning.job import Job
+from gossamer.pruning.result import LayerResult, Scores, Trial
+from gossamer.pruning.search import STEPS, highest_accepted
+from gossamer.sparsity.allocation import Choice
+from gossamer.sparsity.patterns import get_pattern
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The cheapest model that was accepted.
+
+    Attributes:
+        model: itself.
+        layers: what became of each.
+        plan: by which it was pruned.
+        trial: that tried it.
+        scores: of the dense model and of this one.
+    """
+
+    model: ModelAdapter
+    layers: tuple[LayerResult, ...]
+    plan: Plan
+    trial: Trial
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A trial, and what was made for it; an earlier process's model is not at hand."""
+
+    trial: Trial
+    plan: Plan
+    made: tuple[ModelAdapter, tuple[LayerResult, ...]] | None
+
+
+class GuardedSearch:
+    """Tries models from dear to cheap by bisection, each pruned anew from the dense one.
+
+    With allocation `cost` the search is over the budget, in hundredths of what can be saved at
+    most; with any other over the overall sparsity, in hundredths.
+
+    Args:
+        job: the dense model and what follows from it.
+        allocation: by name.
+        objective: what is to be saved; with any allocation but `cost`, sparsity.
+        evaluate: scores a model.
+        dense: the dense model's evaluation.
+        noise: by how much two evaluations of the dense model differ.
+        max_drop: the bound.
+        folder: where trials are logged and found again.
+
+    Attributes:
+        trials: so far, those of an earlier process included where they are part of this search.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        allocation: str,
+        objective: Objective,
+        evaluate: Evaluate,
+        dense: Evaluation,
+        noise: float,
+        max_drop: float,
+        folder: Folder | None,
+    ) -> None:
+        self.trials: list[Trial] = []
+        self._job = job
+        self._allocation = allocation
+        self._objective = objective
+        self._evaluate = evaluate
+        self._dense = dense
+        self._max_drop = max_drop
+        self._folder = folder
+        self._best: _Tried | None = None
+        self._by_plan: dict[str, Trial] = {}
+        self._plan = self._planner()
+        self._logged = self._read_log(noise)
+
+    def run(self) -> Accepted | None:
+        """Return the cheapest accepted model; None if not even the least step is accepted."""
+        best = highest_accepted(self._attempt)
+        if best is None:
+            return None
+        model, layers = best.made or self._job.prune(best.plan, "making the accepted model again")
+        trial = best.trial
+        scores = Scores(trial.score + trial.drop, trial.score, trial.interval)
+        return Accepted(model, layers, best.plan, trial, scores)
+
+    def _planner(self) -> Callable[[int], tuple[float, Plan]]:
+        """Return the function from a step to what is asked for, and its plan."""
+        if self._allocation != "cost":
+            allocate = ALLOCATIONS[self._allocation]
+            return lambda step: (step / STEPS, allocate(self._job, step / STEPS))
+        least = self._job.least_budget(self._objective)
+
+        def by_budget(step: int) -> tuple[float, Plan]:
+            budget = 1 - step / STEPS * (1 - least)
+            return budget, self._job.mix(self._objective, budget)
+
+        return by_budget
+
+    def _attempt(self, share: float) -> _Tried | None:
+        step = round(share * STEPS)
+        tried = self._logged.get(step)
+        if tried is None:
+            tried = self._try(step)
+            self._log(step, tried)
+        bound = tried.trial.drop if tried.trial.interval is None else tried.trial.interval[1]
+        trial = replace(tried.trial, accepted=bound <= self._max_drop + TOLERANCE)
+        self.trials.append(trial)
+        if not trial.accepted:
+            return None
+        self._best = replace(tried, trial=trial)
+        return self._best
+
+    def _try(self, step: int) -> _Tried:
+        started = time.perf_counter()
+        asked, plan = self._plan(step)
+        key = json.dumps(plan_to_json(plan))
+        before = self._by_plan.get(key)
+        if before is not None:
+            # Levels are steps: two budgets may lead to one mix.
+            made = self._best.made if self._best and self._best.plan == plan else None
+            return _Tried(replace(before, asked=asked), plan, made)
+        with self._job.stage("trials"):
+            word = "budget" if self._allocation == "cost" else "sparsity"
+            model, layers = self._job.prune(
+                plan, f"trial {len(self.trials) + 1}: {word} {asked:.2f}"
+            )
+            self._job.progress.start("running evaluate", 1)
+            evaluation = score(self._evaluate, model)
+        scores = compare(self._dense, evaluation)
+        trial = Trial(
+            asked=asked,
+            sparsity=sum(layer.zeros for layer in layers) / sum(layer.weights for layer in layers),
+            cost=self._job.cost_of(plan, self._objective),
+            objective=self._objective,
+            figures=self._figures(plan),
+            score=scores.sparse,
+            drop=scores.drop,
+            interval=scores.interval,
+            accepted=False,
+            seconds=time.perf_counter() - started,
+        )
+        # Not its model: each takes as much memory as the dense one.
+        self._by_plan[key] = trial
+        return _Tried(trial, plan, (model, layers))
+
+    def _log(self, step: int, tried: _Tried) -> None:
+        if self._folder is not None:
+            self._folder.add_trial(
+                {
+                    **self._identity(),
+                    "step": step,
+                    "dense_score": self._dense.mean,
+                    **tried.trial.to_dict(),
+                    "plan": plan_to_json(tried.plan),
+                    "coefficients": self._job.found_coefficients,
+                }
+            )
+
+    def _figures(self, plan: Mapping[str, Choice]) -> dict[str, float]:
+        kinds: dict[Objective, None] = {self._objective: None, "bytes": None, "sparsity": None}
+        found: dict[str, float] = {}
+        for kind in kinds:
+            costs = self._job.costs(kind)
+            found.update(figures(costs, total(costs, self._job.names, plan)))
+        return found
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what makes a logged trial one of this search."""
+        return {
+            "allocation": self._allocation,
+            "objective": self._objective,
+            "levels": [[level.pattern.name, level.sparsity] for level in self._job.levels],
+        }
+
+    def _read_log(self, noise: float) -> dict[int, _Tried]:
+        if self._folder is None:
+            return {}
+        found: dict[int, _Tried] = {}
+        for line in self._folder.trials():
+            if any(line.get(key) != value for key, value in self._identity().items()):
+                continue
+            if abs(line["dense_score"] - self._dense.mean) > self._max_drop + 2 * noise + TOLERANCE:
+                raise OptionError(
+                    f"folder {self._folder.path} holds trials by another evaluation: the dense "
+                    f"model scored {line['dense_score']:.4g} there and {self._dense.mean:.4g} now; "
+                    "choose a new folder"
+                )
+            interval = line["interval"]
+            trial = Trial(
+                **{
+                    name: line[name]
+                    for name in Trial.__dataclass_fields__
+                    if name not in ("interval", "accepted")
+                },
+                interval=(interval[0], interval[1]) if interval else None,
+                accepted=False,
+            )
+            found[line["step"]] = _Tried(trial, plan_from_json(line["plan"]), None)
+            self._by_plan[json.dumps(line["plan"])] = trial
+            if line["coefficients"]:
+                self._job.start_from(line["coefficients"])
+        return found
+
+
+def plan_to_json(plan: Mapping[str, Choice]) -> dict[str, Any]:
+    """Return a plan as JSON-ready values."""
+    return {name: [choice.pattern.name, choice.sparsity] for name, choice in plan.items()}
+
+
+def plan_from_json(document: Mapping[str, Any]) -> Plan:
+    """Undo `plan_to_json`."""
+    return {
+        name: Choice(get_pattern(pattern), sparsity)
+        for name, (pattern, sparsity) in document.items()
+    }
