@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 from gossamer.demo_documents import Documents, read_documents
 from gossamer.energy import environment
 from gossamer.errors import GossamerError
-from gossamer.pruning import recover, sparsify
+from gossamer.pruning import sparsify
+from gossamer.pruning.recovery import recover
 from gossamer.sparsity.solvers import get_solver
 
 # Tokens of a document that are read, and by which two are known to be one.

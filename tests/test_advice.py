@@ -241,7 +241,7 @@ def test_sparsities_out_of_range(small_onnx: Path) -> None:
 
 
 def test_patterns_that_there_are_not(small_onnx: Path) -> None:
-    with pytest.raises(OptionError, match=r"unknown pattern 'wave'.*block, unstructured"):
+    with pytest.raises(OptionError, match=r"unknown pattern 'wave'.*block, channel, unstructured"):
         advise(small_onnx, patterns=("wave",))
     with pytest.raises(OptionError, match="patterns= is empty"):
         advise(small_onnx, patterns=())

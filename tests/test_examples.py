@@ -17,7 +17,8 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(example: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    # Networks this small gain nothing from threads, and wait long for them on a busy machine.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, str(example)],
         cwd=tmp_path,

@@ -15,7 +15,8 @@ from gossamer.source import as_onnx, read_onnx, sparse_file
 if TYPE_CHECKING:
     import torch
 
-    from gossamer.pruning import RecoveryResult, SparsifyResult
+    from gossamer.pruning import SparsifyResult
+    from gossamer.pruning.recovery import RecoveryResult
     from gossamer.runtime import Session
 
 __all__ = ["advise", "compare", "compile", "inspect", "load", "recover", "save", "sparsify"]
@@ -148,10 +149,10 @@ def recover(
         folder: for checkpoints; the same call goes on where it stopped.
         progress: show a progress bar on stderr.
         **training: optimizer, schedule, device, accelerator and more; see
-            `gossamer.pruning.recover`, which is this function in full.
+            `gossamer.pruning.recovery.recover`, which is this function in full.
 
     Returns:
-        The recovered module and how it came about; see `gossamer.pruning.RecoveryResult`.
+        The recovered module and how it came about; see `gossamer.pruning.recovery.RecoveryResult`.
 
     Raises:
         OptionError: if arguments are out of range or contradict each other, if a model is no
@@ -161,9 +162,9 @@ def recover(
         EvaluationError: if `evaluate` or `task_loss` raises or does not give what it must.
         OutputError: if the folder cannot be written.
     """
-    from gossamer import pruning
+    from gossamer.pruning import recovery
 
-    return pruning.recover(
+    return recovery.recover(
         sparse,
         dense,
         data,

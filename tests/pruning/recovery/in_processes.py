@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from gossamer.pruning import recover
+from gossamer.pruning.recovery import recover
 
 
 def main(how: str, given: str, out: str) -> None:

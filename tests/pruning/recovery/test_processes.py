@@ -17,7 +17,7 @@ from torch import nn
 
 from gossamer.errors import OptionError
 from gossamer.models.torch_layers import find_layers
-from gossamer.pruning import recover
+from gossamer.pruning.recovery import recover
 from gossamer.pruning.recovery.processes import joined
 
 SCRIPT = Path(__file__).with_name("in_processes.py")

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from gossamer.errors import DataError, EvaluationError, ModelError, OptionError
-from gossamer.pruning import recover, sparsify
+from gossamer.pruning import sparsify
+from gossamer.pruning.recovery import recover
 
 
 def zeros(model: nn.Module) -> dict[str, torch.Tensor]:
