@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 DAMPING = 0.03
 # How far the targets are trusted against what the dense weight makes of the same inputs.
-TRUST = 0.8
+TRUST = 0.6
 STEPS = 15
 
 
