@@ -324,13 +324,25 @@ def prune_graph(
         OptionError: if there is no such pattern.
     """
     names = {found.layer.name for found in chosen_layers(model)}
-    shape = get_pattern(pattern).shape
+    shape, own = get_pattern(pattern).shape, get_pattern(pattern).sparsity
+    if own is not None:
+        return zero_weights(model, names, lambda sizes: _kept_of_every(sizes, own, shape[1]))
     return zero_weights(model, names, lambda sizes: _kept(sizes, sparsity, shape))
+
+
+def _kept_of_every(sizes: NDArray[np.float32], sparsity: float, of: int) -> NDArray[np.bool_]:
+    """Return which weights stay, `[rows, columns]`: the largest of every `of` columns."""
+    rows, columns = sizes.shape
+    padded = np.pad(sizes, ((0, 0), (0, -columns % of)), constant_values=-1)
+    groups = padded.reshape(rows, -1, of)
+    ranks = groups.argsort(axis=2).argsort(axis=2)
+    return (ranks >= round(sparsity * of)).reshape(rows, -1)[:, :columns]
 
 
 def _kept(sizes: NDArray[np.float32], sparsity: float, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return which weights stay, `[rows, columns]`: whole blocks, those of the largest sum."""
     rows, columns = sizes.shape
+    shape = min(shape[0], rows), min(shape[1], columns)
     for axis, length in enumerate(shape):
         sizes = np.add.reduceat(sizes, np.arange(0, sizes.shape[axis], length), axis=axis)
     removed = round(sparsity * sizes.size)
@@ -347,8 +359,12 @@ def _grid(sparsities: Sequence[float], patterns: Sequence[str]) -> list[tuple[st
         raise OptionError(f"sparsities={list(sparsities)} must be numbers between 0 and 1")
     if not patterns:
         raise OptionError("patterns= is empty; leave it out to try the usual ones")
-    names = dict.fromkeys(get_pattern(pattern).name for pattern in patterns)
-    return [(name, sparsity) for name in names for sparsity in chosen]
+    known = {found.name: found for found in map(get_pattern, patterns)}
+    return [
+        (name, sparsity)
+        for name, found in known.items()
+        for sparsity in (chosen if found.sparsity is None else [found.sparsity])
+    ]
 
 
 def _gains(dense: float | None, sparse: float | None) -> bool:

@@ -102,3 +102,13 @@ def test_only_a_cost_mixes_patterns(
 def test_an_unknown_allocation_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(OptionError, match="cost, erk, global, sensitivity, uniform"):
         get_allocation("fair")
+
+
+def test_a_pattern_of_one_sparsity_takes_no_other(
+    job_of: Callable[..., Job], network: nn.Module
+) -> None:
+    job = job_of(network, patterns=("2:4",))
+    plan = ALLOCATIONS["uniform"](job, 0.5)
+    assert {choice.pattern.name for choice in plan.values()} == {"2:4"}
+    with pytest.raises(OptionError, match=r"'2:4' always has a sparsity of 0\.5; give"):
+        ALLOCATIONS["uniform"](job, 0.6)

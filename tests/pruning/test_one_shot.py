@@ -129,3 +129,18 @@ def test_a_solver_that_aims_makes_up_for_what_earlier_layers_lost(
         return float(np.square(run(sparse) - run(open_model(source))).mean())
 
     assert distance(open_model(source).copy()) < 0.8 * distance(None)
+
+
+def test_batch_normalisation_is_estimated_anew() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(6, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 3))
+    x = torch.randn(200, 6)
+    module.train()(x)
+    sparse = open_model(module.eval()).copy()
+    layers = sparse.layers()
+    batches = [{"input": x[:100].numpy()}, {"input": x[100:].numpy()}, {"input": x[:1].numpy()}]
+    with showing(False) as progress:
+        prune(sparse, batches, layers, half(layers), get_solver("magnitude"), progress)
+    given = sparse.model[0](x).detach()
+    torch.testing.assert_close(sparse.model[1].running_mean, given.mean(0), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(sparse.model[1].running_var, module[1].running_var, rtol=0.05)

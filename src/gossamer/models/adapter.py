@@ -108,6 +108,14 @@ class ModelAdapter(Protocol):
         """Add `[rows]` to the bias of a layer that has one."""
         ...
 
+    def estimate_norms(self, batches: Sequence[Batch]) -> None:
+        """Take the statistics of batch normalisation anew, in place, where there are any.
+
+        Raises:
+            DataError: if a batch does not run through the model.
+        """
+        ...
+
     def count_weights(self) -> tuple[int, int]:
         """Return the number of weights in the whole model and how many of them are zero."""
         ...

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from gossamer.errors import ModelError
 from gossamer.models.adapter import Batch, Input, Layer, ModelAdapter, Record, Seen
 from gossamer.models.python_file import describe
-from gossamer.models.torch_batches import calibrating, run, without_padding
+from gossamer.models.torch_batches import calibrating, run, to_tensors, without_padding
 from gossamer.models.torch_layers import TorchLayer, find_layers
+from gossamer.models.torch_norms import estimate_statistics
 from gossamer.models.torch_outputs import main_outputs
 from gossamer.models.torch_walk import Walk
 
@@ -79,6 +80,12 @@ class TorchModel:
         assert bias is not None, name
         with torch.no_grad():
             bias.add_(offset.to(bias))
+
+    def estimate_norms(self, batches: Sequence[Batch]) -> None:
+        """See `ModelAdapter.estimate_norms`; batches of a single sample are left out."""
+        several = [batch for batch in batches if len(next(iter(batch.values()))) > 1]
+        if several:
+            estimate_statistics(self.model, (to_tensors(self.model, batch) for batch in several))
 
     def count_weights(self) -> tuple[int, int]:
         """Return the number of all parameters' elements, and how many are zero."""

@@ -22,6 +22,9 @@ from gossamer.sparsity.allocation import Choice, one_threshold, settle, uniform
 from gossamer.sparsity.erk import erk
 from gossamer.sparsity.registry import checked_sparsity, named
 
+# A sparsity that is given as 0.67 for 1:3 is meant to be that.
+_NEAR = 0.01
+
 Plan = dict[str, Choice]
 Allocate = Callable[[Job, float], Plan]
 """From a job and the overall sparsity, 0 to 1, to the plan."""
@@ -80,7 +83,14 @@ def _one_pattern(job: Job, shares: dict[str, float]) -> Plan:
         raise OptionError(
             f"several patterns ({names}) can only be mixed by allocation 'cost'; give one pattern"
         )
-    return {name: Choice(job.patterns[0], share) for name, share in shares.items()}
+    (pattern,) = job.patterns
+    own = pattern.sparsity
+    if own is not None and any(abs(share - own) > _NEAR for share in shares.values()):
+        raise OptionError(
+            f"pattern '{pattern.name}' always has a sparsity of {own:g}; give that to every layer "
+            "(allocation 'uniform'), let allocation 'cost' choose the layers, or give another pattern"
+        )
+    return {name: Choice(pattern, share) for name, share in shares.items()}
 
 
 def _settled(job: Job, plan: Plan, sparsity: float) -> Plan:

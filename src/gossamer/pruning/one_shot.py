@@ -31,7 +31,8 @@ def prune(
 
     Layers are calibrated group after group (the layers of one repeated block together, others
     alone), so that each sees the outputs of those that are already sparse. A solver that aims is
-    told what each layer should give for them, for which the dense model runs beside.
+    told what each layer should give for them, for which the dense model runs beside. At the end
+    batch normalisation takes its statistics anew.
 
     Args:
         adapter: of the model to change.
@@ -76,6 +77,8 @@ def prune(
             for name in group:
                 # Statistics of a wide layer take much memory, so they go as soon as they are used.
                 solve(name, statistics.pop(name, None) or _statistics(by_name[name], solver))
+    if batches:
+        adapter.estimate_norms(batches)
     return count_zeros(adapter, layers)
 
 

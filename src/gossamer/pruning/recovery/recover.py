@@ -15,12 +15,12 @@ from gossamer.errors import OptionError
 from gossamer.models.opening import open_model
 from gossamer.models.torch_batches import to_tensors
 from gossamer.models.torch_model import TorchModel
+from gossamer.models.torch_norms import estimate_statistics
 from gossamer.pruning.evaluation import Evaluate, Evaluation, compare, score
 from gossamer.pruning.masks import Masks
 from gossamer.pruning.progress import showing
 from gossamer.pruning.recovery.checkpoint import Checkpoint
 from gossamer.pruning.recovery.distillation import TASK, checked_losses
-from gossamer.pruning.recovery.normalisation import estimate_statistics
 from gossamer.pruning.recovery.objective import Objective, TaskLoss, probe
 from gossamer.pruning.recovery.precision import restore_precision, to_single
 from gossamer.pruning.recovery.processes import joined

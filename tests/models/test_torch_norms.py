@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from gossamer.pruning.recovery.normalisation import estimate_statistics
+from gossamer.models.torch_norms import estimate_statistics
 
 
 def test_the_statistics_are_the_means_over_the_batches() -> None:
