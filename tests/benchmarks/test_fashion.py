@@ -59,7 +59,7 @@ def test_runs_are_exact_kept_and_not_repeated(
         assert 0.8 < line["model_sparsity"] < line["measured_sparsity"]
 
     model = fashion.load(0, models, "magnitude", 0.9)
-    assert model[3].conv1.weight.count_nonzero() <= 0.1 * 9216 + 1
+    assert model[3].conv1.weight.count_nonzero() <= 0.1 * 2304 + 1
     x, y = fashion.images(data, "t10k")
     assert fashion.accuracy(model, x, y) == pytest.approx(lines[1]["accuracy"], abs=0.005)
 

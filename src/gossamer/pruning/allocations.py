@@ -88,7 +88,7 @@ def _one_pattern(job: Job, shares: dict[str, float]) -> Plan:
     if own is not None and any(abs(share - own) > _NEAR for share in shares.values()):
         raise OptionError(
             f"pattern '{pattern.name}' always has a sparsity of {own:g}; give that to every layer "
-            "(allocation 'uniform'), let allocation 'cost' choose the layers, or give another pattern"
+            "(allocation 'uniform'), let allocation 'cost' choose layers, or give another pattern"
         )
     return {name: Choice(pattern, share) for name, share in shares.items()}
 
