@@ -126,7 +126,7 @@ def test_sparsify_writes_a_folder_that_runs(
         "model.onnx",
         "result.json",
     ]
-    assert json.loads((out / "result.json").read_text())["solver"] == "obs"
+    assert json.loads((out / "result.json").read_text())["solver"] == "admm"
     x = np.load(small_data)["x"]
     outputs = [
         gossamer.compile(out / name, threads=1).run(None, {"x": x})[0]

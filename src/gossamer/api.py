@@ -33,7 +33,7 @@ def sparsify(
     evaluate: Callable[[Any], Any] | None = None,
     max_drop: float | None = None,
     final_evaluate: Callable[[Any], Any] | None = None,
-    solver: str = "obs",
+    solver: str = "admm",
     pattern: str | Sequence[str] = "unstructured",
     layers: str | Iterable[str] | None = None,
     threads: int | None = None,
@@ -63,7 +63,7 @@ def sparsify(
         max_drop: how far the mean may fall below the dense model's, in its own unit; with one
             score a sample, what the upper end of the drop's 95 % interval must not exceed.
         final_evaluate: like `evaluate`, on data that the search does not use.
-        solver: "obs", "wanda" or "magnitude".
+        solver: "admm", which loses least; "obs", "wanda" or "magnitude", which are quicker.
         pattern: "unstructured", or "block:4x1": four neighbouring outputs keep the same inputs
             (any "block:RxC" is understood, 4x1 with "block" alone). Of several, allocation "cost"
             gives each layer the best.

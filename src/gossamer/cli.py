@@ -237,7 +237,7 @@ def sparsify(
             help="Like --evaluate, on data that the search does not use.",
         ),
     ] = None,
-    solver: Annotated[str, typer.Option(help="obs, wanda or magnitude.")] = "obs",
+    solver: Annotated[str, typer.Option(help="admm, obs, wanda or magnitude.")] = "admm",
     pattern: Annotated[
         list[str] | None,
         typer.Option(

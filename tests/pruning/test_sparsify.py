@@ -233,8 +233,9 @@ def test_the_module_and_its_onnx_file_become_the_same_sparse_model(
     bert: nn.Module, tokens: dict[str, Any], tmp_path: Path
 ) -> None:
     open_model(bert).export_onnx(tmp_path / "bert.onnx", tokens)
-    graph = sparsify(tmp_path / "bert.onnx", tokens, sparsity=0.5)
-    module = sparsify(bert, tokens, sparsity=0.5)
+    # "admm" turns a difference in the last digit into other weights that are as good.
+    graph = sparsify(tmp_path / "bert.onnx", tokens, sparsity=0.5, solver="obs")
+    module = sparsify(bert, tokens, sparsity=0.5, solver="obs")
     assert isinstance(graph.model, onnx.ModelProto)
     ours, theirs = OnnxModel(graph.model), open_model(module.model)
     for one, other in zip(graph.layers, module.layers, strict=True):

@@ -46,7 +46,7 @@ def sparsify(
     evaluate: Evaluate | None = None,
     max_drop: float | None = None,
     final_evaluate: Evaluate | None = None,
-    solver: str = "obs",
+    solver: str = "admm",
     pattern: str | Sequence[str] = "unstructured",
     layers: str | Iterable[str] | None = None,
     threads: int | None = None,
@@ -83,7 +83,8 @@ def sparsify(
             exceed it.
         final_evaluate: like `evaluate`, on data that `evaluate` does not use: gives the drop to
             report after a search.
-        solver: "obs" (weights that stay are updated), "wanda" or "magnitude"; see
+        solver: "admm" (weights that stay are fitted to what the dense model gives; loses least),
+            "obs" (they are updated; takes half the time), "wanda" or "magnitude"; see
             `gossamer.sparsity.solvers`.
         pattern: "unstructured", or "block:RxC": that many neighbouring outputs and inputs go
             together, 4x1 with "block" alone; see `gossamer.sparsity.patterns`. Of several, each
