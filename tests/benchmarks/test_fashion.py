@@ -73,8 +73,8 @@ def test_runs_are_exact_kept_and_not_repeated(
 
 def test_the_network_is_as_large_as_is_said(fashion: ModuleType) -> None:
     model = fashion.build()
-    assert sum(parameter.numel() for parameter in model.parameters()) == 834_922
-    assert fashion.build.__doc__ and "834,922" in fashion.build.__doc__
+    assert sum(parameter.numel() for parameter in model.parameters()) == 810_362
+    assert fashion.build.__doc__ and "810,362" in fashion.build.__doc__
 
 
 def test_images_are_shifted_and_mirrored_whole(fashion: ModuleType) -> None:
