@@ -175,3 +175,22 @@ def test_convolutions_have_what_they_give_in_the_dense_model(onnx_cnn: onnx.Mode
     shown.graph.output.append(onnx.ValueInfoProto(name="c"))
     outputs = onnxruntime.InferenceSession(shown.SerializeToString()).run(["c"], feeds)[0]
     assert targets.numel() == outputs.size
+
+
+def test_an_output_that_is_broadcast_has_no_target() -> None:
+    made = graph(
+        helper.make_node("ReduceMean", ["x"], ["r"], axes=[0], keepdims=1),
+        helper.make_node("MatMul", ["r", "w"], ["m"]),
+        helper.make_node("Add", ["m", "x"], ["y"]),
+        **SQUARE,
+    )
+    adapter = open_model(
+        helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    )
+    seen: list[Tensor | None] = []
+    feeds = {"x": np.ones((6, 4), np.float32)}
+    for _ in adapter.copy().walk(
+        [feeds], [["w"]], lambda name, inputs, targets: seen.append(targets), adapter
+    ):
+        pass
+    assert seen == [None]

@@ -84,8 +84,20 @@ def test_what_is_added_to_an_output_is_seen(meet: Callable[[Tensor, Tensor], Ten
         lambda y, x: y + 1,
         lambda y, x: y + x[:, :1],
         lambda y, x: y - x,
+        lambda y, x: y.transpose(1, 2) + x.transpose(1, 2),
+        lambda y, x: y.mul_(2) + x,
+        lambda y, x: nn.functional.relu(y, inplace=True) + x,
     ],
-    ids=["scaled", "weighted", "number", "broadcast", "difference"],
+    ids=[
+        "scaled",
+        "weighted",
+        "number",
+        "broadcast",
+        "difference",
+        "transposed",
+        "scaled in place",
+        "activated in place",
+    ],
 )
 def test_other_ways_to_meet_are_no_sums(meet: Callable[[Tensor, Tensor], Tensor]) -> None:
     _, sums = watch(Residual(meet).eval(), torch.randn(2, 5, 4))

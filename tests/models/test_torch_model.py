@@ -179,3 +179,15 @@ def test_the_whole_model_s_weights_are_counted_once() -> None:
         model.shared.weight[0] = 0
         model.shared.bias[:] = 1
     assert open_model(model).count_weights() == (20, 4)
+
+
+def test_a_bias_that_two_layers_share_is_nobody_s_alone() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3))
+    model[1].bias = model[0].bias
+    assert [layer.bias for layer in open_model(model).layers()] == [False, False, True, True]
+
+
+def test_a_tied_weight_with_two_biases_has_none_to_change() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3, bias=False))
+    model[1].weight = model[0].weight
+    assert [layer.bias for layer in open_model(model).layers()] == [False, False]

@@ -8,16 +8,17 @@ from torch import nn
 from gossamer.models.torch_norms import estimate_statistics
 
 
-def test_the_statistics_are_the_means_over_the_batches() -> None:
+def test_the_statistics_are_the_means_over_the_samples() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4, momentum=0.3), nn.Dropout(0.9))
     model.train()(torch.randn(8, 1, 6, 6) * 7)
     model.eval()
-    batches = [torch.randn(5, 1, 6, 6) for _ in range(3)]
+    batches = [torch.randn(samples, 1, 6, 6) for samples in (5, 8, 2)]
+    shares = torch.tensor([5, 8, 2]) / 15
     estimate_statistics(model, [{"input": batch} for batch in batches])
     inside = [model[0](batch).detach() for batch in batches]
-    mean = torch.stack([one.mean((0, 2, 3)) for one in inside]).mean(0)
-    variance = torch.stack([one.var((0, 2, 3)) for one in inside]).mean(0)
+    mean = shares @ torch.stack([one.mean((0, 2, 3)) for one in inside])
+    variance = shares @ torch.stack([one.var((0, 2, 3)) for one in inside])
     torch.testing.assert_close(model[1].running_mean, mean)
     torch.testing.assert_close(model[1].running_var, variance)
     assert model[1].momentum == 0.3

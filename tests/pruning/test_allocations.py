@@ -112,3 +112,19 @@ def test_a_pattern_of_one_sparsity_takes_no_other(
     assert {choice.pattern.name for choice in plan.values()} == {"2:4"}
     with pytest.raises(OptionError, match=r"'2:4' always has a sparsity of 0\.5; give"):
         ALLOCATIONS["uniform"](job, 0.6)
+
+
+def test_layers_of_a_pattern_of_one_sparsity_stay_at_that(
+    job_of: Callable[..., Job], network: nn.Module
+) -> None:
+    job = job_of(network, patterns=("2:4", "unstructured"))
+    plan = ALLOCATIONS["sensitivity"](job, 0.6)
+    kinds = {choice.pattern.name for choice in plan.values()}
+    assert all(choice.sparsity == 0.5 for choice in plan.values() if choice.pattern.name == "2:4")
+    _, layers = job.prune(plan, "")
+    zeros = sum(layer.zeros for layer in layers)
+    if "unstructured" in kinds:
+        assert zeros == pytest.approx(0.6 * sum(job.weights.values()), abs=len(layers))
+    told = {layer.name: layer.sparsity for layer in layers}
+    for name, choice in plan.items():
+        assert told[name] == pytest.approx(choice.sparsity, abs=0.01), "what the plan says"

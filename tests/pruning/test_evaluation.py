@@ -122,3 +122,10 @@ def test_scores_that_are_not_right_or_wrong_have_no_such_step() -> None:
 def test_a_bound_of_nothing_can_hardly_be_kept_and_no_number_of_samples_is_named() -> None:
     (told,) = doubts(right(100), 0.0, 0.0)
     assert "too few" in told and "would tell" not in told
+
+
+@pytest.mark.parametrize("sparse", [np.ones(9), None])
+def test_scores_of_other_samples_are_refused(sparse: Any) -> None:
+    dense = Evaluation(1.0, np.ones(10))
+    with pytest.raises(EvaluationError, match=r"10 score.* for the dense model and"):
+        compare(dense, Evaluation(1.0, sparse))

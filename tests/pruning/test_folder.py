@@ -59,3 +59,12 @@ def test_data_that_differs_has_another_digest() -> None:
     assert digest == digest_of_batches([{"x": x.copy()}])
     others = ([{"y": x}], [{"x": x + 1}], [{"x": x.reshape(3, 2)}], [{"x": x.astype(float)}], [])
     assert digest not in [digest_of_batches(batches) for batches in others]
+
+
+def test_a_trial_after_a_line_that_was_cut_off_is_kept(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "job", {"model": "one"})
+    folder.add_trial({"step": 1})
+    with (folder.path / "trials.jsonl").open("ab") as file:
+        file.write(b'{"step": 2, "sco\xff')
+    folder.add_trial({"step": 3})
+    assert folder.trials() == [{"step": 1}, {"step": 3}]

@@ -65,7 +65,10 @@ def test_wrappers_come_and_go(model: nn.Module) -> None:
     compiled = nn.Module()
     compiled.module = nn.Module()
     compiled.module._orig_mod = model
-    for outer in (wrapped, compiled):
+    other_way = nn.Module()
+    other_way._orig_mod = nn.Module()
+    other_way._orig_mod.module = model
+    for outer in (wrapped, compiled, other_way):
         model[0].weight.data.fill_(1.0)
         masks.apply(outer)
         assert torch.equal(model[0].weight != 0, masks["0.weight"])

@@ -144,3 +144,20 @@ def test_batch_normalisation_is_estimated_anew() -> None:
     given = sparse.model[0](x).detach()
     torch.testing.assert_close(sparse.model[1].running_mean, given.mean(0), rtol=1e-4, atol=1e-5)
     assert not torch.allclose(sparse.model[1].running_var, module[1].running_var, rtol=0.05)
+
+
+@pytest.mark.parametrize(("samples", "sparsity"), [(31, 0.5), (200, 0.0)])
+def test_too_few_samples_or_nothing_gone_leave_batch_normalisation_as_it_was(
+    samples: int, sparsity: float
+) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(6, 32), nn.BatchNorm1d(32), nn.Linear(32, 3))
+    x = torch.randn(200, 6)
+    module.train()(x)
+    sparse = open_model(module.eval()).copy()
+    layers = sparse.layers()
+    plan = {layer.name: Choice(unstructured, sparsity) for layer in layers}
+    batches = [{"input": x[:samples].numpy()}]
+    with showing(False) as progress:
+        prune(sparse, batches, layers, plan, get_solver("magnitude"), progress)
+    assert torch.equal(sparse.model[1].running_mean, module[1].running_mean)

@@ -455,3 +455,11 @@ def test_a_search_without_calibration_is_uniform_and_says_so(model: nn.Module) -
     assert result.allocation == "uniform" and "no calibration data" in result.notes[0]
     with pytest.raises(DataError, match="needs calibration data"):
         sparsify(model, solver="magnitude", budget=0.5, objective="bytes", **QUICK)
+
+
+@pytest.mark.parametrize("goal", [{"budget": 0.8}, {"max_drop": 1.0, "evaluate": lambda model: 1}])
+def test_a_pattern_of_one_sparsity_meets_a_goal_by_cost_alone(
+    bert: nn.Module, tokens: dict[str, Any], goal: dict[str, Any]
+) -> None:
+    with pytest.raises(OptionError, match=r"'2:4' always has .* only allocation 'cost'"):
+        sparsify(bert, tokens, pattern="2:4", allocation="uniform", **goal)

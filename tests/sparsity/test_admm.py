@@ -137,3 +137,17 @@ def test_the_solver_of_that_name_needs_calibration() -> None:
     assert (solver.needs, solver.aims) == ("hessian", True)
     with pytest.raises(OptionError, match="'admm' needs calibration data"):
         solver.solve(torch.ones(2, 2), None, unstructured, 0.5)
+
+
+def test_weights_of_dead_inputs_go_first() -> None:
+    weight, inputs, _ = problem(8, 12)
+    inputs[:, ::2] = 0
+    statistics = LayerStatistics("layer", 12)
+    statistics.update(inputs)
+    sparse, mask, _ = solve_admm(weight, statistics, unstructured, 0.5)
+    assert not mask[:, ::2].any() and mask[:, 1::2].all()
+    torch.testing.assert_close(sparse[:, 1::2], weight[:, 1::2], rtol=1e-3, atol=1e-4)
+    kept, *_ = solve_admm(weight, statistics, unstructured, 0.25)
+    left = kept[:, ::2] != 0
+    assert left.any()
+    torch.testing.assert_close(kept[:, ::2][left], weight[:, ::2][left], rtol=1e-3, atol=1e-4)

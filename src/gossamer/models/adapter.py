@@ -111,6 +111,8 @@ class ModelAdapter(Protocol):
     def estimate_norms(self, batches: Sequence[Batch]) -> None:
         """Take the statistics of batch normalisation anew, in place, where there are any.
 
+        From fewer than 32 samples they are not taken: the old ones are better.
+
         Raises:
             DataError: if a batch does not run through the model.
         """

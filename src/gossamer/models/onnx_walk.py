@@ -154,12 +154,16 @@ class OnnxWalk:
         if self._twin:
             aims = [aim for _, _, aim in uses if aim]
             wanted |= {aim.residual for aim in aims if aim.residual}
-            given = self._twin._compute(sorted({aim.value for aim in aims}), twins)
+            shown = {aim.value for aim in aims} | {use.node.output[0] for _, use, _ in uses}
+            given = self._twin._compute(sorted(shown), twins)
         found = self._compute(sorted(wanted), alive)
         for values, dense, batch in zip(found, given, self._batches, strict=True):
             for name, use, aim in uses:
                 inputs = torch.from_numpy(values[use.inputs])
-                target = _target(aim, dense, values) if aim and dense else None
+                target = None
+                # A sum that broadcasts the layer's output is no target for it.
+                if aim and dense and dense[aim.value].shape == dense[use.node.output[0]].shape:
+                    target = _target(aim, dense, values)
                 bias = read(self._constants[aim.bias]) if aim and aim.bias else None
                 for piece, own in _pieces(
                     use.node, self._chosen[name], inputs, target, bias, batch

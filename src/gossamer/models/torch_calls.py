@@ -117,6 +117,9 @@ class LayerCalls(TorchFunctionMode):
         """Look at one call and let it through; the mode does not see what is done meanwhile."""
         kwargs = kwargs or {}
         operation = operation_of(func)
+        if self._waiting and _changes(operation, kwargs) and args and isinstance(args[0], Tensor):
+            # What is added afterwards is added to something else.
+            self._waiting.pop(args[0].data_ptr(), None)
         if operation in _ADDITIONS and self._waiting:
             return self._add(func, args, kwargs, in_place=operation in _IN_PLACE)
         layer = self._layer(operation, args, kwargs)
@@ -146,14 +149,13 @@ class LayerCalls(TorchFunctionMode):
     ) -> Any:
         """Make an addition, and tell of it if it adds to a layer's output and nothing else."""
         operands = [operand for operand in args if isinstance(operand, Tensor)]
-        alike = len(operands) == 2 and operands[0].numel() == operands[1].numel()
-        found = [self._waiting.get(operand.data_ptr()) for operand in operands if alike]
         told = None
-        for call, other in zip(found, reversed(operands), strict=False):
-            if call is not None and call.output is not None and not kwargs:
-                if other.numel() == call.output.numel():
+        if len(operands) == 2 and not kwargs and operands[0].shape == operands[1].shape:
+            for operand, other in zip(operands, reversed(operands), strict=True):
+                call = self._waiting.get(operand.data_ptr())
+                if call is not None and _in_order(operand, call.output):
                     told = call, other.clone() if in_place else other
-                break
+                    break
         total = func(*args, **kwargs)
         if told is not None and self._added is not None:
             call, other = told
@@ -161,6 +163,21 @@ class LayerCalls(TorchFunctionMode):
             del self._waiting[call.output.data_ptr()]
             self._added(call, other, total)
         return total
+
+
+def _changes(operation: str, kwargs: Mapping[str, Any]) -> bool:
+    """Return whether an operation other than an addition overwrites its first operand."""
+    named = operation.endswith("_") and not operation.endswith("__")
+    inplace = operation.startswith("__i") or bool(kwargs.get("inplace"))
+    return (named or inplace) and operation not in _IN_PLACE
+
+
+def _in_order(operand: Tensor, output: Tensor | None) -> bool:
+    """Return whether an operand at an output's address has all its elements in their order."""
+    if output is None or operand.numel() != output.numel():
+        return False
+    same = operand.shape == output.shape and operand.stride() == output.stride()
+    return same or (operand.is_contiguous() and output.is_contiguous())
 
 
 def _each_axis(value: int | Sequence[int], axes: int) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -82,7 +83,14 @@ def find_layers(model: nn.Module) -> list[TorchLayer]:
     if isinstance(model, torch.fx.GraphModule):
         for node in model.graph.nodes:
             _add_node(model, node, add)
-    return list(found.values())
+    owners = Counter(id(layer.bias) for layer in found.values() if layer.bias is not None)
+    return [
+        # A bias that two layers share is nobody's alone.
+        replace(layer, layer=replace(layer.layer, bias=False), bias=None)
+        if layer.bias is not None and owners[id(layer.bias)] > 1
+        else layer
+        for layer in found.values()
+    ]
 
 
 def find_blocks(model: nn.Module) -> list[str]:

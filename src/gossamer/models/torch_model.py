@@ -21,6 +21,9 @@ from gossamer.models.torch_norms import estimate_statistics
 from gossamer.models.torch_outputs import main_outputs
 from gossamer.models.torch_walk import Walk
 
+# Of fewer samples the statistics of batch normalisation would be worse than the dense model's.
+LEAST_SAMPLES = 32
+
 
 class TorchModel:
     """A module behind the `ModelAdapter` protocol. Weights may be of any precision.
@@ -83,8 +86,9 @@ class TorchModel:
 
     def estimate_norms(self, batches: Sequence[Batch]) -> None:
         """See `ModelAdapter.estimate_norms`; batches of a single sample are left out."""
-        several = [batch for batch in batches if len(next(iter(batch.values()))) > 1]
-        if several:
+        sizes = [len(next(iter(batch.values()))) for batch in batches]
+        several = [batch for batch, size in zip(batches, sizes, strict=True) if size > 1]
+        if sum(size for size in sizes if size > 1) >= LEAST_SAMPLES:
             estimate_statistics(self.model, (to_tensors(self.model, batch) for batch in several))
 
     def count_weights(self) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from gossamer.models.torch_batches import calibrating
 
 
 def estimate_statistics(module: nn.Module, batches: Iterable[Mapping[str, Tensor]]) -> None:
-    """Set the running statistics of batch normalisation to their means over batches, in place.
+    """Set the running statistics of batch normalisation to their means over samples, in place.
 
     With most weights gone, what reaches a normalisation is smaller than what its statistics were
     taken from, and the mismatch grows from layer to layer. All layers are estimated at once, each
@@ -31,12 +31,15 @@ def estimate_statistics(module: nn.Module, batches: Iterable[Mapping[str, Tensor
     momenta = [layer.momentum for layer in layers]
     try:
         for layer in layers:
-            layer.reset_running_stats()
-            # None is torch's word for the mean over all batches.
-            layer.momentum = None
             layer.train()
+        seen = 0
         with calibrating(module):
             for batch in batches:
+                samples = len(next(iter(batch.values())))
+                seen += samples
+                for layer in layers:
+                    # The share of the batch in the mean so far: the first replaces what was there.
+                    layer.momentum = samples / seen
                 module(**batch)
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):

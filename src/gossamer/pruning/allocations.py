@@ -94,8 +94,22 @@ def _one_pattern(job: Job, shares: dict[str, float]) -> Plan:
 
 
 def _settled(job: Job, plan: Plan, sparsity: float) -> Plan:
-    """Return a plan that has the overall sparsity exactly, though levels come in steps."""
+    """Return a plan that has the overall sparsity exactly, though levels come in steps.
+
+    Layers whose pattern has one sparsity stay at that; without others it is met as nearly as they
+    can.
+    """
     removed = round(sparsity * sum(job.weights.values()))
+    fixed = {name: choice for name, choice in plan.items() if choice.pattern.sparsity is not None}
+    if fixed:
+        own = sum(choice.sparsity * job.weights[name] for name, choice in fixed.items())
+        free = {name: choice for name, choice in plan.items() if name not in fixed}
+        if not free:
+            return fixed
+        sizes = {name: job.weights[name] for name in free}
+        left = min(max((removed - own) / sum(sizes.values()), 0.0), 1.0)
+        shares = settle({name: choice.sparsity for name, choice in free.items()}, sizes, left)
+        return fixed | {name: Choice(free[name].pattern, shares[name]) for name in free}
     # Layers that are left dense stay so if the others can lose all that is to go.
     names = [name for name in job.names if name in plan] if plan else []
     if sum(job.weights[name] for name in names) < removed or not names:

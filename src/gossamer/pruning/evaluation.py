@@ -71,11 +71,13 @@ def score(evaluate: Evaluate, adapter: ModelAdapter, *, name: str = "evaluate") 
 def compare(dense: Evaluation, sparse: Evaluation) -> Scores:
     """Return both means, with a paired bootstrap interval of the drop over the samples."""
     interval = None
-    if (
-        dense.samples is not None
-        and sparse.samples is not None
-        and len(dense.samples) == len(sparse.samples)
-    ):
+    if dense.samples is not None or sparse.samples is not None:
+        counts = [1 if one.samples is None else len(one.samples) for one in (dense, sparse)]
+        if dense.samples is None or sparse.samples is None or counts[0] != counts[1]:
+            raise EvaluationError(
+                f"the evaluation gave {counts[0]} score(s) for the dense model and {counts[1]} for "
+                "a sparse one; return one a sample, for the same samples each time"
+            )
         interval = mean_interval(dense.samples - sparse.samples)
     return Scores(dense.mean, sparse.mean, interval)
 

@@ -84,8 +84,13 @@ class Folder:
             OutputError: if the folder cannot be written any more.
         """
         try:
-            with (self.path / TRIALS_FILE).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(trial) + "\n")
+            with (self.path / TRIALS_FILE).open("ab+") as file:
+                # A line that was cut off must not swallow this one.
+                if file.tell():
+                    file.seek(-1, os.SEEK_END)
+                    if file.read(1) != b"\n":
+                        file.write(b"\n")
+                file.write(json.dumps(trial).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -97,11 +102,11 @@ class Folder:
     def trials(self) -> list[dict[str, Any]]:
         """Return the finished trials; a line that was cut off by an interruption is left out."""
         try:
-            lines = (self.path / TRIALS_FILE).read_text(encoding="utf-8").splitlines()
+            text = (self.path / TRIALS_FILE).read_text(encoding="utf-8", errors="replace")
         except OSError:
             return []
         found = []
-        for line in lines:
+        for line in text.splitlines():
             try:
                 found.append(json.loads(line))
             except ValueError:

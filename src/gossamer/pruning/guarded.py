@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gossamer import __version__
+from gossamer.energy.environment import describe
 from gossamer.errors import OptionError
 from gossamer.models.adapter import ModelAdapter
 from gossamer.pruning.allocations import ALLOCATIONS, Plan
@@ -190,14 +192,21 @@ class GuardedSearch:
             "allocation": self._allocation,
             "objective": self._objective,
             "levels": [[level.pattern.name, level.sparsity] for level in self._job.levels],
+            # What costs depend on.
+            "threads": self._job.threads if self._objective == "latency" else None,
+            "processor": describe()["processor"],
+            "version": __version__,
         }
 
     def _read_log(self, noise: float) -> dict[int, _Tried]:
         if self._folder is None:
             return {}
         found: dict[int, _Tried] = {}
+        identity = self._identity()
         for line in self._folder.trials():
-            if any(line.get(key) != value for key, value in self._identity().items()):
+            if any(line.get(key) != value for key, value in identity.items()):
+                continue
+            if not line.keys() >= _LOGGED:
                 continue
             if abs(line["dense_score"] - self._dense.mean) > self._max_drop + 2 * noise + TOLERANCE:
                 raise OptionError(
@@ -220,6 +229,9 @@ class GuardedSearch:
             if line["coefficients"]:
                 self._job.start_from(line["coefficients"])
         return found
+
+
+_LOGGED = {*Trial.__dataclass_fields__, "step", "dense_score", "plan", "coefficients"}
 
 
 def plan_to_json(plan: Mapping[str, Choice]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class Job:
         self.progress = progress
         self._batches = list(batches)
         self._solver = solver
-        self._threads = threads
+        self.threads = threads
         self._search_seconds = search_seconds
         self._folder = folder
         self._spent: dict[str, Spent] = {}
@@ -152,7 +152,7 @@ class Job:
             plan,
             self._solver,
             self.progress,
-            self.dense.copy(),
+            self.dense.copy() if self._solver.aims else None,
         )
         return sparse, pruned
 
@@ -208,7 +208,7 @@ class Job:
             self.levels,
             one_sample(self._batches, self.dense),
             objective,
-            self._threads,
+            self.threads,
             self._folder,
             self.progress,
         )

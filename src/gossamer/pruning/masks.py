@@ -95,12 +95,7 @@ class Masks(Mapping[str, "Tensor"]):
 
 def named_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """Yield a module's parameters, each once, under the names they have without wrappers."""
-    for name, parameter in model.named_parameters():
-        plain = name
-        for wrapper in _WRAPPERS:
-            # Wrappers may stand in each other: module._orig_mod.layer.weight.
-            plain = plain.removeprefix(wrapper)
-        yield plain, parameter
+    yield from unwrapped(model).named_parameters()
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

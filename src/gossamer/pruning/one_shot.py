@@ -77,7 +77,7 @@ def prune(
             for name in group:
                 # Statistics of a wide layer take much memory, so they go as soon as they are used.
                 solve(name, statistics.pop(name, None) or _statistics(by_name[name], solver))
-    if batches:
+    if batches and any(choice.sparsity > 0 for choice in plan.values()):
         adapter.estimate_norms(batches)
     return count_zeros(adapter, layers)
 

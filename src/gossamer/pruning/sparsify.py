@@ -123,6 +123,13 @@ def sparsify(
     which = [get_pattern(name) for name in names]
     if not which:
         raise OptionError("pattern= is empty; leave it out for 'unstructured'")
+    if sparsity is None and allocation not in (None, "cost"):
+        for one in which:
+            if one.sparsity is not None:
+                raise OptionError(
+                    f"pattern '{one.name}' always has a sparsity of {one.sparsity:g}: only "
+                    "allocation 'cost' can meet a budget or a drop with it; leave allocation= out"
+                )
     dense = open_model(model)
     chosen = choose_layers(dense.layers(), layers)
     check_weights(dense, chosen)
@@ -313,12 +320,15 @@ def _default_allocation(job: Job, objective: Objective, notes: list[str]) -> str
             raise DataError("there is no calibration data")
         least = job.least_budget(objective)
     except (ModelError, DataError) as error:
+        if len(job.patterns) > 1 or job.patterns[0].sparsity is not None:
+            # Without costs only sparsities can be searched over, which these cannot have.
+            raise
         notes.append(
             f"Costs are not known ({_first_line(error)}): every layer was given the same sparsity, "
             "and the highest sparsity was searched for."
         )
         return "uniform"
-    if least > 1 - _LEAST_SAVING:
+    if least > 1 - _LEAST_SAVING and len(job.patterns) == 1 and job.patterns[0].sparsity is None:
         notes.append(
             f"Sparsity saves no {objective} on this model and machine: at best "
             f"{100 * least:.0f} % of it remains. The highest uniform sparsity was searched for "

@@ -67,7 +67,9 @@ def solve_admm(
 
     def project(values: Tensor) -> Tensor:
         """Return the mask of those to keep."""
-        scores = values.square().masked_fill(zero, -1.0)
+        # What a dead input is multiplied by does not matter, so it goes first.
+        scores = values.square().masked_fill(problem.dead.unsqueeze(1), 0.0)
+        scores = scores.masked_fill(zero, -1.0)
         keep = pattern.mask(scores.reshape(weight.shape), sparsity)
         return keep.reshape(values.shape) & ~zero
 

@@ -13,6 +13,8 @@ DAMPING = 0.03
 # How far the targets are trusted against what the dense weight makes of the same inputs.
 TRUST = 0.6
 STEPS = 15
+# Of the mean energy of inputs: what is below it is rounding.
+_NOTHING = 1e-10
 
 
 class LeastSquares(NamedTuple):
@@ -28,6 +30,7 @@ class LeastSquares(NamedTuple):
         hessian: `X^T X + d`, `[groups, columns, columns]`.
         products: `t Y^T X + (1 - t) W_0 X^T X + d W_0`, `[groups, rows, columns]`.
         scale: `[groups, 1, columns]`; a weight times it is in these units.
+        dead: inputs that are zero (or, beside a bias, the same) throughout, `[groups, columns]`.
         means: of inputs and of what the objective has for targets, `[groups, 1, columns or rows]`;
             None if there is no bias to solve for.
     """
@@ -35,6 +38,7 @@ class LeastSquares(NamedTuple):
     hessian: Tensor
     products: Tensor
     scale: Tensor
+    dead: Tensor
     means: tuple[Tensor, Tensor] | None = None
 
     def offset(self, weight: Tensor) -> Tensor | None:
@@ -122,7 +126,11 @@ def least_squares(
             products -= statistics.count * (outputs.mT @ inputs)
             means = inputs.to(weight), outputs.to(weight)
     products += added * dense
-    scale = (hessian.diagonal(dim1=1, dim2=2).unsqueeze(1).clamp(min=0.0) + added).sqrt()
+    energy = hessian.diagonal(dim1=1, dim2=2)
+    dead = energy <= _NOTHING * mean.unsqueeze(1)
+    scale = (energy.unsqueeze(1).clamp(min=0.0) + added).sqrt()
     hessian = hessian / scale / scale.mT
     hessian.diagonal(dim1=1, dim2=2).fill_(1.0)
-    return LeastSquares(hessian.to(weight), (products / scale).to(weight), scale.to(weight), means)
+    return LeastSquares(
+        hessian.to(weight), (products / scale).to(weight), scale.to(weight), dead, means
+    )

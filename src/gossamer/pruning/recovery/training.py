@@ -242,7 +242,8 @@ class Training:
         self._optimizer.load_state_dict(kept["optimizer"])
         self._scheduler.load_state_dict(kept["scheduler"])
         torch.set_rng_state(kept["random"]["cpu"])
-        if self._processes.device.type == "cuda":
+        # A checkpoint of a run without a GPU has no state of one.
+        if self._processes.device.type == "cuda" and "cuda" in kept["random"]:
             torch.cuda.set_rng_state(kept["random"]["cuda"], self._processes.device)
 
 
