@@ -1,9 +1,9 @@
 """What pruning in one pass costs in accuracy: methods side by side on the same calibration tokens.
 
     python benchmarks/accuracy.py --task minilm --out minilm.jsonl \\
-        --methods magnitude wanda obs torch-magnitude torch-global --sparsity 0.6 0.7 0.8 --seeds 3
+        --methods magnitude wanda obs admm torch-magnitude torch-global --sparsity 0.6 0.7 --seeds 3
 
-A method is a solver of Gossamer (`obs`, or with an allocation `obs+NAME`), torch's own magnitude
+A method is a solver of Gossamer (`admm`, or with an allocation `admm+NAME`), torch's own magnitude
 pruning (`torch-magnitude` within each layer, `torch-global` over all), or llm-compressor's
 (`llmcompressor-sparsegpt`, `llmcompressor-wanda`), which runs in an interpreter of its own, made by
 

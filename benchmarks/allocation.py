@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sparsity", type=float, nargs="+", default=list(SPARSITIES))
     parser.add_argument("--budget", type=float, nargs="+", default=list(BUDGETS))
     parser.add_argument("--pattern", nargs="+", default=["unstructured"])
-    parser.add_argument("--solver", default="obs")
+    parser.add_argument("--solver", default="admm")
     parser.add_argument("--levels", type=float, nargs="+", help="of the database")
     parser.add_argument("--seed", type=int, default=0, help="of the calibration data")
     parser.add_argument("--calibration-tokens", type=int, default=8192)

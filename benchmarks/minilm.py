@@ -140,7 +140,7 @@ def time_solvers() -> None:
     calibration = texts(256, tokens=32)
     tell("environment", tokens=32, texts=256, **environment.describe())
     dense = open_model(get_model_path()).model
-    for solver in ("magnitude", "wanda", "obs"):
+    for solver in ("magnitude", "wanda", "obs", "admm"):
         result = sparsify(dense, calibration, sparsity=0.6, solver=solver)
         tell("sparsify", solver=solver, sparsity=result.sparsity, seconds=result.seconds)
 

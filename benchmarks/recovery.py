@@ -57,7 +57,7 @@ class Run:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--sparsity", type=float, nargs="+", default=[0.7, 0.8])
-    parser.add_argument("--solver", default="obs")
+    parser.add_argument("--solver", default="admm")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--calibration-tokens", type=int, default=8192)
     parser.add_argument("--cpu-minutes", type=float, default=30.0)

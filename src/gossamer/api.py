@@ -64,9 +64,9 @@ def sparsify(
             score a sample, what the upper end of the drop's 95 % interval must not exceed.
         final_evaluate: like `evaluate`, on data that the search does not use.
         solver: "admm", which loses least; "obs", "wanda" or "magnitude", which are quicker.
-        pattern: "unstructured", or "block:4x1": four neighbouring outputs keep the same inputs
-            (any "block:RxC" is understood, 4x1 with "block" alone). Of several, allocation "cost"
-            gives each layer the best.
+        pattern: "unstructured"; "block:4x1", where four neighbouring outputs keep the same inputs
+            (any "block:RxC"); "2:4", where of every four inputs two stay (any n:m); or "channel".
+            Of several, allocation "cost" gives each layer the best.
         layers: a regular expression or the names of the layers to prune; None for the usual ones.
         threads: of one inference, for the objective "latency"; by default every core.
         folder: keeps what was worked out, so that the same call goes on after an interruption.

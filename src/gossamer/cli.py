@@ -241,8 +241,8 @@ def sparsify(
     pattern: Annotated[
         list[str] | None,
         typer.Option(
-            help="unstructured (the default), or block:4x1: four neighbouring outputs keep the "
-            "same inputs; repeatable: each layer gets the best."
+            help="unstructured (the default), block:4x1 (four neighbouring outputs keep the same "
+            "inputs; any block:RxC), 2:4 (any n:m) or channel; of several each layer gets the best."
         ),
     ] = None,
     layers: Annotated[

@@ -84,11 +84,11 @@ def sparsify(
         final_evaluate: like `evaluate`, on data that `evaluate` does not use: gives the drop to
             report after a search.
         solver: "admm" (weights that stay are fitted to what the dense model gives; loses least),
-            "obs" (they are updated; takes half the time), "wanda" or "magnitude"; see
+            "obs" (they are updated; quicker), "wanda" or "magnitude"; see
             `gossamer.sparsity.solvers`.
-        pattern: "unstructured", or "block:RxC": that many neighbouring outputs and inputs go
-            together, 4x1 with "block" alone; see `gossamer.sparsity.patterns`. Of several, each
-            layer gets the best by allocation "cost".
+        pattern: "unstructured"; "block:RxC": that many neighbouring outputs and inputs go
+            together, 4x1 with "block" alone; n:m such as "2:4"; or "channel": whole outputs. See
+            `gossamer.sparsity.patterns`. Of several, each layer gets the best by allocation "cost".
         layers: a regular expression or names of the layers to prune; None for the usual ones, see
             `gossamer.models.selection.default_layers`.
         threads: of one inference, for "latency"; by default every core.
