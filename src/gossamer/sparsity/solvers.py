@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from gossamer.sparsity.admm import solve_admm
 from gossamer.sparsity.obs import solve_obs
@@ -86,12 +87,19 @@ class ScoreSolver:
         return Solution(weight * mask, mask)
 
 
-class ObsSolver:
-    """Optimal brain surgeon, layer by layer; see `gossamer.sparsity.obs`."""
+Solve = Callable[["Tensor", "LayerStatistics | None", "Pattern", float], tuple[Any, ...]]
+"""From weight, statistics, pattern and sparsity to the parts of a `Solution`, in order."""
 
-    name = "obs"
+
+class HessianSolver:
+    """Changes the weights that stay, by what the Hessian of the layer's inputs says."""
+
     needs: Literal["nothing", "norms", "hessian"] = "hessian"
-    aims = False
+
+    def __init__(self, name: str, solve: Solve, *, aims: bool) -> None:
+        self.name = name
+        self.aims = aims
+        self._solve = solve
 
     def solve(
         self,
@@ -101,31 +109,13 @@ class ObsSolver:
         sparsity: float,
     ) -> Solution:
         """See `Solver.solve`."""
-        return Solution(*solve_obs(weight, statistics, pattern, sparsity))
-
-
-class AdmmSolver:
-    """Alternating directions towards the dense model's outputs; see `gossamer.sparsity.admm`."""
-
-    name = "admm"
-    needs: Literal["nothing", "norms", "hessian"] = "hessian"
-    aims = True
-
-    def solve(
-        self,
-        weight: Tensor,
-        statistics: LayerStatistics | None,
-        pattern: Pattern,
-        sparsity: float,
-    ) -> Solution:
-        """See `Solver.solve`."""
-        return Solution(*solve_admm(weight, statistics, pattern, sparsity))
+        return Solution(*self._solve(weight, statistics, pattern, sparsity))
 
 
 SOLVERS: dict[str, Solver] = {
     **{name: ScoreSolver(score) for name, score in SCORES.items()},
-    ObsSolver.name: ObsSolver(),
-    AdmmSolver.name: AdmmSolver(),
+    "obs": HessianSolver("obs", solve_obs, aims=False),
+    "admm": HessianSolver("admm", solve_admm, aims=True),
 }
 
 
