@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,10 +108,11 @@ class ModelAdapter(Protocol):
         """Add `[rows]` to the bias of a layer that has one."""
         ...
 
-    def estimate_norms(self, batches: Sequence[Batch]) -> None:
-        """Take the statistics of batch normalisation anew, in place, where there are any.
+    def norm_correction(self, batches: Sequence[Batch]) -> Callable[[Self], None]:
+        """Return what moves a sparse copy's batch normalisation by what pruning changed.
 
-        From fewer than 32 samples they are not taken: the old ones are better.
+        It corrects the copy in place, by the difference between it and this model, which must be
+        dense and stay as it is. With fewer than 32 samples it does nothing: they say too little.
 
         Raises:
             DataError: if a batch does not run through the model.

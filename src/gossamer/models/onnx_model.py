@@ -88,8 +88,9 @@ class OnnxModel:
         bias = read(tensor)
         write(tensor, bias + offset.detach().cpu().numpy().reshape(bias.shape))
 
-    def estimate_norms(self, batches: Sequence[Batch]) -> None:
-        """Leave them: exporters fold batch normalisation into the layers before it."""
+    def norm_correction(self, batches: Sequence[Batch]) -> Callable[[OnnxModel], None]:
+        """Return what does nothing: exporters fold batch normalisation into the layers before."""
+        return lambda sparse: None
 
     def count_weights(self) -> tuple[int, int]:
         """Return the number of floating-point constants of the graph, and how many are zero.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from gossamer.models.adapter import Batch, Input, Layer, ModelAdapter, Record, S
 from gossamer.models.python_file import describe
 from gossamer.models.torch_batches import calibrating, run, to_tensors, without_padding
 from gossamer.models.torch_layers import TorchLayer, find_layers
-from gossamer.models.torch_norms import estimate_statistics
+from gossamer.models.torch_norms import Statistics, correct_statistics, measured_statistics
 from gossamer.models.torch_outputs import main_outputs
 from gossamer.models.torch_walk import Walk
 
@@ -84,12 +84,22 @@ class TorchModel:
         with torch.no_grad():
             bias.add_(offset.to(bias))
 
-    def estimate_norms(self, batches: Sequence[Batch]) -> None:
-        """See `ModelAdapter.estimate_norms`; batches of a single sample are left out."""
+    def norm_correction(self, batches: Sequence[Batch]) -> Callable[[TorchModel], None]:
+        """See `ModelAdapter.norm_correction`; batches of a single sample are left out."""
         sizes = [len(next(iter(batch.values()))) for batch in batches]
         several = [batch for batch, size in zip(batches, sizes, strict=True) if size > 1]
-        if sum(size for size in sizes if size > 1) >= LEAST_SAMPLES:
-            estimate_statistics(self.model, (to_tensors(self.model, batch) for batch in several))
+        if sum(size for size in sizes if size > 1) < LEAST_SAMPLES:
+            return lambda sparse: None
+
+        def measured(model: nn.Module) -> Statistics:
+            return measured_statistics(model, (to_tensors(model, batch) for batch in several))
+
+        expected = measured(self.model)
+
+        def correct(sparse: TorchModel) -> None:
+            correct_statistics(sparse.model, self.model, expected, measured(sparse.model))
+
+        return correct
 
     def count_weights(self) -> tuple[int, int]:
         """Return the number of all parameters' elements, and how many are zero."""

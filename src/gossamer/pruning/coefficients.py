@@ -64,6 +64,7 @@ class Stitched:
         self._batches = batches
         self._adapter = dense.copy()
         self._now: list[int | None] = [None] * len(self._names)
+        self._correct_norms = dense.norm_correction(batches)
         self._expected = list(self._adapter.outputs(batches))
         self._spread = _spreads(self._expected)
         self._known: dict[Mix, float] = {tuple(self._now): 0.0}
@@ -87,6 +88,7 @@ class Stitched:
                     assert weight is not None
                     self._adapter.set_weight(name, weight)
             self._now = list(mix)
+            self._correct_norms(self._adapter)
             self._known[mix] = self._measure()
         return self._known[mix]
 

@@ -152,7 +152,7 @@ class Job:
             plan,
             self._solver,
             self.progress,
-            self.dense.copy() if self._solver.aims else None,
+            self.dense.copy() if self._batches else None,
         )
         return sparse, pruned
 

@@ -32,7 +32,7 @@ def prune(
     Layers are calibrated group after group (the layers of one repeated block together, others
     alone), so that each sees the outputs of those that are already sparse. A solver that aims is
     told what each layer should give for them, for which the dense model runs beside. At the end
-    batch normalisation takes its statistics anew.
+    the statistics of batch normalisation are moved by what pruning changed.
 
     Args:
         adapter: of the model to change.
@@ -42,7 +42,8 @@ def prune(
             it is.
         solver: how.
         progress: told of each layer.
-        dense: an independent copy of the model as it was; without it no solver aims.
+        dense: an independent copy of the model as it was; without it no solver aims, and batch
+            normalisation stays as it is.
 
     Returns:
         What became of each layer, in the order of `layers`.
@@ -77,8 +78,8 @@ def prune(
             for name in group:
                 # Statistics of a wide layer take much memory, so they go as soon as they are used.
                 solve(name, statistics.pop(name, None) or _statistics(by_name[name], solver))
-    if batches and any(choice.sparsity > 0 for choice in plan.values()):
-        adapter.estimate_norms(batches)
+    if dense is not None and any(choice.sparsity > 0 for choice in plan.values()):
+        dense.norm_correction(batches)(adapter)
     return count_zeros(adapter, layers)
 
 

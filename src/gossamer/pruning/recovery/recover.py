@@ -15,7 +15,7 @@ from gossamer.errors import OptionError
 from gossamer.models.opening import open_model
 from gossamer.models.torch_batches import to_tensors
 from gossamer.models.torch_model import TorchModel
-from gossamer.models.torch_norms import estimate_statistics
+from gossamer.models.torch_norms import measured_statistics, replace_statistics
 from gossamer.pruning.evaluation import Evaluate, Evaluation, compare, score
 from gossamer.pruning.masks import Masks
 from gossamer.pruning.progress import showing
@@ -186,9 +186,8 @@ def recover(
             watch = Watch(processes, state.spent)
             # Whole mini-batches in every process, whose statistics so are the same.
             shown = (to_tensors(module, batch) for batch in feed.whole(_ESTIMATED))
-            estimate_statistics(
-                module, ({name: b[name] for name in names if name in b} for b in shown)
-            )
+            given = ({name: b[name] for name in names if name in b} for b in shown)
+            replace_statistics(module, measured_statistics(module, given))
             watch.read(together=True)
             if max_cpu_minutes is not None:
                 shorten(state, max_cpu_minutes, objective, feed, processes)
