@@ -270,6 +270,7 @@ class _Bench:
                 [self._reference, candidate],
                 self._feeds,
                 min_time=self._seconds,
+                max_time=self._seconds,
                 progress=self._tell,
             )
         # Its memory is known now; without an engine it is not measured again.

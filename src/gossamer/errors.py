@@ -23,3 +23,7 @@ class OptionError(GossamerError, ValueError):
 
 class OutputError(GossamerError):
     """A result that cannot be written where it was asked for."""
+
+
+class MeterError(GossamerError):
+    """A meter that cannot measure: no counter, no permission, or too short a window."""

@@ -13,7 +13,7 @@ import onnx
 import pytest
 import torch
 
-from gossamer.energy import Candidate, Comparison, measure, timing
+from gossamer.energy import Candidate, Comparison, measure
 from gossamer.energy.compare import max_relative_difference
 from gossamer.errors import DataError, OptionError
 from gossamer.formats import save
@@ -21,10 +21,7 @@ from gossamer.formats import save
 X = {"x": np.ones((2, 64), np.float32)}
 
 
-@pytest.fixture(autouse=True)
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "_WINDOW_SECONDS", 0.003)
-    monkeypatch.setattr(timing, "_WARM_UP_SECONDS", 0.003)
+pytestmark = pytest.mark.usefixtures("short")
 
 
 def busy(seconds: float, result: Any = 1.0) -> Callable[[Any], Any]:
@@ -40,7 +37,9 @@ def busy(seconds: float, result: Any = 1.0) -> Callable[[Any], Any]:
 
 
 def quick(candidates: list[Candidate], inputs: Any = X, **options: Any) -> Comparison:
-    return measure(candidates, inputs, **{"min_time": 0, "min_rounds": 8, **options})
+    return measure(
+        candidates, inputs, **{"min_time": 0, "min_rounds": 8, "precision": 1e9, **options}
+    )
 
 
 def test_a_candidate_of_a_third_of_the_work_is_about_three_times_faster() -> None:
@@ -65,7 +64,9 @@ def test_the_same_work_is_no_significant_gain_in_cpu_time() -> None:
 
 def test_energy_is_cpu_seconds_times_watts_and_says_that_it_is_estimated() -> None:
     found = quick([Candidate("one", busy(0.003))], watts_per_core=10).candidates[0]
-    assert found.energy.joules == found.cpu_seconds.scaled(10)
+    assert found.energy.joules is not None
+    # The memory that this process holds comes on top.
+    assert found.energy.joules.median == pytest.approx(10 * found.cpu_seconds.median, rel=0.2)
     assert found.energy.kind == "estimated"
     assert "10 W per core" in found.energy.method
 
@@ -101,9 +102,12 @@ def test_everything_goes_into_json_with_what_it_depends_on() -> None:
     first, second = document["candidates"]
     assert first["latency_ms"].keys() == {"median", "low", "high"}
     assert first["gains"] is None
-    for figure in (first["energy"], second["gains"]["energy"]):
-        assert figure["kind"] == "estimated"
-        assert figure["method"].startswith("estimated: busy CPU seconds x")
+    assert first["energy"]["kind"] == "estimated"
+    assert first["energy"]["method"].startswith("estimated: busy CPU seconds x")
+    assert second["energy"]["gain"].items() <= second["gains"]["energy"].items()
+    assert second["gains"]["energy"]["kind"] == "estimated"
+    assert document["notes"] == list(document["notes"])
+    assert document["noise"].keys() == {"others", "stolen", "spread", "drift", "noisy_windows"}
     assert first["peak_memory"]["bytes"] is None
     assert first["peak_memory"]["method"].startswith("not measured")
     assert second["gains"]["file_bytes"] is None
@@ -179,7 +183,95 @@ def test_outputs_of_no_usual_kind_are_not_compared() -> None:
     assert found.candidates[1].max_relative_difference is None
 
 
+# Meters
+
+
+def test_energy_is_gone_by_the_first_meter_and_the_estimate_stands_beside(counter: Any) -> None:
+    found = quick([Candidate("a", busy(0.006)), Candidate("b", busy(0.003))], meters=[counter(8.0)])
+    first, second = found.candidates
+    assert [energy.meter for energy in first.energies] == ["counter", "CPU time"]
+    assert first.energy.joules is not None
+    assert first.energy.joules.median == pytest.approx(8.0 * first.latency_ms.median / 1e3, rel=0.2)
+    assert second.gains is not None
+    assert second.gains.energy == second.energy.gain
+    assert second.energy_verdict is not None
+    assert "less measured energy" in second.energy_verdict
+
+
+def test_a_meter_that_fails_on_the_way_keeps_what_it_measured(counter: Any) -> None:
+    meter = counter(8.0, fails_after=10)
+    found = quick([Candidate("a", busy(0.003)), Candidate("b", busy(0.003))], meters=[meter])
+    energy = found.candidates[1].energy
+    assert energy.joules is not None
+    assert energy.note == "5 of 8 windows could be measured: the counter is gone; plug it in again"
+    assert "counter: the counter is gone; plug it in again." in found.notes
+
+
+def test_a_meter_that_never_measures_leaves_the_estimate_to_go_by(counter: Any) -> None:
+    meter = counter(8.0, fails_after=0)
+    found = quick([Candidate("a", busy(0.003)), Candidate("b", busy(0.003))], meters=[meter])
+    first, second = found.candidates
+    assert (first.energy.meter, first.energies[1].joules) == ("CPU time", None)
+    assert second.gains is not None
+
+
+# When to stop
+
+
+def test_rounds_are_added_until_the_ratios_are_known_well_enough() -> None:
+    candidates = [Candidate("a", busy(0.004)), Candidate("b", busy(0.002))]
+    rough = quick(candidates, precision=0.5, min_rounds=2)
+    fine = quick(candidates, precision=1e-9, min_rounds=2, max_time=0.6)
+    assert rough.rounds < fine.rounds
+    assert any("Time was up before the ratios were known" in note for note in fine.notes)
+    assert not any("Time was up" in note for note in rough.notes)
+
+
+def test_a_model_too_slow_for_the_budget_is_said_and_told_as_far_as_it_went() -> None:
+    slow = [Candidate("a", busy(0.05)), Candidate("b", busy(0.05))]
+    found = quick(slow, max_time=0.01, min_rounds=20)
+    assert found.rounds == 1
+    assert any("Only 1 round fitted into the time" in note for note in found.notes)
+    assert found.candidates[1].gains is not None
+
+
+def test_a_candidate_that_fails_on_the_way_ends_the_measuring_and_the_rounds_are_kept() -> None:
+    calls = iter(range(10_000))
+
+    def failing(feeds: Any) -> float:
+        if next(calls) > 30:
+            raise RuntimeError("out of memory\nat line 3")
+        return float(busy(0.003)(feeds))
+
+    found = quick([Candidate("a", busy(0.003)), Candidate("b", failing)], min_rounds=1000)
+    assert 1 <= found.rounds < 1000
+    (note,) = (note for note in found.notes if "failed" in note)
+    assert note == (
+        f"b failed in round {found.rounds + 1} (out of memory); the figures are of the "
+        f"{found.rounds} rounds before."
+    )
+
+
+def test_candidates_that_return_other_shapes_are_said_to_do_other_work() -> None:
+    one, two = busy(0.003, [np.ones((1, 3))]), busy(0.003, [np.ones((1, 4))])
+    found = quick([Candidate("a", one), Candidate("b", two)])
+    assert any("b returns other shapes than a (1x4 for 1x3)" in note for note in found.notes)
+    assert found.candidates[1].max_relative_difference is None
+
+
 # Bad input
+
+
+def test_a_precision_that_is_never_reached_is_refused() -> None:
+    with pytest.raises(OptionError, match="precision=0 is never reached"):
+        quick([Candidate("a", busy(0))], precision=0)
+
+
+def test_meters_need_names_of_their_own_and_no_power_beside_them(counter: Any) -> None:
+    with pytest.raises(OptionError, match="two meters have one name"):
+        quick([Candidate("a", busy(0))], meters=[counter(), counter()])
+    with pytest.raises(OptionError, match="contradict each other"):
+        quick([Candidate("a", busy(0))], meters=[counter()], watts_per_core=3)
 
 
 @pytest.mark.parametrize(

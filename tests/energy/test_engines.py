@@ -28,6 +28,31 @@ def test_onnxruntime_runs_an_onnx_file_and_a_sparse_file_alike(
     np.testing.assert_array_equal(dense[0], sparse[0])
 
 
+def test_openvino_runs_an_onnx_file_like_onnxruntime(small_onnx: Path) -> None:
+    pytest.importorskip("openvino")
+    theirs = open_model(small_onnx, "openvino", 1).run(X)
+    ours = open_model(small_onnx, "onnxruntime", 1).run(X)
+    # OpenVINO computes in bf16 where the processor can.
+    assert np.abs(theirs[0] - ours[0]).max() < 0.02 * np.abs(ours[0]).max()
+
+
+def test_openvino_is_an_extra_and_reads_onnx_alone(
+    small_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing: Any = None
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "openvino", missing)
+        with pytest.raises(OptionError, match=r"install gossamer\[openvino\]"):
+            open_model(small_onnx, "openvino", 1)
+    pytest.importorskip("openvino")
+    save(onnx.load(small_onnx), tmp_path / "m.gossamer.safetensors")
+    with pytest.raises(ModelError, match="give it the ONNX file"):
+        open_model(tmp_path / "m.gossamer.safetensors", "openvino", 1)
+    (tmp_path / "text.onnx").write_text("hello")
+    with pytest.raises(ModelError, match=r"OpenVINO cannot load .*text\.onnx \("):
+        open_model(tmp_path / "text.onnx", "openvino", 1)
+
+
 def test_onnxruntime_does_not_spin(small_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxruntime
 
@@ -92,7 +117,7 @@ def test_inputs_that_do_not_fit_are_named(small_onnx: Path, compiled: list[Any])
     ("name", "engine", "threads", "error", "message"),
     [
         ("absent.onnx", "onnxruntime", 1, ModelError, r"absent\.onnx does not exist; check"),
-        ("small.onnx", "openvino", 1, OptionError, "'openvino' is unknown; choose gossamer or"),
+        ("small.onnx", "abacus", 1, OptionError, "'abacus' is unknown; choose one of gossamer,"),
         ("small.onnx", "onnxruntime", 0, OptionError, "threads=0 is below 1; give"),
         ("text.onnx", "onnxruntime", 1, ModelError, r"cannot load .*text\.onnx \(.*\); export"),
         ("text.safetensors", "onnxruntime", 1, ModelError, "is not a sparse Gossamer file"),

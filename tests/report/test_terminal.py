@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from gossamer.energy import CandidateResult, Comparison, Interval
-from gossamer.energy.comparison import Gains
+from gossamer.energy.comparison import Energy, Gains
 from gossamer.energy.memory import PeakMemory
-from gossamer.energy.meter import CpuTimeEstimate
+from gossamer.energy.noise import Noise
 from gossamer.report.terminal import (
     print_comparison,
     print_explanation,
@@ -33,15 +33,23 @@ def flat(text: str) -> str:
     return " ".join(text.split())
 
 
+ENERGY = Energy(
+    "CPU time",
+    "estimated",
+    "estimated: busy CPU seconds x 5 W per core",
+    Interval(0.123, 0.120, 0.125),
+)
 DENSE = CandidateResult(
     name="dense, ONNX Runtime",
     engine="onnxruntime",
     threads=2,
     file="model.onnx",
     file_bytes=90_868_376,
+    compressed_bytes=80_000_000,
     latency_ms=Interval(12.31, 12.1, 12.6),
+    throughput=Interval(81.2, 79.4, 82.6),
     cpu_seconds=Interval(0.0246, 0.024, 0.025),
-    energy=CpuTimeEstimate().energy(Interval(0.0246, 0.024, 0.025)),
+    energies=(ENERGY,),
     peak_memory=PeakMemory(181_000_000, "VmHWM of a fresh process, one run"),
     max_relative_difference=None,
     gains=None,
@@ -56,6 +64,7 @@ SPARSE = replace(
         cpu_seconds=Interval(2.2, 2.1, 2.3),
         energy=Interval(2.2, 2.1, 2.3),
         file_bytes=3.21,
+        compressed_bytes=3.1,
         peak_memory_bytes=0.8,
     ),
 )
@@ -63,17 +72,20 @@ CALLABLE = replace(
     SPARSE,
     name="callable",
     file_bytes=None,
+    compressed_bytes=None,
     peak_memory=PeakMemory(None, "not measured: no file to load in a fresh process"),
     gains=Gains(
         latency=Interval(0.5, 0.4, 0.8),
         cpu_seconds=Interval(1.0, 0.9, 1.1),
         energy=Interval(1.0, 0.9, 1.1),
         file_bytes=None,
+        compressed_bytes=None,
         peak_memory_bytes=None,
     ),
 )
 ENVIRONMENT = {"processor": "A Processor", "cores": 2, "platform": "Linux", "versions": {}}
-COMPARISON = Comparison((DENSE, SPARSE, CALLABLE), 31, (4, 9, 2), 0, (), ENVIRONMENT)
+QUIET = Noise(0.0, 0.0, 0.01, 0.0, 0.0)
+COMPARISON = Comparison((DENSE, SPARSE, CALLABLE), 31, (4, 9, 2), 0, QUIET, (), (), ENVIRONMENT)
 
 
 def row(text: str, label: str) -> str:
@@ -112,11 +124,11 @@ def test_a_comparison_says_in_words_what_it_found_and_how() -> None:
 def test_a_comparison_admits_noise_and_outputs_that_could_not_be_compared() -> None:
     noisy = replace(
         COMPARISON,
-        noisy_windows=7,
+        notes=("The machine was not quiet.",),
         candidates=(DENSE, replace(SPARSE, max_relative_difference=None)),
     )
     text = flat(shown(print_comparison, noisy.to_dict()))
-    assert "7 turns began while this process was busy otherwise; close" in text
+    assert "The machine was not quiet." in text
     assert "outputs not compared." in text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from gossamer.energy.engines import EngineName, Feeds, open_model, usable_cores
+
+_CHUNK = 1 << 20
 
 
 def _nothing() -> None:
@@ -49,7 +52,7 @@ class Candidate:
 
         Args:
             path: an ONNX file, or a sparse Gossamer file that carries its graph.
-            engine: "gossamer", or "onnxruntime" with spinning off.
+            engine: "gossamer", "onnxruntime" with spinning off, or "openvino".
             threads: for one inference; by default every core this process may use.
             name: by default the file's and the engine's.
 
@@ -69,8 +72,17 @@ class Candidate:
 
     def file_bytes(self) -> int | None:
         """Return the bytes to deploy, an ONNX file's external data included; None for no file."""
+        files = self._files()
+        return sum(file.stat().st_size for file in files) if files else None
+
+    def compressed_bytes(self) -> int | None:
+        """Return the bytes of the same files deflated, as in a .zip; None for no file."""
+        files = self._files()
+        return sum(map(_deflated, files)) if files else None
+
+    def _files(self) -> list[Path]:
         if self.file is None:
-            return None
+            return []
         files = {self.file}
         if self.file.suffix == ".onnx":
             import onnx
@@ -80,4 +92,14 @@ class Candidate:
                 for entry in tensor.external_data:
                     if entry.key == "location":
                         files.add(self.file.parent / entry.value)
-        return sum(file.stat().st_size for file in files)
+        return sorted(files)
+
+
+def _deflated(file: Path) -> int:
+    """Return the size of a file compressed by zlib's default level."""
+    deflate = zlib.compressobj()
+    size = 0
+    with file.open("rb") as opened:
+        while chunk := opened.read(_CHUNK):
+            size += len(deflate.compress(chunk))
+    return size + len(deflate.flush())

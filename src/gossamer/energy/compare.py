@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ from numpy.typing import ArrayLike
 
 from gossamer.energy import environment
 from gossamer.energy.candidate import Candidate
-from gossamer.energy.comparison import CandidateResult, Comparison, Gains
+from gossamer.energy.comparison import CandidateResult, Comparison, Energy, Gains
 from gossamer.energy.memory import PeakMemory, peak_memory
-from gossamer.energy.meter import DEFAULT_WATTS_PER_CORE, CpuTimeEstimate
-from gossamer.energy.statistics import gain_interval, median_interval
+from gossamer.energy.meters import CpuTimeEstimate, Meter, Panel, default_meters
+from gossamer.energy.noise import Watch
+from gossamer.energy.statistics import Interval, gain_interval, median_interval
 from gossamer.energy.timing import Run, Timings, take_turns
 from gossamer.errors import DataError, GossamerError, OptionError
 
@@ -22,7 +24,10 @@ Array = np.ndarray[Any, Any]
 Batch = dict[str, Array]
 
 # The clock's step: what a callable that does nothing takes at least, so that ratios exist.
-_SHORTEST_SECONDS = 1e-9
+_LEAST = 1e-9
+# With fewer pairs no 95 % interval exists: even the widest, from least to most, holds the median
+# of fewer than 95 in 100.
+_LEAST_ROUNDS = 6
 
 
 def measure(
@@ -30,20 +35,30 @@ def measure(
     inputs: Mapping[str, ArrayLike] | Sequence[Mapping[str, ArrayLike]],
     *,
     min_time: float = 5.0,
-    min_rounds: int = 10,
+    max_time: float = 60.0,
+    precision: float = 0.01,
+    min_rounds: int = 20,
+    meters: Sequence[Meter] | None = None,
     watts_per_core: float | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Comparison:
     """Measure candidates against the first of them.
+
+    Rounds are added until every ratio of latency, CPU time and energy is known well enough, or
+    time is up. A candidate that raises on the way ends the measuring; what was measured is kept.
 
     Args:
         candidates: one or more, with different names; the first is what the others are compared
             with.
         inputs: arrays by input name, or several such batches to cycle through. One inference is
             one batch.
-        min_time: seconds of measuring, warm-up and memory not counted.
-        min_rounds: turns of each candidate at least, however long they take.
-        watts_per_core: for the estimate of energy; 5 W by default.
+        min_time: seconds of measuring at least, warm-up and memory not counted.
+        max_time: seconds after which no round begins; what was measured is then told as it is.
+        precision: half the width of a ratio's 95 % interval that is narrow enough, by the ratio.
+        min_rounds: turns of each candidate at least, if `max_time` allows.
+        meters: of energy, the one to go by first; by default those that work here, see
+            `gossamer.energy.meters.default_meters`. The estimate comes last in any case.
+        watts_per_core: for the estimate of energy, if no `meters` are given.
         progress: is told the fraction of the measuring done, 0 to 1.
 
     Raises:
@@ -53,34 +68,172 @@ def measure(
     names = [candidate.name for candidate in candidates]
     if not names or len(set(names)) < len(names):
         raise OptionError("give one or more candidates, each with a name of its own")
-    if not (0 <= min_time < float("inf")) or min_rounds < 1:
+    if not (0 <= min_time < float("inf") and 0 <= max_time < float("inf")) or min_rounds < 1:
         raise OptionError(
-            f"min_time={min_time} and min_rounds={min_rounds} leave nothing to measure; "
-            "give seconds from 0 and at least 1 round"
+            f"min_time={min_time}, max_time={max_time} and min_rounds={min_rounds} leave nothing "
+            "to measure; give seconds from 0 and at least 1 round"
         )
-    meter = CpuTimeEstimate(DEFAULT_WATTS_PER_CORE if watts_per_core is None else watts_per_core)
+    if not precision > 0:
+        raise OptionError(f"precision={precision} is never reached; give a number above 0")
+    if meters is None:
+        meters = default_meters(watts_per_core=watts_per_core)
+    elif watts_per_core is not None:
+        raise OptionError("watts_per_core and meters contradict each other; give one of them")
+    if len({meter.name for meter in meters}) < len(meters):
+        raise OptionError("two meters have one name; give each a name of its own")
+    if not any(isinstance(meter, CpuTimeEstimate) for meter in meters):
+        # It cannot fail, so that there is always something to go by.
+        meters = (*meters, CpuTimeEstimate())
     batches = _batches(inputs)
     surroundings = environment.describe()
     outputs = [_first_outputs(candidate, batches) for candidate in candidates]
     memory = [peak_memory(candidate, batches[0]) for candidate in candidates]
-    timings = take_turns(
-        [_run(candidate, batches) for candidate in candidates],
-        cycle=len(batches),
-        min_time=min_time,
-        min_rounds=min_rounds,
-        progress=progress or (lambda fraction: None),
-    )
+    panel, watch = Panel(meters), Watch()
+
+    def enough(timings: Timings) -> bool:
+        return all(_width(gain) <= precision for gain in _ratios(timings))
+
+    try:
+        timings = take_turns(
+            [_run(candidate, batches) for candidate in candidates],
+            panel=panel,
+            cycle=len(batches),
+            min_time=min_time,
+            max_time=max(min_time, max_time),
+            min_rounds=min_rounds,
+            enough=enough,
+            progress=progress or (lambda fraction: None),
+        )
+    except GossamerError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"a candidate fails when it is run again ({_reason(error)}); give candidates that can "
+            "be run many times"
+        ) from error
+    rounds = len(timings.seconds)
+    share = timings.noisy_windows / (rounds * len(candidates))
+    noise = watch.noise(timings.seconds[:, 0], share)
+    energies = _energies(timings, panel)
+    sizes = _sizes(candidates)
     return Comparison(
         candidates=tuple(
-            _result(index, candidates, timings, meter, memory, outputs)
+            _result(index, candidates[index], timings, energies[index], sizes, memory, outputs)
             for index in range(len(candidates))
         ),
-        rounds=len(timings.seconds),
+        rounds=rounds,
         runs_per_round=timings.repeats,
         noisy_windows=timings.noisy_windows,
+        noise=noise,
+        notes=(
+            *_failure(timings, names),
+            *_precision(timings, precision, min_rounds),
+            *_shapes(outputs, names),
+            *(f"{meter}: {reason}." for meter, reason in panel.failures.items()),
+            *noise.warnings,
+        ),
         inputs=tuple({name: array.shape for name, array in batch.items()} for batch in batches),
         environment=surroundings,
     )
+
+
+def _ratios(timings: Timings) -> list[Interval]:
+    """Return every ratio that is told: of latency, CPU time and the joules that can be had."""
+    found = []
+    for index in range(1, timings.seconds.shape[1]):
+        for figures in (timings.seconds, timings.cpu_seconds):
+            held = np.maximum(figures, _LEAST)
+            found.append(gain_interval(held[:, 0], held[:, index]))
+        for meter in range(timings.joules.shape[2]):
+            gain = _joules(timings, index, meter)[1]
+            if gain is not None:
+                found.append(gain)
+    return found
+
+
+def _width(gain: Interval) -> float:
+    return (gain.high - gain.low) / 2 / gain.median
+
+
+def _joules(
+    timings: Timings, index: int, meter: int
+) -> tuple[Interval | None, Interval | None, int]:
+    """Return a candidate's joules, their gain on the first's, and how many rounds gave them."""
+    pairs = timings.joules[:, [0, index], meter]
+    pairs = np.maximum(pairs[~np.isnan(pairs).any(axis=1)], _LEAST)
+    if not len(pairs):
+        return None, None, 0
+    gain = gain_interval(pairs[:, 0], pairs[:, 1]) if index else None
+    return median_interval(pairs[:, 1]), gain, len(pairs)
+
+
+def _energies(timings: Timings, panel: Panel) -> list[tuple[Energy, ...]]:
+    """Return every candidate's energies; first by the first meter that measured them all."""
+    rounds, count = timings.seconds.shape
+    found: list[list[Energy]] = [[] for _ in range(count)]
+    known = []
+    for at, meter in enumerate(panel.meters):
+        told = [_joules(timings, index, at) for index in range(count)]
+        known.append(all(joules is not None for joules, _, _ in told))
+        for index, (joules, gain, measured) in enumerate(told):
+            note = None
+            if measured < rounds:
+                reason = panel.failures.get(meter.name, "")
+                note = f"{measured} of {rounds} windows could be measured: {reason}"
+            found[index].append(Energy(meter.name, meter.kind, meter.method, joules, gain, note))
+    order = sorted(range(len(known)), key=lambda at: not known[at])
+    return [tuple(energies[at] for at in order) for energies in found]
+
+
+def _failure(timings: Timings, names: list[str]) -> list[str]:
+    if timings.failure is None:
+        return []
+    index, error = timings.failure
+    return [
+        f"{names[index]} failed in round {len(timings.seconds) + 1} ({_reason(error)}); the "
+        f"figures are of the {len(timings.seconds)} rounds before."
+    ]
+
+
+def _precision(timings: Timings, precision: float, min_rounds: int) -> list[str]:
+    rounds = len(timings.seconds)
+    if rounds < min(_LEAST_ROUNDS, min_rounds):
+        return [
+            f"Only {rounds} {'round' if rounds == 1 else 'rounds'} fitted into the time, too few "
+            "for a 95 % interval: the model is too slow for the budget; raise max_time."
+        ]
+    widest = max(map(_width, _ratios(timings)), default=0.0)
+    if timings.stopped == "enough" or widest <= precision:
+        return []
+    return [
+        f"Time was up before the ratios were known to {100 * precision:g} % (the widest interval "
+        f"is {100 * widest:.1f} % to either side); measure longer for narrower ones."
+    ]
+
+
+def _shapes(outputs: list[list[Array] | None], names: list[str]) -> list[str]:
+    first = outputs[0]
+    if first is None:
+        return []
+    told = []
+    for name, other in zip(names[1:], outputs[1:], strict=True):
+        if other is None:
+            continue
+        shapes = [[array.shape for array in arrays] for arrays in (first, other)]
+        if shapes[0] != shapes[1]:
+            told.append(
+                f"{name} returns other shapes than {names[0]} ({_listed(shapes[1])} for "
+                f"{_listed(shapes[0])}): they do not do the same work."
+            )
+    return told
+
+
+def _listed(shapes: list[tuple[int, ...]]) -> str:
+    return ", ".join("x".join(map(str, shape)) or "a number" for shape in shapes) or "nothing"
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def max_relative_difference(outputs: Sequence[Array], reference: Sequence[Array]) -> float | None:
@@ -137,10 +290,9 @@ def _first_outputs(candidate: Candidate, batches: list[Batch]) -> list[Array] | 
         except GossamerError:
             raise
         except Exception as error:  # A candidate is the user's code: anything may come out of it.
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             shapes = ", ".join(f"{name} {array.shape}" for name, array in batch.items())
             raise DataError(
-                f"candidate {candidate.name!r} fails on the inputs {shapes} ({reason}); "
+                f"candidate {candidate.name!r} fails on the inputs {shapes} ({_reason(error)}); "
                 "give inputs that fit its model"
             ) from error
         found = found if found is not None else _as_arrays(outputs)
@@ -164,25 +316,24 @@ def _without_gradient(output: Any) -> Any:
 
 def _result(
     index: int,
-    candidates: Sequence[Candidate],
+    candidate: Candidate,
     timings: Timings,
-    meter: CpuTimeEstimate,
+    energies: tuple[Energy, ...],
+    sizes: list[tuple[int | None, int | None]],
     memory: list[PeakMemory],
     outputs: list[list[Array] | None],
 ) -> CandidateResult:
-    candidate = candidates[index]
-    seconds = np.maximum(timings.seconds, _SHORTEST_SECONDS)
-    cpu = np.maximum(timings.cpu_seconds, _SHORTEST_SECONDS)
-    cpu_interval = median_interval(cpu[:, index])
+    seconds = np.maximum(timings.seconds, _LEAST)
+    cpu = np.maximum(timings.cpu_seconds, _LEAST)
     gains = difference = None
-    if index:
-        cpu_gain = gain_interval(cpu[:, 0], cpu[:, index])
+    energy = energies[0].gain
+    if energy is not None:
         gains = Gains(
             latency=gain_interval(seconds[:, 0], seconds[:, index]),
-            cpu_seconds=cpu_gain,
-            # One power per core for all candidates: it cancels in the ratio.
-            energy=cpu_gain,
-            file_bytes=_ratio(candidates[0].file_bytes(), candidate.file_bytes()),
+            cpu_seconds=gain_interval(cpu[:, 0], cpu[:, index]),
+            energy=energy,
+            file_bytes=_ratio(sizes[0][0], sizes[index][0]),
+            compressed_bytes=_ratio(sizes[0][1], sizes[index][1]),
             peak_memory_bytes=_ratio(memory[0].bytes, memory[index].bytes),
         )
         own, reference = outputs[index], outputs[0]
@@ -193,14 +344,25 @@ def _result(
         engine=candidate.engine,
         threads=candidate.threads,
         file=candidate.file.name if candidate.file else None,
-        file_bytes=candidate.file_bytes(),
+        file_bytes=sizes[index][0],
+        compressed_bytes=sizes[index][1],
         latency_ms=median_interval(seconds[:, index]).scaled(1000),
-        cpu_seconds=cpu_interval,
-        energy=meter.energy(cpu_interval),
+        throughput=median_interval(1 / seconds[:, index]),
+        cpu_seconds=median_interval(cpu[:, index]),
+        energies=energies,
         peak_memory=memory[index],
         max_relative_difference=difference,
         gains=gains,
     )
+
+
+def _sizes(candidates: Sequence[Candidate]) -> list[tuple[int | None, int | None]]:
+    """Return bytes and compressed bytes of each candidate; a file that several run is read once."""
+    found: dict[Path | None, tuple[int | None, int | None]] = {}
+    for candidate in candidates:
+        if candidate.file not in found:
+            found[candidate.file] = candidate.file_bytes(), candidate.compressed_bytes()
+    return [found[candidate.file] for candidate in candidates]
 
 
 def _ratio(first: int | None, other: int | None) -> float | None:

@@ -6,8 +6,30 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gossamer.energy.memory import PeakMemory
-from gossamer.energy.meter import Energy
+from gossamer.energy.meters import Kind
+from gossamer.energy.noise import Noise
 from gossamer.energy.statistics import Interval, verdict
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Joules of one inference by one meter, with the words that belong beside every figure.
+
+    Attributes:
+        meter: its name.
+        kind: "measured" or "estimated".
+        method: how the figure was made.
+        joules: of one inference; None where no window could be measured.
+        gain: how many times less than the first candidate, pair by pair; None for the first.
+        note: why windows could not be measured, if there were such.
+    """
+
+    meter: str
+    kind: Kind
+    method: str
+    joules: Interval | None
+    gain: Interval | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -15,14 +37,16 @@ class Gains:
     """How many times less a candidate takes than the first, 2 being half as much.
 
     Attributes:
-        latency, cpu_seconds, energy: with intervals, taken pair by pair.
-        file_bytes, peak_memory_bytes: exact; None where either is unknown.
+        latency, cpu_seconds, energy: with intervals, taken pair by pair; energy by the meter that
+            is gone by.
+        file_bytes, compressed_bytes, peak_memory_bytes: exact; None where either is unknown.
     """
 
     latency: Interval
     cpu_seconds: Interval
     energy: Interval
     file_bytes: float | None
+    compressed_bytes: float | None
     peak_memory_bytes: float | None
 
 
@@ -36,9 +60,11 @@ class CandidateResult:
         threads: of one inference, where known.
         file: name of its file.
         file_bytes: size of what must be deployed.
+        compressed_bytes: the same, deflated as a .zip or a .gz would be.
         latency_ms: milliseconds.
+        throughput: inferences a second, one after the other.
         cpu_seconds: CPU seconds of all threads together.
-        energy: joules, with the word "estimated" and the method.
+        energies: joules by each meter, the one to go by first.
         peak_memory: bytes, or the reason why not.
         max_relative_difference: of its outputs from the first's, max|a-b| / max|b|; None for the
             first, and where number or shapes differ.
@@ -50,12 +76,19 @@ class CandidateResult:
     threads: int | None
     file: str | None
     file_bytes: int | None
+    compressed_bytes: int | None
     latency_ms: Interval
+    throughput: Interval
     cpu_seconds: Interval
-    energy: Energy
+    energies: tuple[Energy, ...]
     peak_memory: PeakMemory
     max_relative_difference: float | None
     gains: Gains | None
+
+    @property
+    def energy(self) -> Energy:
+        """Joules by the meter to go by."""
+        return self.energies[0]
 
     @property
     def speed_verdict(self) -> str | None:
@@ -77,6 +110,7 @@ class CandidateResult:
             # The ratio of two estimates is an estimate, and says so wherever it goes.
             found["gains"]["energy"] |= {"kind": self.energy.kind, "method": self.energy.method}
         return found | {
+            "energy": asdict(self.energy),
             "speed_verdict": self.speed_verdict,
             "energy_verdict": self.energy_verdict,
         }
@@ -91,6 +125,8 @@ class Comparison:
         rounds: how often each had its turn; each interval is over so many values.
         runs_per_round: inferences in one turn, for each candidate.
         noisy_windows: turns that began while this process was busy otherwise.
+        noise: what disturbed the measuring.
+        notes: what the user should know, each a sentence.
         inputs: shapes by name, one mapping for each batch that was cycled through.
         environment: processor, cores, load before the measuring, platform and versions.
     """
@@ -99,6 +135,8 @@ class Comparison:
     rounds: int
     runs_per_round: tuple[int, ...]
     noisy_windows: int
+    noise: Noise
+    notes: tuple[str, ...]
     inputs: tuple[dict[str, tuple[int, ...]], ...]
     environment: dict[str, Any]
 
@@ -114,6 +152,8 @@ class Comparison:
             "rounds": self.rounds,
             "runs_per_round": list(self.runs_per_round),
             "noisy_windows": self.noisy_windows,
+            "noise": asdict(self.noise),
+            "notes": list(self.notes),
             "inputs": [
                 {name: list(shape) for name, shape in batch.items()} for batch in self.inputs
             ],

@@ -10,7 +10,16 @@ from typing import Any
 
 from gossamer.energy.engines import usable_cores
 
-_PACKAGES = ("gossamer", "llvmlite", "numpy", "onnx", "onnxruntime", "torch", "transformers")
+_PACKAGES = (
+    "gossamer",
+    "llvmlite",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "torch",
+    "transformers",
+)
 
 
 def describe() -> dict[str, Any]:
@@ -30,7 +39,7 @@ def describe() -> dict[str, Any]:
     # Run from its sources, the package is not installed.
     versions["gossamer"] = gossamer.__version__
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": usable_cores(),
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "platform": f"{platform.system()} {platform.machine()}",
@@ -38,7 +47,8 @@ def describe() -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the processor's name, as the system gives it."""
     information = Path("/proc/cpuinfo")
     if information.exists():
         for line in information.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -5,8 +5,9 @@
 
 A window starts only once this process is quiet: threads of another engine that still spin would be
 charged to it and slow it down. It begins with one untimed run, since the candidate before it has
-taken the caches. It then repeats until it is long against the clock and the scheduler, and gives
-wall and CPU time of one inference. CPU time is `time.process_time`, which counts every thread.
+taken the caches. It then repeats until it is long against the clock, the scheduler and the meters,
+and gives wall time, CPU time and joules of one inference. CPU time is `time.process_time`, which
+counts every thread.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from gossamer.energy.meters import Panel
+
 Run = Callable[[], Any]
+Enough = Callable[["Timings"], bool]
 
 _WINDOW_SECONDS = 0.05
 _WARM_UP_SECONDS = 0.2
@@ -28,57 +32,109 @@ _WARM_UP_RUNS = 3
 _QUIET_SAMPLE_SECONDS = 0.002
 _QUIET_SHARE = 0.1
 _QUIET_LIMIT_SECONDS = 0.3
+# A window is asked for a little more than the meters need, since runs differ.
+_MARGIN = 1.1
+# Whether the rounds suffice is asked each time that there are so many times more of them: asking
+# takes time too.
+_GROWTH = 1.1
+# One candidate's warm-up takes at most this share of the time for all.
+_WARM_UP_SHARE = 0.05
 
 
 @dataclass(frozen=True)
 class Timings:
-    """What `take_turns` measured.
+    """What `take_turns` measured, each of one inference.
 
     Attributes:
-        seconds: [rounds, candidates] wall seconds of one inference.
-        cpu_seconds: [rounds, candidates] CPU seconds of one inference, all threads together.
+        seconds: [rounds, candidates] wall seconds.
+        cpu_seconds: [rounds, candidates] CPU seconds, all threads together.
+        joules: [rounds, candidates, meters]; NaN where a meter could not measure.
         repeats: runs in one window, for each candidate.
         noisy_windows: how many windows had to start while this process was busy otherwise.
+        failure: the candidate that raised, by its index, and what it raised; None if none did.
+        stopped: "enough", "time" or "failure": why there were no more rounds.
     """
 
     seconds: np.ndarray[Any, Any]
     cpu_seconds: np.ndarray[Any, Any]
+    joules: np.ndarray[Any, Any]
     repeats: tuple[int, ...]
     noisy_windows: int
+    failure: tuple[int, Exception] | None
+    stopped: str
 
 
 def take_turns(
     runs: Sequence[Run],
     *,
+    panel: Panel,
     cycle: int,
     min_time: float,
+    max_time: float,
     min_rounds: int,
+    enough: Enough,
     progress: Callable[[float], None],
 ) -> Timings:
-    """Warm up, then time every candidate once a round until the time budget ends.
+    """Warm up, then time every candidate once a round until that is enough or time is up.
+
+    A candidate that raises ends the measuring; the rounds that are whole are kept.
 
     Args:
         runs: one inference each; called again it may take the next of `cycle` inputs.
+        panel: meters that are read over every window.
         cycle: every window's number of runs is a multiple of this, so that all see all inputs.
-        min_time: seconds to go on measuring for.
-        min_rounds: rounds to measure at least, however long they take.
+        min_time: seconds to go on measuring for at least, if `max_time` allows.
+        max_time: seconds after which no round begins. The first is always taken.
+        min_rounds: rounds to measure at least, if `max_time` allows.
+        enough: is asked now and then whether the rounds so far suffice.
         progress: is told the fraction done, 0 to 1.
+
+    Raises:
+        Exception: what a candidate raised before the first round was whole.
     """
-    repeats = tuple(_warm_up(run, cycle) for run in runs)
-    rounds: list[list[tuple[float, float]]] = []
-    noisy = 0
+    length = max(_WINDOW_SECONDS, _MARGIN * panel.shortest_seconds)
+    repeats = tuple(_warm_up(run, cycle, length, _WARM_UP_SHARE * max_time) for run in runs)
+    rounds: list[list[list[float]]] = []
+    noisy, asked, stopped = 0, 0, "time"
+    failure: tuple[int, Exception] | None = None
     start = time.perf_counter()
+
+    def timings() -> Timings:
+        measured = np.array(rounds, np.float64).reshape(len(rounds), len(runs), -1)
+        return Timings(
+            measured[:, :, 0],
+            measured[:, :, 1],
+            measured[:, :, 2:],
+            repeats,
+            noisy,
+            failure,
+            stopped,
+        )
+
     progress(0.0)
-    while len(rounds) < min_rounds or time.perf_counter() - start < min_time:
-        windows = []
-        for run, count in zip(runs, repeats, strict=True):
+    while not rounds or time.perf_counter() - start < max_time:
+        windows: list[list[float]] = []
+        for index, (run, count) in enumerate(zip(runs, repeats, strict=True)):
             noisy += not wait_until_quiet()
-            windows.append(_window(run, count, cycle))
+            try:
+                windows.append(_window(run, count, cycle, panel))
+            except Exception as error:  # A candidate is the user's code.
+                if not rounds:
+                    raise
+                failure, stopped = (index, error), "failure"
+                break
+        if failure:
+            break
         rounds.append(windows)
-        spent = (time.perf_counter() - start) / min_time if min_time else 1.0
-        progress(min(spent, len(rounds) / min_rounds, 1.0))
-    measured = np.array(rounds)
-    return Timings(measured[:, :, 0], measured[:, :, 1], repeats, noisy)
+        spent = time.perf_counter() - start
+        progress(min(1.0, spent / max_time) if max_time else 1.0)
+        if spent >= min_time and len(rounds) >= max(min_rounds, _GROWTH * asked):
+            asked = len(rounds)
+            if enough(timings()):
+                stopped = "enough"
+                break
+    progress(1.0)
+    return timings()
 
 
 def wait_until_quiet() -> bool:
@@ -94,7 +150,7 @@ def wait_until_quiet() -> bool:
             return False
 
 
-def _warm_up(run: Run, cycle: int) -> int:
+def _warm_up(run: Run, cycle: int, length: float, limit: float) -> int:
     """Run until caches, clocks and allocators have settled; return how many runs fill a window."""
     fastest = math.inf
     start = time.perf_counter()
@@ -104,24 +160,26 @@ def _warm_up(run: Run, cycle: int) -> int:
         run()
         fastest = min(fastest, time.perf_counter() - begun)
         done += 1
-    wanted = max(1, math.ceil(_WINDOW_SECONDS / max(fastest, 1e-9)))
+        if time.perf_counter() - start > limit:
+            break
+    wanted = max(1, math.ceil(length / max(fastest, 1e-9)))
     return -(-wanted // cycle) * cycle
 
 
-def _window(run: Run, repeats: int, cycle: int) -> tuple[float, float]:
+def _window(run: Run, repeats: int, cycle: int, panel: Panel) -> list[float]:
+    """Return wall seconds, CPU seconds and each meter's joules of one run."""
     # A candidate that fills the window with one run refills the caches within it.
     if repeats > cycle:
         run()
     collecting = gc.isenabled()
     gc.disable()
     try:
+        panel.start()
         cpu, wall = time.process_time(), time.perf_counter()
         for _ in range(repeats):
             run()
-        return (
-            (time.perf_counter() - wall) / repeats,
-            (time.process_time() - cpu) / repeats,
-        )
+        seconds, busy = time.perf_counter() - wall, time.process_time() - cpu
+        return [figure / repeats for figure in (seconds, busy, *panel.stop())]
     finally:
         if collecting:
             gc.enable()

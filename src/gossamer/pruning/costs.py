@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, get_args
 
-from gossamer.energy.meter import DEFAULT_WATTS_PER_CORE
+from gossamer.energy.meters import CpuTimeEstimate
 from gossamer.errors import OptionError
 from gossamer.formats.encoding import sparse_bytes
 from gossamer.models.adapter import Layer
@@ -51,7 +51,7 @@ def figures(costs: Costs, amount: float) -> dict[str, float]:
     """Return a cost under the names of its units, for people and programs to read."""
     match costs.objective:
         case "energy":
-            return {"cpu_seconds": amount, "joules": amount * DEFAULT_WATTS_PER_CORE}
+            return {"cpu_seconds": amount, "joules": CpuTimeEstimate().joules(amount)}
         case "latency":
             return {"latency_seconds": amount}
         case "bytes":

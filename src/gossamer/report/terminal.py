@@ -167,6 +167,9 @@ def _comparison_table(candidates: Iterable[Document]) -> Table:
         *(_exact(c, c["peak_memory"]["bytes"], "peak_memory_bytes") for c in candidates),
     )
     table.add_row("file", *(_exact(c, c["file_bytes"], "file_bytes") for c in candidates))
+    table.add_row(
+        "compressed", *(_exact(c, c["compressed_bytes"], "compressed_bytes") for c in candidates)
+    )
     return table
 
 
@@ -230,11 +233,7 @@ def _comparison_notes(comparison: Document) -> list[str]:
         if candidate["peak_memory"]["bytes"] is None
     }
     notes += sorted(unmeasured)
-    if comparison["noisy_windows"]:
-        notes.append(
-            f"{comparison['noisy_windows']} turns began while this process was busy otherwise; "
-            "close what runs beside the candidates and measure again."
-        )
+    notes += comparison["notes"]
     machine = comparison["environment"]
     threads = sorted({c["threads"] for c in comparison["candidates"] if c["threads"]})
     used = f"; threads: {', '.join(map(str, threads))}" if threads else ""
