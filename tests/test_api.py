@@ -125,6 +125,8 @@ def test_compare_takes_modules_and_arrays(module: Any) -> None:
         evaluate=lambda model: [1.0, float(next(model.parameters()).count_nonzero() > 4000)],
         threads=1,
         min_time=0.1,
+        max_time=0.1,
+        rivals=False,
     )
     found = proof.to_dict()
     assert [one["name"] for one in found["candidates"]] == [

@@ -191,7 +191,8 @@ def test_compare_measures_three_in_turn_and_scores(
     save(onnx.load(small_onnx), sparse)
     document = run(
         "compare", small_onnx, sparse, "--inputs", small_data, "--batch", 4, "--threads", 1,
-        "--seconds", 0.2, "--evaluate", f"{task}:agreement", "--json",
+        "--min-time", 0.2, "--max-time", 0.2, "--no-rivals", "--country", "DE", "--price", 0.3,
+        "--watts-per-core", 3, "--evaluate", f"{task}:agreement", "--json",
     ).document  # fmt: skip
     assert [candidate["engine"] for candidate in document["candidates"]] == [
         "onnxruntime",
@@ -201,6 +202,16 @@ def test_compare_measures_three_in_turn_and_scores(
     assert document["inputs"] == [{"x": [4, 64]}]
     assert document["scores"]["drop"] == 0
     assert document["candidates"][2]["max_relative_difference"] < 1e-4
+    assert "3 W per core (as given)" in document["candidates"][0]["energy"]["method"]
+    assert document["candidates"][0]["per_million"]["grams"] > 0
+
+
+def test_meters_says_what_this_machine_can_measure(run: Any) -> None:
+    found = run("meters", "--json").document
+    assert [meter["name"] for meter in found["meters"]] == ["RAPL", "NVML", "CPU time"]
+    assert found["meters"][-1]["works"]
+    assert "goes by" in run("meters", "--watts-per-core", 3).out
+    assert run("meters", "--idle", 0.1, "--json").document["meters"][-1]["idle_watts"] >= 0
 
 
 def test_data_may_come_from_a_function(run: Any, small_onnx: Path, task: Path) -> None:

@@ -48,6 +48,13 @@ Inputs = Annotated[
 Seconds = Annotated[
     float, typer.Option(min=0.0, help="Seconds of measuring; more makes the intervals narrower.")
 ]
+WattsPerCore = Annotated[
+    float | None,
+    typer.Option(
+        help="Watts of one busy core, for the estimate of energy; by default what the processor's "
+        "maker publishes, else 5."
+    ),
+]
 Batch = Annotated[int, typer.Option(min=1, help="Samples of one inference.")]
 
 
@@ -314,15 +321,43 @@ def compare(
             help="From the model to one number or one a sample; scores both models.",
         ),
     ] = None,
-    seconds: Seconds = 10.0,
+    min_time: Annotated[float, typer.Option(min=0.0, help="Seconds of measuring at least.")] = 10.0,
+    max_time: Annotated[
+        float,
+        typer.Option(
+            min=0.0, help="Seconds of measuring at most, if the intervals stay wide so long."
+        ),
+    ] = 60.0,
+    rivals: Annotated[
+        bool,
+        typer.Option(help="Also measure the dense model as int8, and in OpenVINO if installed."),
+    ] = True,
+    country: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODE|GRAMS",
+            help="Tell carbon by a country's grid, such as DE, or for so many grams per kWh.",
+        ),
+    ] = None,
+    price: Annotated[
+        float | None, typer.Option(help="Tell what a kilowatt-hour at this price comes to.")
+    ] = None,
+    watts_per_core: WattsPerCore = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Also write a report to look at.")
+    ] = None,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Measure dense and sparse in turn: time, CPU seconds, energy, memory, file size."""
+    """Measure dense, its rivals and sparse in turn: time, energy, memory, size, accuracy."""
     from gossamer import api
     from gossamer.models.python_file import load_function
     from gossamer.report.progress import bar
 
+    if report is not None:
+        from gossamer.report.html import check_report
+
+        check_report(report)
     scoring = load_function(evaluate) if evaluate else None
     example = _example(dense, inputs, batch)
     with bar("compiling and measuring") as progress:
@@ -332,21 +367,60 @@ def compare(
             example,
             evaluate=scoring,
             threads=threads,
-            min_time=seconds,
+            min_time=min_time,
+            max_time=max_time,
+            rivals=rivals,
+            watts_per_core=watts_per_core,
+            country=country,
+            price_per_kwh=price,
             progress=progress,
         ).to_dict()
+    if report is not None:
+        from gossamer.report.html import write_report
+
+        write_report(found, report)
     if as_json:
         _print_json(found)
         return
-    from gossamer.report.terminal import print_comparison
+    from gossamer.report.terminal import print_proof
 
-    print_comparison(found)
-    if found["scores"]:
-        scores = found["scores"]
-        print(
-            f"Score: dense {scores['dense']:.4f}, sparse {scores['sparse']:.4f}, drop "
-            f"{scores['drop']:+.4f}."
-        )
+    print_proof(found)
+    if report is not None:
+        print(f"The report is {report}.")
+
+
+@app.command()
+def meters(
+    idle: Annotated[
+        float, typer.Option(min=0.0, help="Seconds to do nothing for, to measure idle power.")
+    ] = 0.0,
+    watts_per_core: WattsPerCore = None,
+    as_json: Json = False,
+) -> None:
+    """Say what energy this machine can measure, and how to get more."""
+    from gossamer.energy.environment import processor
+    from gossamer.energy.meters import default_meters, find_meters, idle_watts
+
+    used = default_meters(watts_per_core=watts_per_core)[0].name
+    found = {
+        "processor": processor(),
+        "meters": [
+            {
+                "name": one.name,
+                "works": one.meter is not None,
+                "used": one.name == used,
+                "says": one.says,
+                "idle_watts": idle_watts(one.meter, idle) if idle and one.meter else None,
+            }
+            for one in find_meters(watts_per_core=watts_per_core)
+        ],
+    }
+    if as_json:
+        _print_json(found)
+        return
+    from gossamer.report.terminal import print_meters
+
+    print_meters(found)
 
 
 def _example(model: Any, data: str | None, samples: int = 1) -> Any:

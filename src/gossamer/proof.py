@@ -2,20 +2,68 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gossamer.formats import save_onnx
-from gossamer.source import adapter_of, as_onnx, one_inference, sparse_file
+import onnx
+from numpy.typing import NDArray
+
+from gossamer.baselines import Baseline, baselines
+from gossamer.deployment import RESULT_FILE
+from gossamer.energy import (
+    Candidate,
+    Grid,
+    Payback,
+    Spending,
+    given_grid,
+    grid_of,
+    measure,
+    payback,
+)
+from gossamer.energy.carbon import JOULES_PER_KWH, cost
+from gossamer.errors import OptionError
+from gossamer.formats import save, save_onnx
+from gossamer.inspection import Inspection, inspect_graph
+from gossamer.layer_comparison import LayerTimes, compare_layers
+from gossamer.source import SPARSE_FILE, adapter_of, as_onnx, one_inference, read_onnx, sparse_file
 
 if TYPE_CHECKING:
-    from gossamer.energy import Comparison
-    from gossamer.energy.engines import EngineName
+    from gossamer.energy import CandidateResult, Comparison
+    from gossamer.energy.meters import Meter
     from gossamer.pruning.result import Scores
+
+Array = NDArray[Any]
+
+REFERENCE, DENSE, SPARSE = "dense, ONNX Runtime", "dense, Gossamer", "sparse, Gossamer"
+# Energy and its price are told for so many inferences: joules of one say little to most.
+_MANY = 1_000_000
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a model holds.
+
+    Attributes:
+        weights: number of floating-point parameters.
+        nonzeros: how many of them are not zero.
+        sparsity: fraction of zeros over the layers that may be pruned.
+        model_sparsity: fraction of zeros over all weights.
+        multiply_adds: of these layers in one inference, as if nothing were zero; None if unknown.
+        nonzero_multiply_adds: without those by zero.
+    """
+
+    weights: int
+    nonzeros: int
+    sparsity: float
+    model_sparsity: float
+    multiply_adds: int | None
+    nonzero_multiply_adds: int | None
 
 
 @dataclass(frozen=True)
@@ -23,17 +71,78 @@ class Proof:
     """What `compare` found.
 
     Attributes:
-        measured: the dense model in ONNX Runtime, then dense and sparse in Gossamer.
-        scores: of both models by `evaluate`; None if none was given.
+        measured: the dense model in ONNX Runtime first, then the other baselines, then dense and
+            sparse in Gossamer.
+        scores: of dense and sparse model by `evaluate`; None if none was given.
+        int8_scores: of dense and int8 model, where `evaluate` takes ONNX sessions.
+        contents: of the dense and the sparse model, by these words.
+        layers: of the pruned layers, the time each takes.
+        rest: seconds of everything else, of the dense and the sparse model in Gossamer.
+        payback: of the energy that sparsifying took, where that is known.
+        grid: that carbon is told for, or None.
+        price_per_kwh: that money is told for, or None.
+        sparsified: `SparsifyResult.to_dict()` of the sparse model, where it is known.
+        notes: what could not be measured, each a sentence.
     """
 
     measured: Comparison
     scores: Scores | None
+    int8_scores: Scores | None
+    contents: Mapping[str, Contents]
+    layers: tuple[LayerTimes, ...]
+    rest: tuple[float, float] | None
+    payback: Payback | None
+    grid: Grid | None
+    price_per_kwh: float | None
+    sparsified: Mapping[str, Any] | None
+    notes: tuple[str, ...]
+
+    @property
+    def sparse(self) -> CandidateResult:
+        """The sparse model in Gossamer."""
+        return self.measured.candidates[-1]
+
+    @property
+    def verdict(self) -> str:
+        """What it comes to, in one sentence."""
+        gains = self.sparse.gains
+        assert gains is not None
+        return (
+            f"Against the dense model in ONNX Runtime, the sparse one in Gossamer is: energy: "
+            f"{self.sparse.energy_verdict}; latency: {self.sparse.speed_verdict}."
+        )
+
+    def per_million(self, result: CandidateResult) -> dict[str, float | None]:
+        """Return what a million inferences of a candidate take: kWh, grams of CO2, money."""
+        if result.energy.joules is None:
+            return {"kwh": None, "grams": None, "cost": None}
+        joules = _MANY * result.energy.joules.median
+        price = self.price_per_kwh
+        return {
+            "kwh": joules / JOULES_PER_KWH,
+            "grams": None if self.grid is None else self.grid.grams(joules),
+            "cost": None if price is None else cost(joules, price),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values."""
-        scores = {**asdict(self.scores), "drop": self.scores.drop} if self.scores else None
-        return {**self.measured.to_dict(), "scores": scores}
+        measured = self.measured.to_dict()
+        for told, result in zip(measured["candidates"], self.measured.candidates, strict=True):
+            told["per_million"] = self.per_million(result)
+        return {
+            **measured,
+            "verdict": self.verdict,
+            "notes": [*self.notes, *measured["notes"]],
+            "scores": _scores(self.scores),
+            "int8_scores": _scores(self.int8_scores),
+            "contents": {name: asdict(contents) for name, contents in self.contents.items()},
+            "layers": [asdict(layer) for layer in self.layers],
+            "rest": None if self.rest is None else list(self.rest),
+            "payback": None if self.payback is None else asdict(self.payback),
+            "grid": None if self.grid is None else asdict(self.grid),
+            "price_per_kwh": self.price_per_kwh,
+            "sparsified": self.sparsified,
+        }
 
 
 def compare(
@@ -44,60 +153,198 @@ def compare(
     evaluate: Callable[[Any], Any] | None = None,
     threads: int | None = None,
     min_time: float = 10.0,
+    max_time: float = 60.0,
+    rivals: bool = True,
+    meters: Sequence[Meter] | None = None,
+    watts_per_core: float | None = None,
+    country: str | float | None = None,
+    price_per_kwh: float | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Proof:
-    """Measure the dense model in ONNX Runtime, and dense and sparse in Gossamer, in turn.
+    """Measure the dense model in ordinary runtimes, and dense and sparse in Gossamer, in turn.
 
     Args:
-        dense, sparse: what `gossamer.compile` takes. Where these are files, their sizes are
-            compared; another model's is that of its ONNX export.
+        dense: what `gossamer.compile` takes. Where models are files, their sizes are compared;
+            else those of the ONNX export and of the sparse file.
+        sparse: likewise, or what `sparsify` or `recover` returned, whose energy is then reckoned
+            against what an inference saves. That of a folder which `gossamer sparsify` wrote is
+            known too.
         inputs: what one inference is: arrays by input name, one array, or a tuple in the order of
             the inputs.
         evaluate: from a model (a module, or a session for what is ONNX already) to one number or
-            one a sample, higher being better: scores both models.
+            one a sample, higher being better: scores both models, before anything is measured.
         threads: of one inference; by default every core that the process may use.
-        min_time: seconds of measuring.
+        min_time: seconds of measuring at least.
+        max_time: seconds after which no round begins, however wide the intervals are.
+        rivals: also measure the dense model as int8 in ONNX Runtime and, where OpenVINO is
+            installed, as bf16 (or fp32) and int8 there.
+        meters: of energy; see `gossamer.energy.measure`.
+        watts_per_core: for the estimate of energy, in watts.
+        country: two letters of ISO 3166, or grams of CO2 per kWh, to tell carbon for.
+        price_per_kwh: to tell money for, in any currency.
         progress: is told the fraction of the measuring done, 0 to 1.
 
     Raises:
         ModelError: if a model cannot be read, exported or compiled.
         DataError: if the inputs do not fit.
-        EvaluationError: if `evaluate` raises or gives no finite number.
-        OptionError: if onnxruntime is not installed.
+        EvaluationError: if `evaluate` raises, gives no finite number, or gives another number of
+            scores for the sparse model than for the dense one.
+        OptionError: if onnxruntime is not installed, or a number is out of range.
     """
-    from gossamer.energy import Candidate, measure
-
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise OptionError("comparing needs onnxruntime; install gossamer[ort]")
+    grid = None if country is None else _grid(country)
+    if price_per_kwh is not None and not 0 <= price_per_kwh < float("inf"):
+        raise OptionError(f"price_per_kwh={price_per_kwh} is no price; give one of 0 or more")
+    model, sparsified, spent = _sparse(sparse)
+    scores = _evaluated(dense, model, evaluate)
+    graphs = {"dense": as_onnx(dense, inputs), "sparse": as_onnx(model, inputs)}
+    feeds = one_inference(graphs["dense"], inputs)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gossamer-")))
-        dense_file = _file(dense, folder / "dense.onnx", inputs)
-        sparse_path = _file(sparse, folder / "sparse.onnx", inputs)
-        kinds: tuple[tuple[Path, EngineName, str], ...] = (
-            (dense_file, "onnxruntime", "dense, ONNX Runtime"),
-            (dense_file, "gossamer", "dense, Gossamer"),
-            (sparse_path, "gossamer", "sparse, Gossamer"),
+        dense_file = _file(dense, graphs["dense"], folder / "dense.onnx")
+        sparse_path = _file(model, graphs["sparse"], folder / SPARSE_FILE)
+        found: list[Baseline] = []
+        notes: list[str] = []
+        if rivals:
+            found, notes = baselines(_plain(dense_file, graphs["dense"], folder), feeds, folder)
+        contestants = [
+            Baseline(REFERENCE, dense_file, "onnxruntime"),
+            *found,
+            Baseline(DENSE, dense_file, "gossamer"),
+            Baseline(SPARSE, sparse_path, "gossamer"),
+        ]
+        candidates = _opened(contestants, found, feeds, threads, stack, notes)
+        measured = measure(
+            candidates,
+            feeds,
+            min_time=min_time,
+            max_time=max_time,
+            meters=meters,
+            watts_per_core=watts_per_core,
+            progress=progress,
         )
-        candidates = []
-        for path, engine, name in kinds:
-            candidate = Candidate.from_file(path, engine=engine, threads=threads, name=name)
-            stack.callback(candidate.close)
-            candidates.append(candidate)
-        feeds = one_inference(as_onnx(dense_file), inputs)
-        measured = measure(candidates, feeds, min_time=min_time, progress=progress)
-    return Proof(measured, _scores(dense, sparse, evaluate) if evaluate else None)
+        int8_scores = None
+        int8 = next((one.file for one in found if one.engine == "onnxruntime"), None)
+        if int8 is not None and read_onnx(dense) is not None:
+            int8_scores = _evaluated(dense, int8, evaluate)
+    layers, rest = compare_layers(graphs["dense"], graphs["sparse"], feeds, threads)
+    first, last = measured.candidates[0], measured.candidates[-1]
+    return Proof(
+        measured=measured,
+        scores=scores,
+        int8_scores=int8_scores,
+        contents={name: _contents(inspect_graph(graphs[name], feeds)) for name in graphs},
+        layers=layers,
+        rest=rest,
+        payback=None if spent is None else payback(spent, first, last),
+        grid=grid,
+        price_per_kwh=price_per_kwh,
+        sparsified=sparsified,
+        notes=tuple(notes),
+    )
 
 
-def _file(model: Any, export: Path, inputs: Any) -> Path:
-    """Return the file of a model that is one; else write its ONNX export to `export`."""
+def _plain(file: Path, graph: onnx.ModelProto, folder: Path) -> Path:
+    """Return the ONNX file of the dense model, which ordinary runtimes read."""
+    if file.suffix == ".onnx":
+        return file
+    save_onnx(graph, folder / "plain.onnx")
+    return folder / "plain.onnx"
+
+
+def _opened(
+    contestants: Sequence[Baseline],
+    optional: Sequence[Baseline],
+    feeds: Mapping[str, Array],
+    threads: int | None,
+    stack: ExitStack,
+    notes: list[str],
+) -> list[Candidate]:
+    """Return the candidates; those of `optional` that do not run are noted and left out."""
+    candidates = []
+    for one in contestants:
+        try:
+            candidate = Candidate.from_file(
+                one.file, engine=one.engine, threads=threads, name=one.name
+            )
+            if one in optional:
+                candidate.run(dict(feeds))
+        except Exception as error:
+            if one not in optional:
+                raise
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            notes.append(f"{one.name} was not measured ({reason}).")
+            continue
+        stack.callback(candidate.close)
+        candidates.append(candidate)
+    return candidates
+
+
+def _grid(country: str | float) -> Grid:
+    if isinstance(country, str):
+        try:
+            return given_grid(float(country))
+        except ValueError:
+            return grid_of(country)
+    return given_grid(country)
+
+
+def _sparse(given: Any) -> tuple[Any, Mapping[str, Any] | None, Spending | None]:
+    """Return the model that is given, how it came about, and what that took, where known."""
+    spent = getattr(given, "energy_spent", None)
+    if isinstance(spent, Spending):
+        told = given.to_dict()
+        return given.model, told if "trials" in told else None, spent
+    if isinstance(given, str | Path) and (stored := sparse_file(given)) is not None:
+        try:
+            told = json.loads((stored.parent / RESULT_FILE).read_text(encoding="utf-8"))
+            return given, told, Spending(**told["energy_spent"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return given, None, None
+    return given, None, None
+
+
+def _file(model: Any, graph: onnx.ModelProto, export: Path) -> Path:
+    """Return the file of a model that is one; else write to `export` what would be deployed."""
     stored = sparse_file(model)
     if stored is not None:
         return stored
     if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
         return Path(model)
-    save_onnx(as_onnx(model, inputs), export)
+    if export.name == SPARSE_FILE:
+        save(graph, export)
+    else:
+        save_onnx(graph, export)
     return export
 
 
-def _scores(dense: Any, sparse: Any, evaluate: Callable[[Any], Any]) -> Scores:
+def _evaluated(dense: Any, other: Any, evaluate: Callable[[Any], Any] | None) -> Scores | None:
+    if evaluate is None:
+        return None
     from gossamer.pruning.evaluation import compare, score
 
-    return compare(score(evaluate, adapter_of(dense)), score(evaluate, adapter_of(sparse)))
+    return compare(score(evaluate, adapter_of(dense)), score(evaluate, adapter_of(other)))
+
+
+def _contents(found: Inspection) -> Contents:
+    parts = [
+        None
+        if layer.multiply_adds is None
+        else layer.multiply_adds * (1 - layer.zeros / layer.weights)
+        for layer in found.layers
+        if layer.weights
+    ]
+    known = [part for part in parts if part is not None]
+    return Contents(
+        weights=found.weights,
+        nonzeros=found.weights - found.zeros,
+        sparsity=found.sparsity,
+        model_sparsity=found.model_sparsity,
+        multiply_adds=found.multiply_adds,
+        nonzero_multiply_adds=round(sum(known)) if len(known) == len(parts) else None,
+    )
+
+
+def _scores(scores: Scores | None) -> dict[str, Any] | None:
+    return None if scores is None else {**asdict(scores), "drop": scores.drop}

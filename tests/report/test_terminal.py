@@ -19,6 +19,8 @@ from gossamer.report.terminal import (
     print_comparison,
     print_explanation,
     print_inspection,
+    print_meters,
+    print_proof,
 )
 from gossamer.runtime import Explanation
 
@@ -88,37 +90,49 @@ QUIET = Noise(0.0, 0.0, 0.01, 0.0, 0.0)
 COMPARISON = Comparison((DENSE, SPARSE, CALLABLE), 31, (4, 9, 2), 0, QUIET, (), (), ENVIRONMENT)
 
 
-def row(text: str, label: str) -> str:
-    lines = text.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.strip().startswith(label))
-    return flat(" ".join(lines[start : start + 3]))
-
-
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_comparison_has_a_column_for_each_candidate_and_a_ratio_to_the_first(
+def test_a_comparison_has_a_row_for_each_candidate_with_ratios_to_the_first(
     terminal: bool,
 ) -> None:
-    text = shown(print_comparison, COMPARISON.to_dict(), terminal=terminal)
-    assert row(text, "latency").startswith("latency 12.3 ms 5.33 ms 5.33 ms")
-    assert "2.31x less 2.00x more" in row(text, "latency")
-    assert "(2.25-2.40) (1.25-2.50)" in row(text, "latency")
-    assert row(text, "energy (estimated)").startswith("energy (estimated) 123 mJ 123 mJ")
-    assert row(text, "file").startswith("file 90.9 MB 90.9 MB - 3.21x less")
-    assert row(text, "peak memory").startswith("peak memory 181 MB 181 MB - 1.25x more")
+    text = flat(shown(print_comparison, COMPARISON.to_dict(), terminal=terminal))
+    assert "estimated one inference latency times faster energy times less" in text
+    assert "dense, ONNX Runtime 12.3 ms 1 123 mJ 1" in text
+    assert "sparse, Gossamer 5.33 ms 2.31 (2.25-2.40) 123 mJ 2.20 (2.10-2.30)" in text
+    assert "callable 5.33 ms 0.500 (0.400-0.800)" in text
+    assert "sparse, Gossamer 24.6 ms 81.2 181 MB 90.9 MB 80.0 MB 3e-02" in text
+    assert "callable 24.6 ms 81.2 - - -" in text
+
+
+def test_it_fits_into_eighty_columns() -> None:
+    assert max(map(len, shown(print_comparison, COMPARISON.to_dict()).splitlines())) <= 80
 
 
 def test_a_comparison_says_in_words_what_it_found_and_how() -> None:
-    text = flat(shown(print_comparison, COMPARISON.to_dict()))
+    text = flat(shown(print_comparison, replace(COMPARISON, candidates=(DENSE, SPARSE)).to_dict()))
     assert (
         "sparse, Gossamer: latency: 2.31 times faster (2.25 to 2.40); energy: 2.20 times less "
-        "estimated energy (2.10 to 2.30); outputs differ by 0.03 of the largest." in text
+        "estimated energy (2.10 to 2.30)." in text
     )
-    assert "callable: latency: 2.00 times slower (1.25 to 2.50); energy: not significant;" in text
-    assert "95 % intervals over 31 turns." in text
+    text = flat(shown(print_comparison, COMPARISON.to_dict()))
+    assert "callable: latency: 2.00 times slower (1.25 to 2.50); energy: not significant." in text
+    assert "95 % intervals over 31 turns" in text
     assert "Energy is estimated: busy CPU seconds x 5 W per core." in text
     assert "Peak memory of callable not measured: no file to load in a fresh process." in text
     assert "A Processor; cores: 2; threads: 2." in text
-    assert "busy otherwise" not in text
+
+
+def test_what_other_meters_say_stands_beside() -> None:
+    measured = Energy("RAPL", "measured", "measured: by RAPL", Interval(0.2, 0.19, 0.21))
+    gain = Interval(2.2, 2.1, 2.3)
+    dense = replace(DENSE, energies=(measured, ENERGY))
+    sparse = replace(SPARSE, energies=(replace(measured, gain=gain), replace(ENERGY, gain=gain)))
+    text = flat(shown(print_comparison, replace(COMPARISON, candidates=(dense, sparse)).to_dict()))
+    assert "measured one inference" in text
+    assert "Energy is measured: by RAPL." in text
+    assert (
+        "By CPU time (estimated) sparse, Gossamer takes 123 mJ: 2.20 times less (2.10-2.30)."
+        in text
+    )
 
 
 def test_a_comparison_admits_noise_and_outputs_that_could_not_be_compared() -> None:
@@ -129,12 +143,12 @@ def test_a_comparison_admits_noise_and_outputs_that_could_not_be_compared() -> N
     )
     text = flat(shown(print_comparison, noisy.to_dict()))
     assert "The machine was not quiet." in text
-    assert "outputs not compared." in text
+    assert "80.0 MB - " in text
 
 
-def test_equal_outputs_are_called_the_same() -> None:
+def test_equal_outputs_are_told() -> None:
     same = replace(COMPARISON, candidates=(DENSE, replace(SPARSE, max_relative_difference=0.0)))
-    assert "; same outputs." in flat(shown(print_comparison, same.to_dict()))
+    assert "80.0 MB nothing" in flat(shown(print_comparison, same.to_dict()))
 
 
 def test_one_candidate_alone_has_no_ratios() -> None:
@@ -258,3 +272,76 @@ def test_the_kernels_times_are_summed_and_views_are_counted() -> None:
     assert "A run for x [1, 64] on 2 threads takes 10.0 ms." in text
     assert "By kernel: ONNX Runtime 60.0 % (2), sparse linear 30.0 % (1), pointwise 10.0 %" in text
     assert "Left out: 1 that only" in text and "/flat" not in text
+
+
+PROOF: dict[str, Any] = {
+    **COMPARISON.to_dict(),
+    "contents": {
+        "dense": {"weights": 1_000_000, "nonzeros": 1_000_000},
+        "sparse": {
+            "nonzeros": 200_000,
+            "sparsity": 0.9,
+            "model_sparsity": 0.8,
+            "multiply_adds": 5_000_000,
+            "nonzero_multiply_adds": 500_000,
+        },
+    },
+    "scores": {"dense": 0.9, "sparse": 0.88, "drop": 0.02, "interval": [0.01, 0.03]},
+    "int8_scores": {"dense": 0.9, "sparse": 0.89, "drop": 0.01, "interval": None},
+    "payback": {"says": "Sparsifying took 1 Wh (measured); it is repaid after 3 600 inferences."},
+    "grid": {"grams_per_kwh": 381.0, "source": "Germany"},
+    "price_per_kwh": 0.3,
+}
+for _one in PROOF["candidates"]:
+    _one["per_million"] = {"kwh": 0.5, "grams": 190.5, "cost": 0.15}
+
+
+def test_a_proof_says_what_the_models_hold_and_what_it_means() -> None:
+    text = flat(shown(print_proof, PROOF))
+    assert "Of 1.00 M weights 200 k are not zero in the sparse model: sparsity 90.0 %" in text
+    assert "Multiply-adds by weights: 5.00 M, of which 500 k by what is not zero." in text
+    assert "Score: dense 0.9000, sparse 0.8800, drop +0.0200, 95 % interval +0.0100 to" in text
+    assert "int8 0.8900, drop +0.0100; one number gives no interval." in text
+    assert "repaid after 3 600 inferences" in text
+    assert "A million inferences: 190 g of CO2 dense, 190 g sparse (381 g/kWh: Germany)" in text
+    assert "electricity for 0.15 dense, 0.15 sparse (at 0.3 a kWh)." in text
+
+
+def test_what_is_not_known_of_a_proof_is_left_out() -> None:
+    bare = PROOF | {
+        "scores": None,
+        "int8_scores": None,
+        "payback": None,
+        "grid": None,
+        "price_per_kwh": None,
+    }
+    text = flat(shown(print_proof, bare))
+    assert "Score" not in text
+    assert "A million" not in text
+
+
+def test_meters_are_listed_with_what_would_make_them_work() -> None:
+    meters = {
+        "processor": "A Processor",
+        "meters": [
+            {
+                "name": "RAPL",
+                "works": False,
+                "used": False,
+                "says": "may not be read; allow it",
+                "idle_watts": None,
+            },
+            {
+                "name": "CPU time",
+                "works": True,
+                "used": True,
+                "says": "estimated: so",
+                "idle_watts": 1.25,
+            },
+        ],
+    }
+    text = flat(shown(print_meters, meters))
+    assert "RAPL no may not be read; allow it" in text
+    assert "CPU time yes estimated: so" in text
+    assert "CPU time shows 1.25 W while nothing runs." in text
+    assert "A Processor. gossamer compare goes by CPU time." in text

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gossamer.energy.engines import EngineName, Feeds, open_model, usable_cores
+from gossamer.errors import OptionError
 
 _CHUNK = 1 << 20
 
@@ -69,6 +70,23 @@ class Candidate:
 
         name = f"{path.name} in {engine}" if name is None else name
         return cls(name, run, path, engine, threads, model.close)
+
+    @classmethod
+    def from_session(cls, session: Any, name: str) -> Candidate:
+        """Take what has `run(None, feeds)`: a session of Gossamer or of ONNX Runtime.
+
+        Its memory is not measured, since it cannot be started afresh. ONNX Runtime's threads burn
+        CPU for 100 ms after a run unless `session.intra_op.allow_spinning` is "0".
+
+        Raises:
+            OptionError: if it has no `run`.
+        """
+        if not callable(getattr(session, "run", None)):
+            raise OptionError(
+                f"{type(session).__name__} has no run(None, feeds); give a session, or make a "
+                "Candidate of a function"
+            )
+        return cls(name, lambda feeds: session.run(None, feeds))
 
     def file_bytes(self) -> int | None:
         """Return the bytes to deploy, an ONNX file's external data included; None for no file."""

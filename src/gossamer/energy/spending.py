@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gossamer.energy.meters import Kind, Meter, Panel, default_meters
+from gossamer.energy.meters import Kind, Meter, Nvml, Panel, default_meters
 from gossamer.errors import MeterError
 
 
@@ -47,10 +47,20 @@ class Spender:
 
     Args:
         meters: by default those that work here; the first that measures counts.
+        gpu: whether work is done on NVIDIA GPUs, whose energy is then added where it can be
+            measured.
     """
 
-    def __init__(self, meters: Sequence[Meter] | None = None) -> None:
-        self._panel = Panel(default_meters() if meters is None else meters)
+    def __init__(self, meters: Sequence[Meter] | None = None, *, gpu: bool = False) -> None:
+        meters = default_meters() if meters is None else meters
+        self._gpu: Meter | None = None
+        self._without = ""
+        if gpu:
+            try:
+                self._gpu = Nvml()
+            except MeterError as error:
+                self._without = f", without the GPU: {error}"
+        self._panel = Panel(meters if self._gpu is None else (*meters, self._gpu))
         self._begun = time.perf_counter(), time.process_time()
         self._panel.start()
 
@@ -65,7 +75,14 @@ class Spender:
         self._panel.start()
         seconds, busy = wall - self._begun[0], cpu - self._begun[1]
         self._begun = wall, cpu
-        for meter, found in zip(self._panel.meters, joules, strict=True):
-            if not math.isnan(found):
-                return Spending(found, meter.kind, meter.method, seconds, busy)
-        raise MeterError(f"no meter measured: {'; '.join(self._panel.failures.values())}")
+        told = [
+            Spending(found, meter.kind, meter.method, seconds, busy)
+            for meter, found in zip(self._panel.meters, joules, strict=True)
+            if meter is not self._gpu and not math.isnan(found)
+        ]
+        if not told:
+            raise MeterError(f"no meter measured: {'; '.join(self._panel.failures.values())}")
+        spent = replace(told[0], method=told[0].method + self._without)
+        if self._gpu is not None and not math.isnan(joules[-1]):
+            spent += Spending(joules[-1], self._gpu.kind, self._gpu.method, 0.0, 0.0)
+        return spent

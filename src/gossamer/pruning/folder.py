@@ -4,6 +4,7 @@ job.json         what the job is; another job is refused
 trials.jsonl     one finished trial a line
 database/        solved layers, one sparse file for each layer and level
 costs-*.json     measured costs
+energy.json      what all of it has taken so far
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from gossamer.models.adapter import Batch
 
 JOB_FILE = "job.json"
 TRIALS_FILE = "trials.jsonl"
+ENERGY_FILE = "energy.json"
 
 
 class Folder:

@@ -6,7 +6,8 @@ import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.errors import DataError, OptionError
+from gossamer.energy import Spender, Spending
+from gossamer.errors import DataError, OptionError, OutputError
 from gossamer.models.adapter import Batch, Layer, ModelAdapter
 from gossamer.pruning.coefficients import (
     Mix,
@@ -25,7 +27,7 @@ from gossamer.pruning.coefficients import (
 )
 from gossamer.pruning.costs import TIMED, Bytes, Costs, Objective, Weights, total
 from gossamer.pruning.database import Database
-from gossamer.pruning.folder import Folder
+from gossamer.pruning.folder import ENERGY_FILE, Folder
 from gossamer.pruning.measured_costs import measure, one_sample
 from gossamer.pruning.one_shot import count_zeros, prune
 from gossamer.pruning.progress import Progress
@@ -85,6 +87,8 @@ class Job:
         self._search_seconds = search_seconds
         self._folder = folder
         self._spent: dict[str, Spent] = {}
+        self._spender = Spender(gpu=_on_gpu(dense))
+        self._energy_spent = None if folder is None else _earlier(folder)
         self._costs: dict[Objective, Costs] = {}
         self._coefficients: NDArray[np.float64] | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -98,6 +102,8 @@ class Job:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        with suppress(OutputError):
+            self.energy_spent()
         if self._temporary is not None:
             self._temporary.cleanup()
 
@@ -113,6 +119,16 @@ class Job:
                 before.seconds + time.perf_counter() - wall,
                 before.cpu_seconds + time.process_time() - cpu,
             )
+        # Noted now and then, so that little of it is lost where the process is killed.
+        self.energy_spent()
+
+    def energy_spent(self) -> Spending:
+        """Return what all of it has taken so far, and note it in the folder."""
+        spent = self._spender.spent()
+        self._energy_spent = self._energy_spent + spent if self._energy_spent else spent
+        if self._folder is not None:
+            self._folder.write(ENERGY_FILE, asdict(self._energy_spent))
+        return self._energy_spent
 
     @property
     def spent(self) -> dict[str, Spent]:
@@ -383,6 +399,20 @@ class Job:
     def _need_batches(self, what: str) -> None:
         if not self._batches:
             raise DataError(f"{what} needs calibration data; give some")
+
+
+def _on_gpu(adapter: ModelAdapter) -> bool:
+    parameters = getattr(adapter.model, "parameters", None)
+    first = next(parameters(), None) if callable(parameters) else None
+    return first is not None and first.device.type == "cuda"
+
+
+def _earlier(folder: Folder) -> Spending | None:
+    """Return what earlier calls took; None if there were none, or the note is broken."""
+    try:
+        return Spending(**(folder.read(ENERGY_FILE) or {}))
+    except TypeError:
+        return None
 
 
 def _is_fixed(adapter: ModelAdapter) -> bool:

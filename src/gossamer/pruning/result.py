@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from gossamer.energy import Spending
+
 
 @dataclass(frozen=True)
 class LayerResult:
@@ -125,7 +127,8 @@ class SparsifyResult:
         final_scores: by `final_evaluate`, which the search did not use, or None.
         notes: what the user should know, each one sentence or two.
         seconds: it all took.
-        spent: of this, by stage: `database` (solving layers at each level), `costs` (measuring
+        energy_spent: on all of it, earlier calls with the same folder included.
+        spent: of the time, by stage: `database` (solving layers at each level), `costs` (measuring
             them), `search` (looking for a mix), `trials` (pruning and evaluating).
     """
 
@@ -147,6 +150,7 @@ class SparsifyResult:
     final_scores: Scores | None
     notes: tuple[str, ...]
     seconds: float
+    energy_spent: Spending
     spent: dict[str, Spent]
 
     @property
@@ -263,6 +267,7 @@ class SparsifyResult:
                 for layer in self.layers
             ],
             "seconds": self.seconds,
+            "energy_spent": asdict(self.energy_spent),
             "spent": {stage: asdict(spent) for stage, spent in self.spent.items()},
         }
 

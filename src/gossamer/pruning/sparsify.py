@@ -200,6 +200,7 @@ def sparsify(
         final_scores=final_scores,
         notes=tuple(notes),
         seconds=time.perf_counter() - started,
+        energy_spent=job.energy_spent(),
         spent=job.spent,
     )
 

@@ -33,9 +33,19 @@ def times_faster(candidate: Mapping[str, Any]) -> Text:
     Args:
         candidate: `CandidateResult.to_dict()`.
     """
+    return times(candidate, "latency")
+
+
+def times(candidate: Mapping[str, Any], figure: str) -> Text:
+    """Return how many times less of something a candidate takes than the first.
+
+    Args:
+        candidate: `CandidateResult.to_dict()`.
+        figure: "latency", "cpu_seconds" or "energy".
+    """
     if candidate["gains"] is None:
         return Text("1")
-    gain = candidate["gains"]["latency"]
+    gain = candidate["gains"][figure]
     low, high = figures(gain["low"]), figures(gain["high"])
     return Text(f"{figures(gain['median'])} ({low}-{high})", gain_style(gain))
 

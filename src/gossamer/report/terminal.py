@@ -5,7 +5,7 @@ Each takes what `to_dict()` gives, so that a table can be made again from a JSON
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -14,20 +14,25 @@ from rich.table import Table
 from rich.text import Text
 
 from gossamer.report.quantities import count, figures, percent, quantity, size
-from gossamer.report.speed import gain_style
+from gossamer.report.speed import times
 
 Document = Mapping[str, Any]
 
 
 def print_comparison(comparison: Document, console: Console | None = None) -> None:
-    """Print a comparison: a column for each candidate, and what it means in words.
+    """Print a comparison: a row for each candidate, and what it means in words.
 
     Args:
         comparison: `Comparison.to_dict()`.
         console: where to; standard output by default.
     """
     candidates = comparison["candidates"]
-    print_parts(console, _comparison_table(candidates), *_comparison_notes(comparison))
+    print_parts(
+        console,
+        _speed_table(candidates),
+        _size_table(candidates),
+        *_comparison_notes(comparison),
+    )
 
 
 def print_inspection(inspection: Document, console: Console | None = None) -> None:
@@ -137,108 +142,183 @@ def print_parts(console: Console | None, *parts: Table | str) -> None:
             continue
         # A line between head and body helps the eye, and is in the way of other programs.
         part.box = box.SIMPLE_HEAD if console.is_terminal else None
+        part.show_edge = False
         console.print(part)
         console.print()
 
 
 def new_table(first: str, *others: str) -> Table:
     """Return an empty table: a first column of names, and others of numbers."""
-    table = Table(header_style="bold", pad_edge=False)
+    table = Table(header_style="bold", pad_edge=False, collapse_padding=True)
     table.add_column(first, overflow="fold")
     for other in others:
         table.add_column(other, justify="right")
     return table
 
 
-def _comparison_table(candidates: Iterable[Document]) -> Table:
-    candidates = list(candidates)
-    table = Table(header_style="bold", pad_edge=False, collapse_padding=True)
-    table.add_column("one inference", overflow="fold")
-    for candidate in candidates:
-        table.add_column(Text(candidate["name"]), justify="right", overflow="fold")
+def _speed_table(candidates: Sequence[Document]) -> Table:
     kind = candidates[0]["energy"]["kind"]
-    table.add_row("latency", *(_timed(c, "latency_ms", "latency", "s", 1e-3) for c in candidates))
-    table.add_row(
-        "CPU seconds", *(_timed(c, "cpu_seconds", "cpu_seconds", "s", 1) for c in candidates)
-    )
-    table.add_row(f"energy ({kind})", *(_energy(c) for c in candidates))
-    table.add_row(
-        "peak memory",
-        *(_exact(c, c["peak_memory"]["bytes"], "peak_memory_bytes") for c in candidates),
-    )
-    table.add_row("file", *(_exact(c, c["file_bytes"], "file_bytes") for c in candidates))
-    table.add_row(
-        "compressed", *(_exact(c, c["compressed_bytes"], "compressed_bytes") for c in candidates)
-    )
+    table = new_table("one inference", "latency", "times faster", f"{kind}\nenergy", "times less")
+    table.columns[0].no_wrap = True
+    for candidate in candidates:
+        table.add_row(
+            Text(candidate["name"]),
+            quantity(candidate["latency_ms"]["median"] / 1000, "s"),
+            times(candidate, "latency"),
+            _joules(candidate["energy"]),
+            times(candidate, "energy"),
+        )
     return table
 
 
-def _timed(candidate: Document, figure: str, gain: str, unit: str, scale: float) -> Text:
-    cell = Text(quantity(candidate[figure]["median"] * scale, unit))
-    return cell.append_text(_gain(candidate, gain))
+def _size_table(candidates: Sequence[Document]) -> Table:
+    columns = ("CPU time", "a second", "peak\nmemory", "file", "com-\npressed", "differs\nby")
+    table = new_table("", *columns)
+    table.columns[0].no_wrap = True
+    for candidate in candidates:
+        table.add_row(
+            Text(candidate["name"]),
+            quantity(candidate["cpu_seconds"]["median"], "s"),
+            figures(candidate["throughput"]["median"]),
+            size(candidate["peak_memory"]["bytes"]),
+            size(candidate["file_bytes"]),
+            size(candidate["compressed_bytes"]),
+            _difference(candidate),
+        )
+    return table
 
 
-def _energy(candidate: Document) -> Text:
-    cell = Text(quantity(candidate["energy"]["joules"]["median"], "J"))
-    return cell.append_text(_gain(candidate, "energy"))
+def _joules(energy: Document) -> str:
+    return "-" if energy["joules"] is None else quantity(energy["joules"]["median"], "J")
 
 
-def _exact(candidate: Document, number: int | None, gain: str) -> Text:
-    cell = Text(size(number))
-    ratio = candidate["gains"] and candidate["gains"][gain]
-    return cell.append(f"\n{_times(ratio)}", "dim") if ratio else cell
-
-
-def _gain(candidate: Document, name: str) -> Text:
-    if candidate["gains"] is None:
-        return Text()
-    gain = candidate["gains"][name]
-    ends = [gain["low"], gain["high"]]
-    if gain["median"] < 1:
-        ends = [1 / end for end in reversed(ends)]
-    return Text(
-        f"\n{_times(gain['median'])} ({figures(ends[0])}-{figures(ends[1])})", gain_style(gain)
-    )
-
-
-def _times(gain: float) -> str:
-    return f"{figures(gain)}x less" if gain >= 1 else f"{figures(1 / gain)}x more"
-
-
-def _agreement(difference: float | None) -> str:
-    if difference is None:
-        return "outputs not compared"
-    return f"outputs differ by {difference:.1g} of the largest" if difference else "same outputs"
+def _difference(candidate: Document) -> str:
+    difference = candidate["max_relative_difference"]
+    if candidate["gains"] is None or difference is None:
+        return "-"
+    return f"{difference:.0e}" if difference else "nothing"
 
 
 def _comparison_notes(comparison: Document) -> list[str]:
     first, *others = comparison["candidates"]
     notes = []
-    for other in others:
-        notes.append(
-            f"{other['name']}: latency: {other['speed_verdict']}; energy: "
-            f"{other['energy_verdict']}; {_agreement(other['max_relative_difference'])}."
-        )
     if others:
-        notes.append(
-            f"Times less or more than {first['name']}, with 95 % intervals over "
-            f"{comparison['rounds']} turns."
-        )
+        last = others[-1]
+        notes += [
+            f"{last['name']}: latency: {last['speed_verdict']}; energy: {last['energy_verdict']}.",
+            f"Times are against {first['name']}, with 95 % intervals over {comparison['rounds']} "
+            "turns; outputs differ by so much of the largest.",
+        ]
     else:
         notes.append(f"Medians over {comparison['rounds']} turns.")
-    notes.append(f"Energy is {first['energy']['method']}.")
+    notes += _energy_notes(comparison["candidates"])
     unmeasured = {
         f"Peak memory of {candidate['name']} {candidate['peak_memory']['method']}."
         for candidate in comparison["candidates"]
         if candidate["peak_memory"]["bytes"] is None
     }
-    notes += sorted(unmeasured)
-    notes += comparison["notes"]
+    notes += [*sorted(unmeasured), *comparison["notes"]]
     machine = comparison["environment"]
     threads = sorted({c["threads"] for c in comparison["candidates"] if c["threads"]})
     used = f"; threads: {', '.join(map(str, threads))}" if threads else ""
     notes.append(f"{machine['processor']}; cores: {machine['cores']}{used}.")
     return notes
+
+
+def _energy_notes(candidates: Sequence[Document]) -> list[str]:
+    """Say how energy was found, and what the other meters say of the last candidate."""
+    first, last = candidates[0], candidates[-1]
+    notes = [f"Energy is {first['energy']['method']}."]
+    for energy in last["energies"][1:]:
+        if energy["joules"] is not None and energy["gain"] is not None:
+            gain = energy["gain"]
+            notes.append(
+                f"By {energy['meter']} ({energy['kind']}) {last['name']} takes "
+                f"{quantity(energy['joules']['median'], 'J')}: {figures(gain['median'])} times "
+                f"less ({figures(gain['low'])}-{figures(gain['high'])})."
+            )
+    return notes
+
+
+def print_proof(proof: Document, console: Console | None = None) -> None:
+    """Print a comparison of a dense and a sparse model, and what follows from it.
+
+    Args:
+        proof: `Proof.to_dict()`.
+        console: where to; standard output by default.
+    """
+    print_comparison(proof, console)
+    print_parts(console, *_proof_notes(proof))
+
+
+def _proof_notes(proof: Document) -> list[str]:
+    dense, sparse = proof["contents"]["dense"], proof["contents"]["sparse"]
+    notes = [
+        f"Of {count(dense['weights'])} weights {count(sparse['nonzeros'])} are not zero in the "
+        f"sparse model: sparsity {percent(sparse['sparsity'])} over the prunable layers, "
+        f"{percent(sparse['model_sparsity'])} over the whole model."
+    ]
+    if sparse["multiply_adds"] and sparse["nonzero_multiply_adds"] is not None:
+        notes[0] += (
+            f" Multiply-adds by weights: {count(sparse['multiply_adds'])}, of which "
+            f"{count(sparse['nonzero_multiply_adds'])} by what is not zero."
+        )
+    for name, scores in (("sparse", proof["scores"]), ("int8", proof["int8_scores"])):
+        if scores:
+            within = "; one number gives no interval"
+            if scores["interval"]:
+                low, high = scores["interval"]
+                within = f", 95 % interval {low:+.4f} to {high:+.4f}"
+            notes.append(
+                f"Score: dense {scores['dense']:.4f}, {name} {scores['sparse']:.4f}, drop "
+                f"{scores['drop']:+.4f}{within}."
+            )
+    if proof["payback"]:
+        notes.append(proof["payback"]["says"])
+    return notes + _million(proof)
+
+
+def _million(proof: Document) -> list[str]:
+    """Say what a million inferences take in carbon and money, if that was asked for."""
+    ends = [proof["candidates"][0]["per_million"], proof["candidates"][-1]["per_million"]]
+    parts = []
+    if proof["grid"] and all(end["grams"] is not None for end in ends):
+        parts.append(
+            f"{quantity(ends[0]['grams'], 'g')} of CO2 dense, {quantity(ends[1]['grams'], 'g')} "
+            f"sparse ({proof['grid']['grams_per_kwh']:g} g/kWh: {proof['grid']['source']})"
+        )
+    if proof["price_per_kwh"] is not None and all(end["cost"] is not None for end in ends):
+        parts.append(
+            f"electricity for {ends[0]['cost']:.3g} dense, {ends[1]['cost']:.3g} sparse (at "
+            f"{proof['price_per_kwh']:g} a kWh)"
+        )
+    return [f"A million inferences: {'; '.join(parts)}."] if parts else []
+
+
+def print_meters(meters: Document, console: Console | None = None) -> None:
+    """Print what this machine can measure, and how to get more.
+
+    Args:
+        meters: `meters`, each with `name`, `works`, `says` and, where measured, `idle_watts`;
+            `processor`.
+        console: where to; standard output by default.
+    """
+    table = new_table("meter", "works", "how")
+    table.columns[1].justify = table.columns[2].justify = "left"
+    for meter in meters["meters"]:
+        table.add_row(meter["name"], "yes" if meter["works"] else "no", Text(meter["says"]))
+    idle = [
+        f"{meter['name']} shows {meter['idle_watts']:.3g} W while nothing runs."
+        for meter in meters["meters"]
+        if meter["idle_watts"] is not None
+    ]
+    used = next(meter["name"] for meter in meters["meters"] if meter["works"] and meter["used"])
+    print_parts(
+        console,
+        table,
+        *idle,
+        f"{meters['processor']}. gossamer compare goes by {used}.",
+    )
 
 
 def _known_count(number: int | None) -> str:

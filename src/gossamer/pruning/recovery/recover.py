@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from gossamer.energy import Spender, Spending
+from gossamer.energy.meters import CpuTimeEstimate
 from gossamer.errors import OptionError
 from gossamer.models.opening import open_model
 from gossamer.models.torch_batches import to_tensors
@@ -143,6 +145,7 @@ def recover(
     samples = read_samples(data, student.inputs(), labelled=labelled)
     names = [taken.name for taken in student.inputs()]
     trained, home = student.copy(), _device_of(student.model)
+    spender = Spender(gpu="cuda" in (home.type, str(device or "").partition(":")[0]))
     scored = None if evaluate is None else score(evaluate, teacher.copy())
     before = _compare(scored, evaluate, student.copy())
 
@@ -216,8 +219,21 @@ def recover(
         processes=processes.size,
         seconds=state.spent.seconds,
         cpu_seconds=state.spent.cpu_seconds,
+        energy_spent=_energy(spender, state, sparse, whole=kept is None and processes.size == 1),
         notes=_notes(state.steps, steps, before, after),
     )
+
+
+def _energy(spender: Spender, state: State, sparse: Any, *, whole: bool) -> Spending:
+    """Return what recovery took; estimated where this process has not seen all of it."""
+    spent = spender.spent()
+    if not whole:
+        estimate = CpuTimeEstimate()
+        cpu = max(spent.cpu_seconds, state.spent.cpu_seconds)
+        seconds = max(spent.seconds, state.spent.seconds)
+        method = f"{estimate.method}, over all processes and interruptions"
+        spent = Spending(estimate.joules(cpu), estimate.kind, method, seconds, cpu)
+    return spent + sparse.energy_spent if isinstance(sparse, SparsifyResult) else spent
 
 
 def _module(model: Any, which: str) -> TorchModel:

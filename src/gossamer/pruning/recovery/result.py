@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from gossamer.energy import Spending
 from gossamer.pruning.result import Scores
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class RecoveryResult:
         processes: number of processes that did.
         seconds: of wall time that the steps took, over all interruptions.
         cpu_seconds: likewise of CPU time, all threads and processes together.
+        energy_spent: on the steps and the evaluations, over all interruptions; where the sparse
+            model came as a result of `sparsify`, with what that took.
         notes: what the user should know, each one sentence.
     """
 
@@ -54,6 +57,7 @@ class RecoveryResult:
     processes: int
     seconds: float
     cpu_seconds: float
+    energy_spent: Spending
     notes: tuple[str, ...]
 
     @property
@@ -80,6 +84,7 @@ class RecoveryResult:
             "processes": self.processes,
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
+            "energy_spent": asdict(self.energy_spent),
             "notes": list(self.notes),
         }
 

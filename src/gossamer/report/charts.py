@@ -1,0 +1,181 @@
+"""The charts of the HTML report, as Vega-Lite specifications made with Altair.
+
+Colours are names of the page's own, which its style sheet gives a value for light and for dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+Document = Mapping[str, Any]
+
+# Colours that differ for people who cannot tell red from green too, on light and on dark ground:
+# M. Okabe and K. Ito, Color Universal Design (2008).
+BLUE, ORANGE, GREY = "#2f8fd0", "#e08214", "#8a8f98"
+_LAYERS_AT_MOST = 60
+
+
+def bars(candidates: Sequence[Document], figure: str, title: str, description: str) -> Document:
+    """Return a bar for each candidate with its 95 % interval.
+
+    Args:
+        candidates: of a comparison, as dictionaries.
+        figure: "latency_ms" or "energy".
+        title: of the axis, unit and all.
+        description: for those who cannot see it.
+    """
+    rows = []
+    for candidate in candidates:
+        interval, scale = _interval(candidate, figure)
+        if interval is not None:
+            ends = {end: scale * interval[end] for end in ("median", "low", "high")}
+            rows.append({"name": candidate["name"], "ours": _kind(candidate["name"]), **ends})
+    base = alt.Chart(pd.DataFrame(rows), description=description).encode(
+        y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=220)),
+        tooltip=[
+            alt.Tooltip("name:N", title="model"),
+            alt.Tooltip("median:Q", title=title, format=".4g"),
+            alt.Tooltip("low:Q", title="95 % from", format=".4g"),
+            alt.Tooltip("high:Q", title="to", format=".4g"),
+        ],
+    )
+    bar = base.mark_bar(height={"band": 0.62}, cornerRadiusEnd=3).encode(
+        x=alt.X("median:Q", title=title, axis=alt.Axis(tickCount=5)),
+        color=alt.Color(
+            "ours:N",
+            scale=alt.Scale(domain=["sparse", "dense", "rival"], range=[ORANGE, BLUE, GREY]),
+            legend=None,
+        ),
+    )
+    error = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
+    return _finished(alt.layer(bar, error), height=max(90, 38 * len(rows)))
+
+
+def frontier(sparsified: Document, description: str) -> Document:
+    """Return cost against score of every trial of a search, those that no other beats joined.
+
+    Args:
+        sparsified: `SparsifyResult.to_dict()` with trials.
+        description: for those who cannot see it.
+    """
+    best = [trial["cost"] for trial in sparsified["frontier"]]
+    rows = [
+        {
+            "cost": 100 * trial["cost"],
+            "score": trial["score"],
+            "sparsity": 100 * trial["sparsity"],
+            "drop": trial["drop"],
+            "upper": trial["interval"][1] if trial["interval"] else None,
+            "kept": "within the bound" if trial["accepted"] else "beyond it",
+            "best": trial["cost"] in best,
+        }
+        for trial in sparsified["trials"]
+    ]
+    dense = sparsified["dense_score"]
+    table = pd.DataFrame(rows)
+    what = f"{sparsified['objective']} of the dense model, %"
+    scale = alt.Scale(zero=False, padding=12)
+    x = alt.X("cost:Q", title=what, scale=scale)
+    y = alt.Y("score:Q", title="score", scale=scale, axis=alt.Axis(tickCount=5, format=".3~f"))
+    base = alt.Chart(table, description=description)
+    line = base.transform_filter("datum.best").mark_line(color=GREY, strokeDash=[4, 3]).encode(x, y)
+    points = base.mark_point(size=110, filled=True, opacity=1).encode(
+        x,
+        y,
+        color=alt.Color(
+            "kept:N",
+            scale=alt.Scale(domain=["within the bound", "beyond it"], range=[BLUE, ORANGE]),
+            legend=alt.Legend(title=None, orient="bottom"),
+        ),
+        shape=alt.Shape(
+            "kept:N",
+            scale=alt.Scale(domain=["within the bound", "beyond it"], range=["circle", "cross"]),
+        ),
+        tooltip=[
+            alt.Tooltip("cost:Q", title=what, format=".1f"),
+            alt.Tooltip("sparsity:Q", title="sparsity, %", format=".1f"),
+            alt.Tooltip("score:Q", format=".4f"),
+            alt.Tooltip("drop:Q", format="+.4f"),
+            alt.Tooltip("upper:Q", title="drop's upper end", format="+.4f"),
+            alt.Tooltip("kept:N", title="drop"),
+        ],
+    )
+    bound = pd.DataFrame({"score": [dense], "what": ["dense"]})
+    rule = (
+        alt.Chart(bound)
+        .mark_rule(strokeDash=[2, 2])
+        .encode(y="score:Q", tooltip=[alt.Tooltip("score:Q", title="dense", format=".4f")])
+    )
+    return _finished(alt.layer(rule, line, points), height=260)
+
+
+def layers(document: Document, description: str) -> Document:
+    """Return each layer's time, dense and sparse, beside its sparsity.
+
+    Args:
+        document: `Proof.to_dict()` with layers.
+        description: for those who cannot see it.
+    """
+    rows = []
+    for number, layer in enumerate(document["layers"][:_LAYERS_AT_MOST]):
+        for model in ("dense", "sparse"):
+            seconds = layer[f"{model}_seconds"]
+            if seconds is not None:
+                rows.append(
+                    {
+                        "number": number,
+                        "layer": layer["name"],
+                        "model": model,
+                        "time": 1e6 * seconds,
+                        "sparsity": 100 * layer["sparsity"],
+                    }
+                )
+    names = [layer["name"] for layer in document["layers"][:_LAYERS_AT_MOST]]
+    order = alt.Y("layer:N", sort=names, title=None, axis=alt.Axis(labelLimit=180))
+    base = alt.Chart(pd.DataFrame(rows), description=description)
+    time = base.mark_bar(cornerRadiusEnd=2).encode(
+        order,
+        x=alt.X("time:Q", title="microseconds of one inference", axis=alt.Axis(tickCount=5)),
+        yOffset=alt.YOffset("model:N", sort=["dense", "sparse"]),
+        color=alt.Color(
+            "model:N",
+            scale=alt.Scale(domain=["dense", "sparse"], range=[BLUE, ORANGE]),
+            legend=alt.Legend(title=None, orient="top"),
+        ),
+        tooltip=[
+            "layer:N",
+            "model:N",
+            alt.Tooltip("time:Q", title="microseconds", format=".3g"),
+            alt.Tooltip("sparsity:Q", title="sparsity of the sparse one, %", format=".1f"),
+        ],
+    )
+    return _finished(time, height={"step": 11})
+
+
+def _finished(chart: Any, *, height: Any) -> Document:
+    """Return the specification: as wide as its place, and in the page's own letters."""
+    made = chart.properties(width="container", height=height).configure(
+        background="transparent", font="system-ui, sans-serif"
+    )
+    made = made.configure_view(stroke=None).configure_axis(
+        domain=False, ticks=False, labelFontSize=12, titleFontSize=12, titleFontWeight="normal"
+    )
+    made = made.configure_legend(labelFontSize=12)
+    found: Document = made.to_dict()
+    return found
+
+
+def _interval(candidate: Document, figure: str) -> tuple[Document | None, float]:
+    if figure == "energy":
+        return candidate["energy"]["joules"], 1e3
+    return candidate[figure], 1.0
+
+
+def _kind(name: str) -> str:
+    if name.startswith("sparse"):
+        return "sparse"
+    return "dense" if name.startswith("dense, ") else "rival"

@@ -1,0 +1,188 @@
+"""The proof: dense, its rivals and sparse in turn, what it costs in accuracy, and the payback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from typer.testing import CliRunner
+
+import gossamer as gs
+from gossamer.advice import prune_graph
+from gossamer.cli import app
+from gossamer.energy.meters import CpuTimeEstimate
+from gossamer.errors import EvaluationError, OptionError
+from gossamer.proof import DENSE, REFERENCE, SPARSE, Proof
+
+pytest.importorskip("onnxruntime")
+X = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)
+
+
+def quick(dense: Any, sparse: Any, **options: Any) -> Proof:
+    given = {"threads": 1, "min_time": 0.0, "max_time": 0.3, "rivals": False, **options}
+    return gs.compare(dense, sparse, X, **given)
+
+
+@pytest.fixture
+def sparse_onnx(small_onnx: Path) -> Path:
+    path = small_onnx.with_name("sparse.onnx")
+    onnx.save(prune_graph(onnx.load(small_onnx), 0.9), path)
+    return path
+
+
+def positive(session: Any) -> list[float]:
+    """One score a sample from a session, each other for each model."""
+    return [float(value) for value in session.run(None, {"x": X})[0][:, 0] > 0]
+
+
+def test_dense_is_measured_in_ordinary_runtimes_and_both_in_gossamer(
+    small_onnx: Path, sparse_onnx: Path
+) -> None:
+    proof = quick(small_onnx, sparse_onnx, rivals=True)
+    names = [candidate.name for candidate in proof.measured.candidates]
+    assert names[:2] == [REFERENCE, "int8, ONNX Runtime"]
+    assert names[-2:] == [DENSE, SPARSE]
+    assert proof.sparse.name == SPARSE
+    assert proof.verdict.startswith("Against the dense model in ONNX Runtime, the sparse one")
+
+
+def test_what_the_models_hold_is_counted(small_onnx: Path, sparse_onnx: Path) -> None:
+    contents = quick(small_onnx, sparse_onnx).contents
+    dense, sparse = contents["dense"], contents["sparse"]
+    assert (dense.weights, dense.nonzeros) == (9472, 9472)
+    assert dense.multiply_adds == dense.nonzero_multiply_adds == 4 * 9472
+    assert sparse.multiply_adds == 4 * 9472
+    assert sparse.nonzeros == pytest.approx(947, abs=2)
+    assert sparse.nonzero_multiply_adds == pytest.approx(4 * 947, abs=8)
+
+
+def test_both_models_and_int8_are_scored_with_intervals(
+    small_onnx: Path, sparse_onnx: Path
+) -> None:
+    proof = quick(small_onnx, sparse_onnx, evaluate=positive, rivals=True)
+    assert proof.scores is not None
+    assert proof.scores.interval is not None
+    assert proof.int8_scores is not None
+    assert proof.int8_scores.dense == proof.scores.dense
+
+
+def test_what_sparsify_returned_brings_its_energy_with_it(small_onnx: Path) -> None:
+    result = gs.sparsify(onnx.load(small_onnx), sparsity=0.9, solver="magnitude")
+    proof = quick(small_onnx, result)
+    assert proof.payback is not None
+    assert proof.payback.spent == result.energy_spent
+    assert result.energy_spent.joules > 0
+    assert "Sparsifying took" in proof.payback.says
+    assert proof.sparsified is not None
+    assert proof.sparsified["sparsity"] == pytest.approx(0.9, abs=0.01)
+    # What is deployed is the sparse file, which is smaller.
+    assert proof.sparse.gains is not None
+    assert proof.sparse.gains.file_bytes is not None
+    assert proof.sparse.gains.file_bytes > 2
+
+
+def test_so_does_the_folder_that_the_command_line_wrote(small_onnx: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = CliRunner().invoke(
+        app,
+        [
+            "sparsify",
+            str(small_onnx),
+            "--sparsity",
+            "0.9",
+            "--solver",
+            "magnitude",
+            "--out",
+            str(out),
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    proof = quick(small_onnx, out)
+    assert proof.payback is not None
+    assert proof.payback.spent.joules > 0
+    (out / "result.json").write_text("{}")
+    assert quick(small_onnx, out).payback is None
+
+
+def test_carbon_and_money_are_of_a_million_inferences(small_onnx: Path, sparse_onnx: Path) -> None:
+    proof = quick(small_onnx, sparse_onnx, country="DE", price_per_kwh=0.3)
+    many = proof.per_million(proof.sparse)
+    joules = proof.sparse.energy.joules
+    assert joules is not None
+    assert many["kwh"] == pytest.approx(joules.median / 3.6)
+    assert many["grams"] == pytest.approx(381 * joules.median / 3.6)
+    assert many["cost"] == pytest.approx(0.3 * joules.median / 3.6)
+    assert proof.grid is not None
+    assert "Our World in Data" in proof.grid.source
+    plain = quick(small_onnx, sparse_onnx)
+    assert plain.per_million(plain.sparse)["grams"] is None
+
+
+@pytest.mark.parametrize("country", [100, 100.0, "100"])
+def test_an_intensity_that_is_known_is_taken(
+    small_onnx: Path, sparse_onnx: Path, country: Any
+) -> None:
+    grid = quick(small_onnx, sparse_onnx, country=country).grid
+    assert grid is not None
+    assert (grid.grams_per_kwh, grid.source) == (100, "as given")
+
+
+def test_meters_may_be_given(small_onnx: Path, sparse_onnx: Path) -> None:
+    proof = quick(small_onnx, sparse_onnx, meters=[CpuTimeEstimate(3.0)])
+    assert "3 W per core (as given)" in proof.sparse.energy.method
+
+
+def test_everything_goes_into_json(small_onnx: Path, sparse_onnx: Path) -> None:
+    proof = quick(small_onnx, sparse_onnx, evaluate=positive, country="FR")
+    document = json.loads(json.dumps(proof.to_dict()))
+    assert document["verdict"] == proof.verdict
+    assert document["contents"].keys() == {"dense", "sparse"}
+    assert [layer["name"] for layer in document["layers"]] == ["hidden_layer", "output_layer"]
+    assert document["grid"]["grams_per_kwh"] == 56
+    assert document["candidates"][0]["per_million"]["kwh"] > 0
+
+
+# Bad input
+
+
+def test_an_evaluation_of_another_length_is_found_before_anything_is_measured(
+    small_onnx: Path, sparse_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = iter([3, 4])
+
+    def measured(*given: Any, **options: Any) -> None:
+        raise AssertionError("measured in vain")
+
+    monkeypatch.setattr("gossamer.proof.measure", measured)
+    with pytest.raises(EvaluationError, match=r"gave 3 score\(s\) .* and 4 for a sparse one"):
+        quick(small_onnx, sparse_onnx, evaluate=lambda session: [1.0] * next(lengths))
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [({"country": "XX"}, "not in the list"), ({"price_per_kwh": -1}, "no price; give one")],
+)
+def test_what_is_no_country_or_no_price_is_refused(
+    small_onnx: Path, option: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        quick(small_onnx, small_onnx, **option)
+
+
+def test_a_rival_that_does_not_run_is_left_out_and_said(
+    small_onnx: Path, sparse_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gossamer.baselines import Baseline
+
+    broken = small_onnx.with_name("broken.onnx")
+    broken.write_text("hello")
+    rival = Baseline("int8, Elsewhere", broken, "onnxruntime")
+    monkeypatch.setattr("gossamer.proof.baselines", lambda *given: ([rival], ["No int4."]))
+    found = quick(small_onnx, sparse_onnx, rivals=True)
+    assert [one.name for one in found.measured.candidates] == [REFERENCE, DENSE, SPARSE]
+    assert found.notes[0] == "No int4."
+    assert found.notes[1].startswith("int8, Elsewhere was not measured (ONNX Runtime cannot load")
