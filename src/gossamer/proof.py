@@ -112,6 +112,15 @@ class Proof:
             f"{self.sparse.energy_verdict}; latency: {self.sparse.speed_verdict}."
         )
 
+    @property
+    def thriftier(self) -> tuple[str, ...]:
+        """The candidates that surely take less energy than the sparse model."""
+        own = self.sparse.energy.joules
+        if own is None:
+            return ()
+        others = [(one.name, one.energy.joules) for one in self.measured.candidates[:-1]]
+        return tuple(name for name, joules in others if joules and joules.high < own.low)
+
     def per_million(self, result: CandidateResult) -> dict[str, float | None]:
         """Return what a million inferences of a candidate take: kWh, grams of CO2, money."""
         if result.energy.joules is None:
@@ -124,6 +133,11 @@ class Proof:
             "cost": None if price is None else cost(joules, price),
         }
 
+    def _thriftier(self) -> list[str]:
+        found = self.thriftier
+        verb = "take" if len(found) > 1 else "takes"
+        return [f"{' and '.join(found)} {verb} less energy still."] if found else []
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values."""
         measured = self.measured.to_dict()
@@ -132,7 +146,7 @@ class Proof:
         return {
             **measured,
             "verdict": self.verdict,
-            "notes": [*self.notes, *measured["notes"]],
+            "notes": [*self._thriftier(), *self.notes, *measured["notes"]],
             "scores": _scores(self.scores),
             "int8_scores": _scores(self.int8_scores),
             "contents": {name: asdict(contents) for name, contents in self.contents.items()},

@@ -1,6 +1,6 @@
 """The charts of the HTML report, as Vega-Lite specifications made with Altair.
 
-Colours are names of the page's own, which its style sheet gives a value for light and for dark.
+Text and lines take the page's own colour, so that they can be read on light and on dark ground.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
-import pandas as pd
 
 Document = Mapping[str, Any]
 
@@ -19,14 +18,13 @@ BLUE, ORANGE, GREY = "#2f8fd0", "#e08214", "#8a8f98"
 _LAYERS_AT_MOST = 60
 
 
-def bars(candidates: Sequence[Document], figure: str, title: str, description: str) -> Document:
+def bars(candidates: Sequence[Document], figure: str, title: str) -> Document:
     """Return a bar for each candidate with its 95 % interval.
 
     Args:
         candidates: of a comparison, as dictionaries.
         figure: "latency_ms" or "energy".
         title: of the axis, unit and all.
-        description: for those who cannot see it.
     """
     rows = []
     for candidate in candidates:
@@ -34,7 +32,7 @@ def bars(candidates: Sequence[Document], figure: str, title: str, description: s
         if interval is not None:
             ends = {end: scale * interval[end] for end in ("median", "low", "high")}
             rows.append({"name": candidate["name"], "ours": _kind(candidate["name"]), **ends})
-    base = alt.Chart(pd.DataFrame(rows), description=description).encode(
+    base = alt.Chart(alt.Data(values=rows)).encode(
         y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=220)),
         tooltip=[
             alt.Tooltip("name:N", title="model"),
@@ -51,16 +49,15 @@ def bars(candidates: Sequence[Document], figure: str, title: str, description: s
             legend=None,
         ),
     )
-    error = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
+    error = base.mark_rule(strokeWidth=2, color="currentColor").encode(x="low:Q", x2="high:Q")
     return _finished(alt.layer(bar, error), height=max(90, 38 * len(rows)))
 
 
-def frontier(sparsified: Document, description: str) -> Document:
+def frontier(sparsified: Document) -> Document:
     """Return cost against score of every trial of a search, those that no other beats joined.
 
     Args:
         sparsified: `SparsifyResult.to_dict()` with trials.
-        description: for those who cannot see it.
     """
     best = [trial["cost"] for trial in sparsified["frontier"]]
     rows = [
@@ -75,25 +72,28 @@ def frontier(sparsified: Document, description: str) -> Document:
         }
         for trial in sparsified["trials"]
     ]
-    dense = sparsified["dense_score"]
-    table = pd.DataFrame(rows)
+    rows.append(
+        {"cost": 100.0, "score": sparsified["dense_score"], "sparsity": 0.0, "drop": 0.0}
+        | {"upper": None, "kept": "dense", "best": False}
+    )
     what = f"{sparsified['objective']} of the dense model, %"
+    kinds = ["within the bound", "beyond it", "dense"]
     scale = alt.Scale(zero=False, padding=12)
-    x = alt.X("cost:Q", title=what, scale=scale)
-    y = alt.Y("score:Q", title="score", scale=scale, axis=alt.Axis(tickCount=5, format=".3~f"))
-    base = alt.Chart(table, description=description)
+    x = alt.X("cost:Q", title=what, scale=scale, axis=alt.Axis(tickCount=6))
+    y = alt.Y("score:Q", title="score", scale=scale, axis=alt.Axis(tickCount=5, format=".4~f"))
+    base = alt.Chart(alt.Data(values=rows))
     line = base.transform_filter("datum.best").mark_line(color=GREY, strokeDash=[4, 3]).encode(x, y)
     points = base.mark_point(size=110, filled=True, opacity=1).encode(
         x,
         y,
         color=alt.Color(
             "kept:N",
-            scale=alt.Scale(domain=["within the bound", "beyond it"], range=[BLUE, ORANGE]),
+            scale=alt.Scale(domain=kinds, range=[BLUE, ORANGE, GREY]),
             legend=alt.Legend(title=None, orient="bottom"),
         ),
         shape=alt.Shape(
             "kept:N",
-            scale=alt.Scale(domain=["within the bound", "beyond it"], range=["circle", "cross"]),
+            scale=alt.Scale(domain=kinds, range=["circle", "cross", "diamond"]),
         ),
         tooltip=[
             alt.Tooltip("cost:Q", title=what, format=".1f"),
@@ -101,24 +101,23 @@ def frontier(sparsified: Document, description: str) -> Document:
             alt.Tooltip("score:Q", format=".4f"),
             alt.Tooltip("drop:Q", format="+.4f"),
             alt.Tooltip("upper:Q", title="drop's upper end", format="+.4f"),
-            alt.Tooltip("kept:N", title="drop"),
+            alt.Tooltip("kept:N", title="bound"),
         ],
     )
-    bound = pd.DataFrame({"score": [dense], "what": ["dense"]})
+    bound = alt.Data(values=[{"score": sparsified["dense_score"]}])
     rule = (
         alt.Chart(bound)
-        .mark_rule(strokeDash=[2, 2])
+        .mark_rule(strokeDash=[2, 2], color="currentColor")
         .encode(y="score:Q", tooltip=[alt.Tooltip("score:Q", title="dense", format=".4f")])
     )
     return _finished(alt.layer(rule, line, points), height=260)
 
 
-def layers(document: Document, description: str) -> Document:
+def layers(document: Document) -> Document:
     """Return each layer's time, dense and sparse, beside its sparsity.
 
     Args:
         document: `Proof.to_dict()` with layers.
-        description: for those who cannot see it.
     """
     rows = []
     for number, layer in enumerate(document["layers"][:_LAYERS_AT_MOST]):
@@ -136,10 +135,10 @@ def layers(document: Document, description: str) -> Document:
                 )
     names = [layer["name"] for layer in document["layers"][:_LAYERS_AT_MOST]]
     order = alt.Y("layer:N", sort=names, title=None, axis=alt.Axis(labelLimit=180))
-    base = alt.Chart(pd.DataFrame(rows), description=description)
+    base = alt.Chart(alt.Data(values=rows))
     time = base.mark_bar(cornerRadiusEnd=2).encode(
         order,
-        x=alt.X("time:Q", title="microseconds of one inference", axis=alt.Axis(tickCount=5)),
+        x=alt.X("time:Q", title="µs an inference", axis=alt.Axis(tickCount=5)),
         yOffset=alt.YOffset("model:N", sort=["dense", "sparse"]),
         color=alt.Color(
             "model:N",
@@ -158,7 +157,8 @@ def layers(document: Document, description: str) -> Document:
 
 def _finished(chart: Any, *, height: Any) -> Document:
     """Return the specification: as wide as its place, and in the page's own letters."""
-    made = chart.properties(width="container", height=height).configure(
+    fitted = alt.AutoSizeParams(type="fit-x", contains="padding")
+    made = chart.properties(width="container", height=height, autosize=fitted).configure(
         background="transparent", font="system-ui, sans-serif"
     )
     made = made.configure_view(stroke=None).configure_axis(
