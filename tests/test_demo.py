@@ -98,6 +98,10 @@ def test_the_demo(
     assert len(result["plan"]) == 36
     assert result["final_score"] > 0.85
     # What was compiled is what was evaluated.
-    assert found["compiled_accuracy"] == pytest.approx(result["final_score"], abs=0.006)
+    assert found["proof"]["scores"]["sparse"] == pytest.approx(result["final_score"], abs=0.006)
     names = {path.name for path in out.iterdir()}
     assert {"model.gossamer.safetensors", "model.onnx", "tokenizer.json", "config.json"} <= names
+    assert "report.html" in printed
+    assert (out / "report.html").stat().st_size < 3_000_000
+    assert "co2" not in (out / "README.md").read_text()
+    assert found["proof"]["payback"]["spent"]["joules"] > 0

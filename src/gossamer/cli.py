@@ -269,6 +269,7 @@ def sparsify(
     from gossamer import api
     from gossamer.deployment import check_folder, write_folder, write_model
     from gossamer.models.python_file import load_function
+    from gossamer.report.model_card import CARD_FILE, has_cards, write_card
     from gossamer.report.progress import bar
 
     check_folder(out)
@@ -291,7 +292,13 @@ def sparsify(
     )
     with bar("writing"):
         example = _example(result.model, calibration)
-        write_folder(out, lambda folder: write_model(folder, result, model, example))
+
+        def write(inside: Path) -> None:
+            write_model(inside, result, model, example)
+            if has_cards():
+                write_card(inside / CARD_FILE, result.to_dict())
+
+        write_folder(out, write)
     if as_json:
         _print_json({**result.to_dict(), "out": str(out)})
         return
@@ -346,6 +353,9 @@ def compare(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Also write a report to look at.")
     ] = None,
+    card: Annotated[
+        Path | None, typer.Option(metavar="FILE.md", help="Also write a Hugging Face model card.")
+    ] = None,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
@@ -379,6 +389,10 @@ def compare(
         from gossamer.report.html import write_report
 
         write_report(found, report)
+    if card is not None:
+        from gossamer.report.model_card import write_card
+
+        write_card(card, None, found)
     if as_json:
         _print_json(found)
         return
@@ -387,6 +401,8 @@ def compare(
     print_proof(found)
     if report is not None:
         print(f"The report is {report}.")
+    if card is not None:
+        print(f"The model card is {card}.")
 
 
 @app.command()

@@ -9,7 +9,6 @@ energy, and the final accuracy, which the search never sees.
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
 import sys
 import time
@@ -23,12 +22,14 @@ import numpy as np
 from gossamer.deployment import ONNX_FILE, write_folder, write_json, write_model
 from gossamer.errors import OptionError
 from gossamer.formats import save_onnx
+from gossamer.proof import Proof, compare
+from gossamer.report.html import write_report
+from gossamer.report.model_card import CARD_FILE, write_card
 from gossamer.report.progress import bar
-from gossamer.source import SPARSE_FILE, as_onnx
+from gossamer.source import as_onnx
 
 if TYPE_CHECKING:
     from gossamer.demo_documents import Documents, Forward
-    from gossamer.energy import Candidate, Comparison
     from gossamer.energy.engines import EngineName
     from gossamer.pruning import SparsifyResult
 
@@ -42,9 +43,13 @@ LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9)
 SEARCH_SECONDS = 10.0
 
 DENSE_FILE = "dense.onnx"
-INT8_FILE = "dense-int8.onnx"
 DEMO_FILE = "demo.json"
+REPORT_FILE = "report.html"
+# So long all models are measured at least and at most.
+MEASURED_SECONDS = 15.0, 40.0
 _PACKAGES = {
+    "altair": "altair",
+    "vl_convert": "vl-convert-python",
     "torch": "torch",
     "transformers": "transformers",
     "sklearn": "scikit-learn",
@@ -60,18 +65,15 @@ class DemoResult:
 
     Attributes:
         sparsified: what `sparsify` returned.
-        measured: dense and int8 in ONNX Runtime, dense and sparse in Gossamer, on one document.
-        int8_accuracy: of dynamic int8 on the final documents.
-        compiled_accuracy: of the compiled sparse model on the final documents.
+        proof: what `compare` found, on one document: dense in ordinary runtimes, dense and sparse
+            in Gossamer; with the accuracy of each, as compiled, on the final documents.
         difference: max|a-b| / max|b| of the compiled sparse model from ONNX Runtime on the same
             sparse ONNX file, over the outputs for one document.
         seconds: the whole demo took.
     """
 
     sparsified: SparsifyResult
-    measured: Comparison
-    int8_accuracy: float
-    compiled_accuracy: float
+    proof: Proof
     difference: float
     seconds: float
 
@@ -79,12 +81,10 @@ class DemoResult:
         """Return everything as JSON-ready values."""
         return {
             "parts": PARTS,
-            "int8_accuracy": self.int8_accuracy,
-            "compiled_accuracy": self.compiled_accuracy,
             "difference": self.difference,
             "seconds": self.seconds,
             "sparsified": self.sparsified.to_dict(),
-            "measured": self.measured.to_dict(),
+            "proof": self.proof.to_dict(),
         }
 
 
@@ -183,84 +183,61 @@ def _run(folder: Path, threads: int | None) -> DemoResult:
         progress=True,
     )
 
-    _say("3/5 Writing the sparse file and its ONNX graph, and the dense and int8 rivals")
+    _say("3/5 Writing the sparse file and its ONNX graph, and the dense model")
     document = {name: array[:1] for name, array in parts["final"].feeds().items()}
     with bar("exporting"):
         write_model(folder, result, directory, document)
         save_onnx(as_onnx(dense, document), folder / DENSE_FILE)
-        quantize(folder / DENSE_FILE, folder / INT8_FILE)
 
-    _say("4/5 Compiling, and checking the accuracy of what was compiled and of int8")
-    rivals = _candidates(folder, threads)
+    def right(session: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+        forward = compiled_forward(lambda feeds: session.run(None, feeds))
+        return probe.right(forward, parts["final"])
 
-    def accuracy(candidate: Candidate) -> float:
-        with bar(f"{candidate.name} on {PARTS['final']} documents") as progress:
-            forward = compiled_forward(candidate.run)
-            return float(probe.right(forward, parts["final"], progress).mean())
+    _say(
+        f"4/5 Compiling; checking the accuracy of what was compiled, and of int8, on "
+        f"{PARTS['final']} documents; measuring all in turn, one document of {TOKENS} tokens at a "
+        "time"
+    )
+    with bar("compiling, checking and measuring") as progress:
+        proof = compare(
+            folder / DENSE_FILE,
+            folder,
+            document,
+            evaluate=right,
+            threads=threads,
+            min_time=MEASURED_SECONDS[0],
+            max_time=MEASURED_SECONDS[1],
+            progress=progress,
+        )
 
-    int8_accuracy, compiled_accuracy = accuracy(rivals[1]), accuracy(rivals[3])
-
-    _say(f"5/5 Measuring all four in turn, one document of {TOKENS} tokens at a time")
-    measured, difference = _measure(folder, rivals, document, threads)
+    _say("5/5 Checking the outputs against ONNX Runtime's, and writing the report")
     found = DemoResult(
         sparsified=result,
-        measured=measured,
-        int8_accuracy=int8_accuracy,
-        compiled_accuracy=compiled_accuracy,
-        difference=difference,
+        proof=proof,
+        difference=_difference(folder, document, threads),
         seconds=time.perf_counter() - started,
     )
     write_json(folder / DEMO_FILE, found.to_dict())
+    write_report(proof.to_dict(), folder / REPORT_FILE)
+    write_card(folder / CARD_FILE, result.to_dict(), proof.to_dict())
     return found
+
+
+def _difference(
+    folder: Path, document: dict[str, np.ndarray[Any, Any]], threads: int | None
+) -> float:
+    """Return how far Gossamer is from ONNX Runtime on the sparse model."""
+    from gossamer.energy import Candidate
+
+    outputs = []
+    engines: tuple[EngineName, ...] = ("gossamer", "onnxruntime")
+    for engine in engines:
+        candidate = Candidate.from_file(folder / ONNX_FILE, engine=engine, threads=threads)
+        outputs.append(candidate.run(document)[0])
+        candidate.close()
+    ours, theirs = outputs
+    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
 
 
 def _say(step: str) -> None:
     print(step, file=sys.stderr, flush=True)
-
-
-def quantize(dense: Path, int8: Path) -> None:
-    """Quantize as a user gets it for one call: dynamic, all defaults."""
-    from onnxruntime.quantization import quantize_dynamic
-
-    # It advises to run its preprocessing first, which changes nothing for this model.
-    logging.disable(logging.WARNING)
-    try:
-        quantize_dynamic(dense, int8)
-    finally:
-        logging.disable(logging.NOTSET)
-
-
-def _candidates(folder: Path, threads: int | None) -> list[Candidate]:
-    from gossamer.energy import Candidate
-
-    kinds: tuple[tuple[str, EngineName, str], ...] = (
-        (DENSE_FILE, "onnxruntime", "dense, ONNX Runtime"),
-        (INT8_FILE, "onnxruntime", "int8, ONNX Runtime"),
-        (DENSE_FILE, "gossamer", "dense, Gossamer"),
-        (SPARSE_FILE, "gossamer", "sparse, Gossamer"),
-    )
-    with bar("compiling"):
-        return [
-            Candidate.from_file(folder / file, engine=engine, threads=threads, name=name)
-            for file, engine, name in kinds
-        ]
-
-
-def _measure(
-    folder: Path,
-    rivals: list[Candidate],
-    document: dict[str, np.ndarray[Any, Any]],
-    threads: int | None,
-) -> tuple[Comparison, float]:
-    """Return the comparison, and how far Gossamer is from ONNX Runtime on the sparse model."""
-    from gossamer.energy import Candidate, measure
-
-    reference = Candidate.from_file(folder / ONNX_FILE, threads=threads)
-    theirs = reference.run(document)[0]
-    reference.close()
-    ours = rivals[-1].run(document)[0]
-    with bar("measuring") as progress:
-        measured = measure(rivals, document, min_time=15.0, progress=progress)
-    for rival in rivals:
-        rival.close()
-    return measured, float(np.abs(ours - theirs).max() / np.abs(theirs).max())

@@ -41,7 +41,7 @@ def print_demo(demo: Document, folder: str, console: Console | None = None) -> N
 def _findings(demo: Document) -> list[tuple[str, str]]:
     result, parts = demo["sparsified"], demo["parts"]
     low, high = result["final_drop_interval"]
-    dense, sparse = demo["measured"]["candidates"][0], demo["measured"]["candidates"][-1]
+    dense, sparse = demo["proof"]["candidates"][0], demo["proof"]["candidates"][-1]
     return [
         (
             "Model",
@@ -69,8 +69,8 @@ def _findings(demo: Document) -> list[tuple[str, str]]:
         ("File", f"{size(dense['file_bytes'])} dense, {size(sparse['file_bytes'])} sparse"),
         (
             "Check",
-            f"compiled, it tells {percent(demo['compiled_accuracy'])} right; its outputs are "
-            f"within {demo['difference']:.0e} of ONNX Runtime's on the same sparse model",
+            f"compiled, it tells {percent(demo['proof']['scores']['sparse'])} right; its outputs "
+            f"are within {demo['difference']:.0e} of ONNX Runtime's on the same sparse model",
         ),
     ]
 
@@ -82,50 +82,54 @@ def _range(result: Document) -> str:
 
 
 def _table(demo: Document, console: Console) -> Table:
-    measured = demo["measured"]["candidates"]
-    result = demo["sparsified"]
-    scores = (
-        result["final_dense_score"],
-        demo["int8_accuracy"],
-        result["final_dense_score"],
-        demo["compiled_accuracy"],
-    )
+    measured = demo["proof"]["candidates"]
     kind = measured[0]["energy"]["kind"]
     columns = ("latency", "times faster", f"energy ({kind})", "file", "accuracy")
     table = candidate_table(console, "one document", *columns)
-    for candidate, score in zip(measured, scores, strict=True):
+    for candidate in measured:
         table.add_row(
             Text(candidate["name"]),
             quantity(candidate["latency_ms"]["median"] / 1000, "s"),
             times_faster(candidate),
             quantity(candidate["energy"]["joules"]["median"], "J"),
             size(candidate["file_bytes"]),
-            percent(score),
+            _accuracy(demo["proof"], candidate["name"]),
         )
     return table
 
 
+def _accuracy(proof: Document, name: str) -> str:
+    """Return the accuracy of a candidate, as it was evaluated in Gossamer."""
+    if name.startswith("sparse"):
+        return percent(proof["scores"]["sparse"])
+    if name.startswith("int8"):
+        return percent(proof["int8_scores"]["sparse"]) if proof["int8_scores"] else "-"
+    return percent(proof["scores"]["dense"])
+
+
 def _notes(demo: Document, folder: str) -> list[str]:
-    measured = demo["measured"]
-    dense, int8, _, sparse = measured["candidates"]
-    notes = [f"Against dense in ONNX Runtime, the sparse model is: {sparse['speed_verdict']}."]
+    proof = demo["proof"]
+    first, sparse = proof["candidates"][0], proof["candidates"][-1]
+    notes = [
+        f"Against dense in ONNX Runtime, the sparse model is: {sparse['speed_verdict']}; energy: "
+        f"{sparse['energy_verdict']}."
+    ]
     result = demo["sparsified"]
     if result["final_drop"] > result["max_drop"]:
         notes.append(
             "The drop on unseen documents is larger than was allowed in the search: it was one of "
             "those that a 95 % interval misses. Search on more documents for a firmer limit."
         )
-    if int8["latency_ms"]["median"] < sparse["latency_ms"]["median"]:
-        notes.append(
-            "Dynamic int8, which any ONNX model gets for one call, is faster still on this model "
-            "and machine."
-        )
-    machine = measured["environment"]
+    notes += proof["notes"]
+    if proof["payback"]:
+        notes.append(proof["payback"]["says"])
+    machine = proof["environment"]
     notes += [
-        f"Measured in turn, {measured['rounds']} rounds, medians with 95 % intervals; "
-        f"{machine['processor']}, {dense['threads']} threads. Energy is "
-        f"{dense['energy']['method']}.",
+        f"Measured in turn, {proof['rounds']} rounds, medians with 95 % intervals; "
+        f"{machine['processor']}, {first['threads']} threads. Energy is "
+        f"{first['energy']['method']}.",
         f"Everything is in {folder}/ ({demo['seconds']:.0f} s). To run it anywhere: "
         f'gossamer.compile("{folder}/model.gossamer.safetensors")',
+        f"The report to look at: {folder}/report.html",
     ]
     return notes
