@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 
 import psutil
 
@@ -18,6 +19,7 @@ DEFAULT_WATTS_PER_CORE = 5.0
 # DRAM, whether used or not: L. Lannelongue, J. Grealey, M. Inouye, Green Algorithms: Quantifying
 # the Carbon Footprint of Computation, Advanced Science 8 (2021), section 2: 0.3725 W per GB.
 MEMORY_WATTS_PER_GB = 0.3725
+_TASKS = Path("/proc/self/task")
 
 
 class CpuTimeEstimate:
@@ -84,6 +86,9 @@ class CpuTimeEstimate:
         return float(ended.children_user + ended.children_system + alive)
 
     def _children(self) -> list[psutil.Process]:
+        # psutil looks at every process of the machine; Linux says quickly that there are none.
+        if _childless():
+            return []
         try:
             return list(self._process.children(recursive=True))
         except psutil.Error:
@@ -98,6 +103,14 @@ def _power(watts_per_core: float | None) -> tuple[float, str]:
     if known is None:
         return DEFAULT_WATTS_PER_CORE, "assumed"
     return known.watts / known.cores, f"{known.name}: {known.watts:g} W TDP by {known.cores} cores"
+
+
+def _childless() -> bool:
+    """Whether Linux lists no child of this process; False where it makes no such lists."""
+    try:
+        return not any((task / "children").read_bytes() for task in _TASKS.iterdir())
+    except OSError:
+        return False
 
 
 def _cpu(process: psutil.Process) -> float:
