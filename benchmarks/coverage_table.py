@@ -85,7 +85,8 @@ def _overhead(lines: Sequence[Line]) -> list[str]:
     return [
         f"Meters ({', '.join(found['meters'])}): an inference of {found['milliseconds']:g} ms "
         f"takes {100 * longer:+.2f} % between two readings (at most {100 * MOST_OVERHEAD:g} %: "
-        f"{told}); a reading takes {1e3 * found['seconds_of_a_reading']:.2f} ms, outside of what is timed."
+        f"{told}); a reading takes {1e3 * found['seconds_of_a_reading']:.2f} ms, outside of what "
+        "is timed.",
     ]
 
 
