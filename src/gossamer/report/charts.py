@@ -10,6 +10,8 @@ from typing import Any
 
 import altair as alt
 
+from gossamer.report.layers import shortened
+
 Document = Mapping[str, Any]
 
 # Colours that differ for people who cannot tell red from green too, on light and on dark ground:
@@ -114,45 +116,68 @@ def frontier(sparsified: Document) -> Document:
 
 
 def layers(document: Document) -> Document:
-    """Return each layer's time, dense and sparse, beside its sparsity.
+    """Return each layer's time, dense and sparse, with its sparsity in its label.
 
     Args:
         document: `Proof.to_dict()` with layers.
     """
-    rows = []
-    for number, layer in enumerate(document["layers"][:_LAYERS_AT_MOST]):
-        for model in ("dense", "sparse"):
-            seconds = layer[f"{model}_seconds"]
-            if seconds is not None:
-                rows.append(
-                    {
-                        "number": number,
-                        "layer": layer["name"],
-                        "model": model,
-                        "time": 1e6 * seconds,
-                        "sparsity": 100 * layer["sparsity"],
-                    }
-                )
-    names = [layer["name"] for layer in document["layers"][:_LAYERS_AT_MOST]]
-    order = alt.Y("layer:N", sort=names, title=None, axis=alt.Axis(labelLimit=180))
-    base = alt.Chart(alt.Data(values=rows))
-    time = base.mark_bar(cornerRadiusEnd=2).encode(
-        order,
-        x=alt.X("time:Q", title="µs an inference", axis=alt.Axis(tickCount=5)),
-        yOffset=alt.YOffset("model:N", sort=["dense", "sparse"]),
-        color=alt.Color(
-            "model:N",
-            scale=alt.Scale(domain=["dense", "sparse"], range=[BLUE, ORANGE]),
-            legend=alt.Legend(title=None, orient="top"),
-        ),
-        tooltip=[
-            "layer:N",
-            "model:N",
-            alt.Tooltip("time:Q", title="microseconds", format=".3g"),
-            alt.Tooltip("sparsity:Q", title="sparsity of the sparse one, %", format=".1f"),
-        ],
+    shown = document["layers"][:_LAYERS_AT_MOST]
+    shares = time_shares(document)
+    names = [
+        f"{name}  {100 * layer['sparsity']:.0f} %"
+        for name, layer in zip(shortened([one["name"] for one in shown]), shown, strict=True)
+    ]
+    rows = [
+        {
+            "layer": name,
+            "model": model,
+            "time": 1e6 * layer[f"{model}_seconds"],
+            "share": 100 * share[at],
+            "sparsity": 100 * layer["sparsity"],
+        }
+        for name, layer, share in zip(names, shown, shares[:_LAYERS_AT_MOST], strict=True)
+        for at, model in enumerate(("dense", "sparse"))
+        if layer[f"{model}_seconds"] is not None
+    ]
+    order = alt.Y("layer:N", sort=names, title=None, axis=alt.Axis(labelLimit=240))
+    time = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_bar(cornerRadiusEnd=2)
+        .encode(
+            order,
+            x=alt.X("time:Q", title="µs an inference", axis=alt.Axis(tickCount=5)),
+            yOffset=alt.YOffset("model:N", sort=["dense", "sparse"]),
+            color=alt.Color(
+                "model:N",
+                scale=alt.Scale(domain=["dense", "sparse"], range=[BLUE, ORANGE]),
+                legend=alt.Legend(title=None, orient="top"),
+            ),
+            tooltip=[
+                "layer:N",
+                "model:N",
+                alt.Tooltip("time:Q", title="microseconds", format=".3g"),
+                alt.Tooltip("share:Q", title="of the model's time, %", format=".1f"),
+                alt.Tooltip("sparsity:Q", title="sparsity of the sparse one, %", format=".1f"),
+            ],
+        )
     )
     return _finished(time, height={"step": 11})
+
+
+def time_shares(document: Document) -> list[tuple[float, float]]:
+    """Return each layer's share of the time of the dense and of the sparse model, 0 to 1.
+
+    Args:
+        document: `Proof.to_dict()` with layers.
+    """
+    whole = []
+    for at, model in enumerate(("dense", "sparse")):
+        known = [layer[f"{model}_seconds"] or 0.0 for layer in document["layers"]]
+        whole.append(max(sum(known) + document["rest"][at], 1e-12))
+    return [
+        ((layer["dense_seconds"] or 0.0) / whole[0], (layer["sparse_seconds"] or 0.0) / whole[1])
+        for layer in document["layers"]
+    ]
 
 
 def _finished(chart: Any, *, height: Any) -> Document:

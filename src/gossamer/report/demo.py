@@ -99,7 +99,9 @@ def _table(demo: Document, console: Console) -> Table:
 
 
 def _accuracy(proof: Document, name: str) -> str:
-    """Return the accuracy of a candidate, as it was evaluated in Gossamer."""
+    """Return the accuracy of a candidate, as it was evaluated; a dash where it was not."""
+    if name.endswith("OpenVINO"):
+        return "-"
     if name.startswith("sparse"):
         return percent(proof["scores"]["sparse"])
     if name.startswith("int8"):
@@ -126,7 +128,7 @@ def _notes(demo: Document, folder: str) -> list[str]:
     machine = proof["environment"]
     notes += [
         f"Measured in turn, {proof['rounds']} rounds, medians with 95 % intervals; "
-        f"{machine['processor']}, {first['threads']} threads. Energy is "
+        f"{machine['processor']}, threads: {first['threads']}. Energy is "
         f"{first['energy']['method']}.",
         f"Everything is in {folder}/ ({demo['seconds']:.0f} s). To run it anywhere: "
         f'gossamer.compile("{folder}/model.gossamer.safetensors")',

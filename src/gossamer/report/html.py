@@ -124,6 +124,7 @@ def render(document: Document) -> str:
         headline=headline(document),
         cards=cards(document),
         charts=charts,
+        shares=_shares(document),
         style=_raw(folder.joinpath("report.css").read_text("utf-8")),
         script=_raw(folder.joinpath("report.js").read_text("utf-8")),
         # Its type says that it needs a snippet; by default it defines vegaEmbed.
@@ -258,7 +259,10 @@ def _charts(document: Document) -> list[Chart]:
             Chart("frontier", "What accuracy costs", spec, caption, caption + _trials(told))
         )
     if document.get("layers"):
-        caption = "The time of each layer in Gossamer, dense and sparse; hover for its sparsity."
+        caption = (
+            "The time of each layer in Gossamer, dense and sparse, beside its sparsity; hover for "
+            "more."
+        )
         spec = charts.layers(document)
         found.append(
             Chart(
@@ -266,6 +270,12 @@ def _charts(document: Document) -> list[Chart]:
             )
         )
     return found
+
+
+def _shares(document: Document) -> list[tuple[float, float]]:
+    from gossamer.report.charts import time_shares
+
+    return time_shares(document) if document.get("layers") else []
 
 
 def _trials(told: Document) -> str:
