@@ -13,7 +13,13 @@ model = torch.nn.Sequential(
 calibration = torch.randn(256, 512)
 
 result = gs.sparsify(model, calibration, sparsity=0.9, solver="wanda")
-proof = gs.compare(model, result.model, torch.randn(16, 512), threads=1, min_time=2.0)
+proof = gs.compare(model, result, torch.randn(16, 512), threads=1, min_time=1.0, max_time=4.0)
 for candidate in proof.measured.candidates:
     print(f"{candidate.name:20} {candidate.latency_ms.median:.3f} ms  {candidate.speed_verdict}")
-    print(f"{'':20} {candidate.energy.joules.median:.4f} J, {candidate.energy.method}")
+    if candidate.energy.joules:
+        print(f"{'':20} {candidate.energy.joules.median:.5f} J, {candidate.energy.kind}")
+for note in proof.measured.notes:
+    print(note)
+print(proof.verdict)
+if proof.payback:
+    print(proof.payback.says)

@@ -49,7 +49,7 @@ def test_a_layer_is_called_by_what_tells_it_apart_and_by_its_sparsity(
     for number, layer in enumerate(proof["layers"]):
         layer["name"] = f"/model/encoder/layer.{number}/dense/MatMul"
     found = rows(layers(proof))
-    assert found[0]["layer"] == "layer.0  50 %"
+    assert found[0]["layer"] == "50 %  layer.0"
     # One layer is left to ONNX Runtime and has no time of its own.
     assert len(found) == 15
 

@@ -124,7 +124,7 @@ def layers(document: Document) -> Document:
     shown = document["layers"][:_LAYERS_AT_MOST]
     shares = time_shares(document)
     names = [
-        f"{name}  {100 * layer['sparsity']:.0f} %"
+        f"{100 * layer['sparsity']:.0f} %  {name}"
         for name, layer in zip(shortened([one["name"] for one in shown]), shown, strict=True)
     ]
     rows = [
@@ -139,7 +139,7 @@ def layers(document: Document) -> Document:
         for at, model in enumerate(("dense", "sparse"))
         if layer[f"{model}_seconds"] is not None
     ]
-    order = alt.Y("layer:N", sort=names, title=None, axis=alt.Axis(labelLimit=240))
+    order = alt.Y("layer:N", sort=names, title=None, axis=alt.Axis(labelLimit=180))
     time = (
         alt.Chart(alt.Data(values=rows))
         .mark_bar(cornerRadiusEnd=2)
@@ -150,7 +150,7 @@ def layers(document: Document) -> Document:
             color=alt.Color(
                 "model:N",
                 scale=alt.Scale(domain=["dense", "sparse"], range=[BLUE, ORANGE]),
-                legend=alt.Legend(title=None, orient="top"),
+                legend=alt.Legend(title=None, orient="bottom", columns=1),
             ),
             tooltip=[
                 "layer:N",
