@@ -184,6 +184,17 @@ def test_sparsify_to_a_budget_goes_on_in_its_folder(
     refused(other, "another job: its solver differ", "choose a new folder")
 
 
+def test_a_budget_that_cannot_be_met_names_the_nearest_that_can(
+    run: Any, small_onnx: Path, small_data: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    ran = run(
+        "sparsify", small_onnx, "--calibration", small_data, "--budget", 0.01,
+        "--objective", "sparsity", "--out", tmp_path / "out",
+    )  # fmt: skip
+    refused(ran, "cannot be met", "give budget=0.051 or more")
+
+
 def test_compare_measures_three_in_turn_and_scores(
     run: Any, small_onnx: Path, small_data: Path, task: Path, tmp_path: Path
 ) -> None:

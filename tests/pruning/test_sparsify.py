@@ -463,3 +463,26 @@ def test_a_pattern_of_one_sparsity_meets_a_goal_by_cost_alone(
 ) -> None:
     with pytest.raises(OptionError, match=r"'2:4' always has .* only allocation 'cost'"):
         sparsify(bert, tokens, pattern="2:4", allocation="uniform", **goal)
+
+
+# What it takes
+
+
+def test_what_it_took_is_metered_and_adds_up_over_interruptions(
+    model: nn.Module, tmp_path: Path
+) -> None:
+    options = {"budget": 0.6, "objective": "sparsity", "layers": ".", **QUICK}
+    once = sparsify(model, x, **options, folder=tmp_path / "job")
+    assert once.energy_spent.joules > 0
+    assert once.energy_spent.method.startswith(once.energy_spent.kind)
+    assert once.energy_spent.cpu_seconds > 0
+    again = sparsify(model, x, **options, folder=tmp_path / "job")
+    assert again.energy_spent.seconds > once.energy_spent.seconds
+    assert again.to_dict()["energy_spent"]["joules"] == again.energy_spent.joules
+
+
+def test_a_note_of_it_that_is_broken_is_begun_anew(model: nn.Module, tmp_path: Path) -> None:
+    options = {"budget": 0.6, "objective": "sparsity", "layers": ".", **QUICK}
+    sparsify(model, x, **options, folder=tmp_path / "job")
+    (tmp_path / "job" / "energy.json").write_text('{"joules": 5}')
+    assert sparsify(model, x, **options, folder=tmp_path / "job").energy_spent.joules > 0

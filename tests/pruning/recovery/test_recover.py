@@ -367,3 +367,22 @@ def test_a_score_that_falls_is_said(dense: Any, sparse: Any, x: Any) -> None:
     scores = iter([1.0, 0.8, 0.5])
     found = recover(sparse, dense, x, steps=1, evaluate=lambda model: next(scores))
     assert any("score fell" in note for note in found.notes)
+
+
+def test_what_it_took_is_metered_with_what_sparsifying_took(dense: nn.Module, x: Any) -> None:
+    result = sparsify(dense, x, sparsity=0.8, layers=".")
+    found = recover(result, dense, x, steps=3)
+    alone = recover(result.model, dense, x, steps=3)
+    assert alone.energy_spent.joules > 0
+    assert found.energy_spent.joules > result.energy_spent.joules
+    assert found.to_dict()["energy_spent"]["joules"] == found.energy_spent.joules
+
+
+def test_after_an_interruption_what_it_took_is_estimated_from_all_cpu_time(
+    sparse: nn.Module, dense: nn.Module, x: Any, tmp_path: Path
+) -> None:
+    recover(sparse, dense, x, steps=5, folder=tmp_path / "job")
+    found = recover(sparse, dense, x, steps=5, folder=tmp_path / "job")
+    assert found.energy_spent.kind == "estimated"
+    assert found.energy_spent.method.endswith("over all processes and interruptions")
+    assert found.energy_spent.cpu_seconds >= found.cpu_seconds
