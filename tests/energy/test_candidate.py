@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from gossamer.energy import Candidate
 from gossamer.energy.engines import usable_cores
-from gossamer.errors import ModelError
+from gossamer.errors import ModelError, OptionError
 
 
 def test_a_file_becomes_a_candidate_that_runs(small_onnx: Path) -> None:
@@ -49,3 +50,23 @@ def test_a_callable_has_no_file() -> None:
 def test_a_missing_file_is_a_model_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="does not exist"):
         Candidate.from_file(tmp_path / "absent.onnx")
+
+
+def test_a_session_is_a_candidate_whose_memory_is_not_measured(small_onnx: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(small_onnx, providers=["CPUExecutionProvider"])
+    candidate = Candidate.from_session(session, "theirs")
+    x = np.ones((2, 64), np.float32)
+    np.testing.assert_array_equal(candidate.run({"x": x})[0], session.run(None, {"x": x})[0])
+    assert candidate.file is None
+    assert candidate.compressed_bytes() is None
+
+
+def test_what_cannot_run_is_no_session() -> None:
+    with pytest.raises(OptionError, match=r"str has no run\(None, feeds\); give a session"):
+        Candidate.from_session("model.onnx", "theirs")
+
+
+def test_compressed_bytes_are_those_of_zlib(small_onnx: Path) -> None:
+    candidate = Candidate("file", lambda feeds: None, small_onnx)
+    assert candidate.compressed_bytes() == len(zlib.compress(small_onnx.read_bytes()))

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from gossamer.energy.statistics import Interval, gain_interval, median_interval, verdict
+from gossamer.energy.statistics import (
+    Interval,
+    expected_half_width,
+    gain_interval,
+    median_interval,
+    verdict,
+)
 
 
 def test_the_interval_holds_the_true_median_about_95_times_in_100() -> None:
@@ -15,6 +23,28 @@ def test_the_interval_holds_the_true_median_about_95_times_in_100() -> None:
         found = median_interval(rng.lognormal(0, 0.5, 40))
         held += found.low <= 1.0 <= found.high
     assert 0.90 <= held / 300 <= 0.99
+
+
+def test_stopping_once_it_should_be_narrow_keeps_the_interval_honest() -> None:
+    """Samples are added until the expected width is small, as `measure` adds rounds."""
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(300):
+        samples = rng.lognormal(0, 0.03, 400)
+        size = 20
+        while expected_half_width(samples[:size]) > 0.01 and size < 400:
+            size = math.ceil(1.1 * size)
+        found = median_interval(samples[:size])
+        held += found.low <= 1 <= found.high
+    assert 0.92 <= held / 300 <= 0.98
+
+
+def test_the_expected_width_is_about_that_of_the_interval() -> None:
+    samples = np.random.default_rng(0).normal(10, 1, 2000)
+    found = median_interval(samples)
+    half = (found.high - found.low) / 2 / found.median
+    assert expected_half_width(samples) == pytest.approx(half, rel=0.2)
+    assert expected_half_width([3.0]) == 0
 
 
 def test_the_interval_narrows_with_the_root_of_the_samples() -> None:

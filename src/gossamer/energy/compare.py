@@ -16,7 +16,7 @@ from gossamer.energy.comparison import CandidateResult, Comparison, Energy, Gain
 from gossamer.energy.memory import PeakMemory, peak_memory
 from gossamer.energy.meters import CpuTimeEstimate, Meter, Panel, default_meters
 from gossamer.energy.noise import Watch
-from gossamer.energy.statistics import Interval, gain_interval, median_interval
+from gossamer.energy.statistics import Interval, expected_half_width, gain_interval, median_interval
 from gossamer.energy.timing import Run, Timings, take_turns
 from gossamer.errors import DataError, GossamerError, OptionError
 
@@ -91,7 +91,7 @@ def measure(
     panel, watch = Panel(meters), Watch()
 
     def enough(timings: Timings) -> bool:
-        return all(_width(gain) <= precision for gain in _ratios(timings))
+        return all(expected_half_width(ratios) <= precision for ratios in _ratios(timings))
 
     try:
         timings = take_turns(
@@ -137,17 +137,17 @@ def measure(
     )
 
 
-def _ratios(timings: Timings) -> list[Interval]:
-    """Return every ratio that is told: of latency, CPU time and the joules that can be had."""
+def _ratios(timings: Timings) -> list[Array]:
+    """Return every ratio that is told, round by round: of latency, CPU time and joules."""
     found = []
     for index in range(1, timings.seconds.shape[1]):
         for figures in (timings.seconds, timings.cpu_seconds):
             held = np.maximum(figures, _LEAST)
-            found.append(gain_interval(held[:, 0], held[:, index]))
+            found.append(held[:, 0] / held[:, index])
         for meter in range(timings.joules.shape[2]):
-            gain = _joules(timings, index, meter)[1]
-            if gain is not None:
-                found.append(gain)
+            pairs = _pairs(timings, index, meter)
+            if len(pairs):
+                found.append(pairs[:, 0] / pairs[:, 1])
     return found
 
 
@@ -159,12 +159,17 @@ def _joules(
     timings: Timings, index: int, meter: int
 ) -> tuple[Interval | None, Interval | None, int]:
     """Return a candidate's joules, their gain on the first's, and how many rounds gave them."""
-    pairs = timings.joules[:, [0, index], meter]
-    pairs = np.maximum(pairs[~np.isnan(pairs).any(axis=1)], _LEAST)
+    pairs = _pairs(timings, index, meter)
     if not len(pairs):
         return None, None, 0
     gain = gain_interval(pairs[:, 0], pairs[:, 1]) if index else None
     return median_interval(pairs[:, 1]), gain, len(pairs)
+
+
+def _pairs(timings: Timings, index: int, meter: int) -> Array:
+    """Return the joules of the first candidate and of another, in the rounds that have both."""
+    pairs = timings.joules[:, [0, index], meter]
+    return np.maximum(pairs[~np.isnan(pairs).any(axis=1)], _LEAST)
 
 
 def _energies(timings: Timings, panel: Panel) -> list[tuple[Energy, ...]]:
@@ -202,7 +207,7 @@ def _precision(timings: Timings, precision: float, min_rounds: int) -> list[str]
             f"Only {rounds} {'round' if rounds == 1 else 'rounds'} fitted into the time, too few "
             "for a 95 % interval: the model is too slow for the budget; raise max_time."
         ]
-    widest = max(map(_width, _ratios(timings)), default=0.0)
+    widest = max((_width(median_interval(ratios)) for ratios in _ratios(timings)), default=0.0)
     if timings.stopped == "enough" or widest <= precision:
         return []
     return [

@@ -46,6 +46,22 @@ def median_interval(samples: ArrayLike, *, seed: int = 0) -> Interval:
     return Interval(float(np.median(values)), float(low), float(high))
 
 
+def expected_half_width(samples: ArrayLike) -> float:
+    """Return half the width that the interval of the median should have, by the median.
+
+    From the interquartile range, for samples that are about normal: 1.96 x 1.2533 x sigma / sqrt(n)
+    with sigma = range / 1.349. For telling when there are enough samples: the interval itself
+    must not tell, since to stop as soon as it happens to be narrow is to stop where it is wrong too
+    often (of such 95 % intervals some 86 to 92 in 100 held the truth, of these 95).
+
+    Args:
+        samples: [n] independent measurements, n at least 1, of a median above zero.
+    """
+    values: NDArray[Any] = np.asarray(samples, np.float64)
+    low, middle, high = np.percentile(values, (25, 50, 75))
+    return float(1.96 * 1.2533 * (high - low) / 1.349 / np.sqrt(values.size) / middle)
+
+
 def gain_interval(first: ArrayLike, other: ArrayLike, *, seed: int = 0) -> Interval:
     """Return how many times less `other` takes than `first`, pair by pair.
 
