@@ -169,7 +169,8 @@ def _joules(
 def _pairs(timings: Timings, index: int, meter: int) -> Array:
     """Return the joules of the first candidate and of another, in the rounds that have both."""
     pairs = timings.joules[:, [0, index], meter]
-    return np.maximum(pairs[~np.isnan(pairs).any(axis=1)], _LEAST)
+    measured: Array = np.maximum(pairs[~np.isnan(pairs).any(axis=1)], _LEAST)
+    return measured
 
 
 def _energies(timings: Timings, panel: Panel) -> list[tuple[Energy, ...]]:
