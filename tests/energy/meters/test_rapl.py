@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -92,6 +93,20 @@ def test_a_long_window_is_watched_so_that_no_wrap_is_missed(
         time.sleep(0.15)
     # 0.6, then 0.6 with a wrap, 0.6, 0.6 with a wrap.
     assert meter.stop() == pytest.approx(2.4)
+
+
+def test_the_watch_ends_with_the_meter(
+    tmp_path: Path, two_sockets: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rapl, "_WATCH_SECONDS", 0.01)
+    meter = Rapl(tmp_path)
+    meter.start()
+    watches = [thread for thread in threading.enumerate() if thread.name == "rapl"]
+    del meter
+    for watch in watches:
+        watch.join(timeout=5)
+    assert watches
+    assert not any(watch.is_alive() for watch in watches)
 
 
 def test_a_counter_that_goes_backwards_is_no_figure(

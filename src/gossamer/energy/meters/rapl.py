@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,7 +88,9 @@ class Rapl:
     def start(self) -> None:
         """Begin a window."""
         if not self._watched:
-            threading.Thread(target=self._watch, daemon=True, name="gossamer-rapl").start()
+            # It holds the meter weakly, and ends with it.
+            arguments = (weakref.ref(self),)
+            threading.Thread(target=_watch, args=arguments, daemon=True, name="rapl").start()
             self._watched = True
         self._started = self._total(), time.perf_counter()
 
@@ -115,14 +119,18 @@ class Rapl:
                 zone.update()
             return sum(zone.total for zone in self._zones)
 
-    def _watch(self) -> None:
-        while True:
-            time.sleep(_WATCH_SECONDS)
-            try:
-                self._total()
-            except MeterError:
-                # The window in progress finds it out for itself.
-                continue
+
+def _watch(meter: weakref.ref[Rapl]) -> None:
+    """Read the counters now and then, so that no wrap is missed, as long as there is a meter."""
+    while True:
+        time.sleep(_WATCH_SECONDS)
+        found = meter()
+        if found is None:
+            return
+        # What is wrong with a counter, the window in progress finds out for itself.
+        with suppress(MeterError):
+            found._total()
+        del found
 
 
 def _zones(root: Path) -> list[_Zone]:
