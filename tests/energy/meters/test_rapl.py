@@ -99,9 +99,10 @@ def test_the_watch_ends_with_the_meter(
     tmp_path: Path, two_sockets: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rapl, "_WATCH_SECONDS", 0.01)
+    before = set(threading.enumerate())
     meter = Rapl(tmp_path)
     meter.start()
-    watches = [thread for thread in threading.enumerate() if thread.name == "rapl"]
+    watches = set(threading.enumerate()) - before
     del meter
     for watch in watches:
         watch.join(timeout=5)
