@@ -104,7 +104,8 @@ def test_so_does_the_folder_that_the_command_line_wrote(small_onnx: Path, tmp_pa
     proof = quick(small_onnx, out)
     assert proof.payback is not None
     assert proof.payback.spent.joules > 0
-    (out / "result.json").write_text("{}")
+    # Another file in its place has another history.
+    gs.save(onnx.load(small_onnx), out / "model.gossamer.safetensors")
     assert quick(small_onnx, out).payback is None
 
 
@@ -129,6 +130,12 @@ def test_an_intensity_that_is_known_is_taken(
     grid = quick(small_onnx, sparse_onnx, country=country).grid
     assert grid is not None
     assert (grid.grams_per_kwh, grid.source) == (100, "as given")
+
+
+def test_onnx_runtime_is_also_told_as_it_is_by_default(small_onnx: Path, sparse_onnx: Path) -> None:
+    seconds = quick(small_onnx, sparse_onnx).spinning_seconds
+    assert seconds is not None
+    assert 0 < seconds < 1
 
 
 def test_meters_may_be_given(small_onnx: Path, sparse_onnx: Path) -> None:
@@ -160,6 +167,23 @@ def test_an_evaluation_of_another_length_is_found_before_anything_is_measured(
     monkeypatch.setattr("gossamer.proof.measure", measured)
     with pytest.raises(EvaluationError, match=r"gave 3 score\(s\) .* and 4 for a sparse one"):
         quick(small_onnx, sparse_onnx, evaluate=lambda session: [1.0] * next(lengths))
+
+
+def test_what_fails_after_the_measuring_is_noted_and_the_rest_is_kept(
+    small_onnx: Path, sparse_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gossamer.errors import ModelError
+
+    def fail(*given: Any) -> None:
+        raise ModelError("no time to tell")
+
+    monkeypatch.setattr("gossamer.proof.compare_layers", fail)
+    monkeypatch.setattr("gossamer.proof.spinning_seconds", fail)
+    proof = quick(small_onnx, sparse_onnx)
+    assert proof.layers == ()
+    assert proof.spinning_seconds is None
+    assert "The times of single layers were not measured: no time to tell." in proof.notes
+    assert proof.sparse.latency_ms.median > 0
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,12 @@ def baselines(
     except GossamerError as error:
         notes.append(f"There is no int8 baseline: {error}.")
     if importlib.util.find_spec("openvino"):
-        found.append(Baseline(f"{openvino_precision()}, OpenVINO", dense, "openvino"))
+        try:
+            precision = openvino_precision()
+        except Exception as error:  # A broken installation fails in ways of its own.
+            notes.append(f"OpenVINO does not work here ({type(error).__name__}: {error}).")
+            return found, notes
+        found.append(Baseline(f"{precision}, OpenVINO", dense, "openvino"))
         if int8.is_file():
             found.append(Baseline("int8, OpenVINO", int8, "openvino"))
     return found, notes

@@ -368,6 +368,11 @@ def compare(
         from gossamer.report.html import check_report
 
         check_report(report)
+    if card is not None:
+        from gossamer.proof import is_known
+        from gossamer.report.model_card import check_card
+
+        check_card(card, is_known(sparse))
     scoring = load_function(evaluate) if evaluate else None
     example = _example(dense, inputs, batch)
     with bar("compiling and measuring") as progress:
@@ -385,24 +390,23 @@ def compare(
             price_per_kwh=price,
             progress=progress,
         ).to_dict()
+    if as_json:
+        _print_json(found)
+    else:
+        from gossamer.report.terminal import print_proof
+
+        print_proof(found)
+    # What was found stands on the screen, whatever becomes of the files.
     if report is not None:
         from gossamer.report.html import write_report
 
         write_report(found, report)
+        _say(f"The report is {report}.", as_json)
     if card is not None:
         from gossamer.report.model_card import write_card
 
         write_card(card, None, found)
-    if as_json:
-        _print_json(found)
-        return
-    from gossamer.report.terminal import print_proof
-
-    print_proof(found)
-    if report is not None:
-        print(f"The report is {report}.")
-    if card is not None:
-        print(f"The model card is {card}.")
+        _say(f"The model card is {card}.", as_json)
 
 
 @app.command()
@@ -448,5 +452,10 @@ def _example(model: Any, data: str | None, samples: int = 1) -> Any:
     return first_samples(model, data, samples)
 
 
+def _say(words: str, as_json: bool) -> None:
+    """Print a line where people read; not into JSON that a program reads."""
+    print(words, file=sys.stderr if as_json else sys.stdout)
+
+
 def _print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2))
+    print(json.dumps(document, indent=2, allow_nan=False))

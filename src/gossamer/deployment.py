@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -106,13 +107,20 @@ def write_model(
         save(result.model, folder / SPARSE_FILE, graph=graph)
     if isinstance(source, str | Path) and Path(source).is_dir():
         _copy_configuration(Path(source), folder)
-    write_json(folder / RESULT_FILE, result.to_dict())
+    told = {**result.to_dict(), "file_sha256": sha256_of(folder / SPARSE_FILE)}
+    write_json(folder / RESULT_FILE, told)
     return graph
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write a document as a JSON file that people can read."""
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal: by it a result knows the file it is of."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _copy_configuration(source: Path, folder: Path) -> None:

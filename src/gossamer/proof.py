@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import onnx
 from numpy.typing import NDArray
 
 from gossamer.baselines import Baseline, baselines
-from gossamer.deployment import RESULT_FILE
+from gossamer.deployment import RESULT_FILE, sha256_of
 from gossamer.energy import (
     Candidate,
     Grid,
@@ -27,7 +27,9 @@ from gossamer.energy import (
     payback,
 )
 from gossamer.energy.carbon import JOULES_PER_KWH, cost
-from gossamer.errors import OptionError
+from gossamer.energy.spinning import spinning_seconds
+from gossamer.energy.statistics import LEAST_ROUNDS
+from gossamer.errors import GossamerError, OptionError
 from gossamer.formats import save, save_onnx
 from gossamer.inspection import Inspection, inspect_graph
 from gossamer.layer_comparison import LayerTimes, compare_layers
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from gossamer.pruning.result import Scores
 
 Array = NDArray[Any]
+Found = TypeVar("Found")
 
 REFERENCE, DENSE, SPARSE = "dense, ONNX Runtime", "dense, Gossamer", "sparse, Gossamer"
 # Energy and its price are told for so many inferences: joules of one say little to most.
@@ -76,6 +79,8 @@ class Proof:
         scores: of dense and sparse model by `evaluate`; None if none was given.
         int8_scores: of dense and int8 model, where `evaluate` takes ONNX sessions.
         contents: of the dense and the sparse model, by these words.
+        spinning_seconds: of the dense model in ONNX Runtime with its default of threads that spin
+            between runs, in a process of its own; None where that failed.
         layers: of the pruned layers, the time each takes.
         rest: seconds of everything else, of the dense and the sparse model in Gossamer.
         payback: of the energy that sparsifying took, where that is known.
@@ -89,6 +94,7 @@ class Proof:
     scores: Scores | None
     int8_scores: Scores | None
     contents: Mapping[str, Contents]
+    spinning_seconds: float | None
     layers: tuple[LayerTimes, ...]
     rest: tuple[float, float] | None
     payback: Payback | None
@@ -118,6 +124,8 @@ class Proof:
         own = self.sparse.energy.joules
         if own is None:
             return ()
+        if self.sparse.energy.rounds < LEAST_ROUNDS:
+            return ()
         others = [(one.name, one.energy.joules) for one in self.measured.candidates[:-1]]
         return tuple(name for name, joules in others if joules and joules.high < own.low)
 
@@ -138,6 +146,13 @@ class Proof:
         verb = "take" if len(found) > 1 else "takes"
         return [f"{' and '.join(found)} {verb} less energy still."] if found else []
 
+    def _payback(self) -> dict[str, Any] | None:
+        if self.payback is None:
+            return None
+        joules = self.payback.spent.joules
+        grams = None if self.grid is None else self.grid.grams(joules)
+        return {**asdict(self.payback), "spent_grams": grams}
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values."""
         measured = self.measured.to_dict()
@@ -150,9 +165,10 @@ class Proof:
             "scores": _scores(self.scores),
             "int8_scores": _scores(self.int8_scores),
             "contents": {name: asdict(contents) for name, contents in self.contents.items()},
+            "spinning_seconds": self.spinning_seconds,
             "layers": [asdict(layer) for layer in self.layers],
             "rest": None if self.rest is None else list(self.rest),
-            "payback": None if self.payback is None else asdict(self.payback),
+            "payback": self._payback(),
             "grid": None if self.grid is None else asdict(self.grid),
             "price_per_kwh": self.price_per_kwh,
             "sparsified": self.sparsified,
@@ -211,17 +227,17 @@ def compare(
     if price_per_kwh is not None and not 0 <= price_per_kwh < float("inf"):
         raise OptionError(f"price_per_kwh={price_per_kwh} is no price; give one of 0 or more")
     model, sparsified, spent = _sparse(sparse)
-    scores = _evaluated(dense, model, evaluate)
     graphs = {"dense": as_onnx(dense, inputs), "sparse": as_onnx(model, inputs)}
     feeds = one_inference(graphs["dense"], inputs)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gossamer-")))
         dense_file = _file(dense, graphs["dense"], folder / "dense.onnx")
+        plain = _plain(dense_file, graphs["dense"], folder)
         sparse_path = _file(model, graphs["sparse"], folder / SPARSE_FILE)
         found: list[Baseline] = []
         notes: list[str] = []
         if rivals:
-            found, notes = baselines(_plain(dense_file, graphs["dense"], folder), feeds, folder)
+            found, notes = baselines(plain, feeds, folder)
         contestants = [
             Baseline(REFERENCE, dense_file, "onnxruntime"),
             *found,
@@ -229,6 +245,12 @@ def compare(
             Baseline(SPARSE, sparse_path, "gossamer"),
         ]
         candidates = _opened(contestants, found, feeds, threads, stack, notes)
+        # Before anything is measured, so that an evaluation that fails costs nothing.
+        others = [model]
+        int8 = next((one for one in candidates if one.name.startswith("int8, ONNX")), None)
+        if int8 is not None and read_onnx(dense) is not None:
+            others.append(int8.file)
+        scores, *rest_scores = _evaluated(dense, others, evaluate)
         measured = measure(
             candidates,
             feeds,
@@ -238,25 +260,41 @@ def compare(
             watts_per_core=watts_per_core,
             progress=progress,
         )
-        int8_scores = None
-        int8 = next((one.file for one in found if one.engine == "onnxruntime"), None)
-        if int8 is not None and read_onnx(dense) is not None:
-            int8_scores = _evaluated(dense, int8, evaluate)
-    layers, rest = compare_layers(graphs["dense"], graphs["sparse"], feeds, threads)
-    first, last = measured.candidates[0], measured.candidates[-1]
+        spinning = _tried(
+            lambda: spinning_seconds(plain, candidates[0].threads or 1, feeds),
+            "ONNX Runtime with its default of spinning threads was not measured",
+            notes,
+        )
+    timed = _tried(
+        lambda: compare_layers(graphs["dense"], graphs["sparse"], feeds, threads),
+        "The times of single layers were not measured",
+        notes,
+    )
+    layers, rest = timed if timed is not None else ((), None)
+    results = measured.candidates
     return Proof(
         measured=measured,
         scores=scores,
-        int8_scores=int8_scores,
+        int8_scores=rest_scores[0] if rest_scores else None,
         contents={name: _contents(inspect_graph(graphs[name], feeds)) for name in graphs},
-        layers=layers,
+        spinning_seconds=spinning,
+        layers=layers if results[-1].ran_by == "gossamer" else (),
         rest=rest,
-        payback=None if spent is None else payback(spent, first, last),
+        payback=None if spent is None else payback(spent, [results[0], results[-2]], results[-1]),
         grid=grid,
         price_per_kwh=price_per_kwh,
         sparsified=sparsified,
         notes=tuple(notes),
     )
+
+
+def _tried(act: Callable[[], Found], what: str, notes: list[str]) -> Found | None:
+    """Return what comes of it; or None, and a note: what was measured before is kept."""
+    try:
+        return act()
+    except GossamerError as error:
+        notes.append(f"{what}: {error}.")
+        return None
 
 
 def _plain(file: Path, graph: onnx.ModelProto, folder: Path) -> Path:
@@ -313,10 +351,17 @@ def _sparse(given: Any) -> tuple[Any, Mapping[str, Any] | None, Spending | None]
     if isinstance(given, str | Path) and (stored := sparse_file(given)) is not None:
         try:
             told = json.loads((stored.parent / RESULT_FILE).read_text(encoding="utf-8"))
-            return given, told, Spending(**told["energy_spent"])
+            # Another file may have been put in its place since.
+            if told["file_sha256"] == sha256_of(stored):
+                return given, told, Spending(**told["energy_spent"])
         except (OSError, ValueError, KeyError, TypeError):
-            return given, None, None
+            pass
     return given, None, None
+
+
+def is_known(sparse: Any) -> bool:
+    """Return whether it is known how a sparse model came about, so that a card can tell it."""
+    return _sparse(sparse)[1] is not None
 
 
 def _file(model: Any, graph: onnx.ModelProto, export: Path) -> Path:
@@ -333,12 +378,16 @@ def _file(model: Any, graph: onnx.ModelProto, export: Path) -> Path:
     return export
 
 
-def _evaluated(dense: Any, other: Any, evaluate: Callable[[Any], Any] | None) -> Scores | None:
+def _evaluated(
+    dense: Any, others: Sequence[Any], evaluate: Callable[[Any], Any] | None
+) -> list[Scores | None]:
+    """Return the scores of each other model beside the dense one's."""
     if evaluate is None:
-        return None
+        return [None] * len(others)
     from gossamer.pruning.evaluation import compare, score
 
-    return compare(score(evaluate, adapter_of(dense)), score(evaluate, adapter_of(other)))
+    first = score(evaluate, adapter_of(dense))
+    return [compare(first, score(evaluate, adapter_of(other))) for other in others]
 
 
 def _contents(found: Inspection) -> Contents:

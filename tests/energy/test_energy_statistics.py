@@ -97,4 +97,10 @@ def test_scaling_scales_all_three() -> None:
     ],
 )
 def test_the_verdict_follows_from_the_interval(gain: Interval, words: str) -> None:
-    assert verdict(gain, "faster", "slower") == words
+    assert verdict(gain, "faster", "slower", rounds=20) == words
+
+
+def test_too_few_rounds_show_nothing() -> None:
+    gain = Interval(2.0, 2.0, 2.0)
+    assert verdict(gain, "faster", "slower", rounds=5) == "not significant"
+    assert verdict(gain, "faster", "slower", rounds=6) != "not significant"

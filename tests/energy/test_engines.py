@@ -79,6 +79,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             get_inputs=lambda: [SimpleNamespace(name="x")],
             run=lambda names, feeds: [feeds["x"] * 2],
             close=lambda: seen.append("closed"),
+            engine="gossamer",
         )
 
     runtime = ModuleType("gossamer.runtime")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
 from typing import Any
@@ -22,12 +23,37 @@ def test_the_first_meter_that_measures_counts(counter: Any) -> None:
     assert spent.seconds == pytest.approx(0.05, rel=0.3)
 
 
-def test_it_goes_on_counting_from_where_it_was_asked(counter: Any) -> None:
+def test_it_may_be_asked_again_as_the_work_goes_on(counter: Any) -> None:
     spender = Spender([counter(10.0)])
     time.sleep(0.05)
-    spender.spent()
-    time.sleep(0.01)
-    assert spender.spent().joules < 0.3
+    first = spender.spent()
+    time.sleep(0.05)
+    second = spender.spent()
+    assert second.joules > 1.5 * first.joules
+    assert second.seconds > 1.5 * first.seconds
+
+
+def test_a_gpu_that_cannot_be_metered_is_said(
+    counter: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing: Any = None
+    monkeypatch.setitem(sys.modules, "pynvml", missing)
+    spent = Spender([counter(8.0)], gpu=0).spent()
+    assert "; without the GPU: NVIDIA's management library is not installed" in spent.method
+
+
+def test_a_gpu_is_added(counter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def of_torch(device: int) -> Any:
+        made.append(device)
+        return counter(100.0, "gpu")
+
+    monkeypatch.setattr("gossamer.energy.spending.Nvml.of_torch", of_torch)
+    spender = Spender([counter(10.0)], gpu=1)
+    time.sleep(0.05)
+    assert spender.spent().joules == pytest.approx(5.5, rel=0.3)
+    assert made == [1]
 
 
 def test_parts_add_up_and_an_estimate_makes_the_whole_one() -> None:
@@ -44,5 +70,5 @@ def test_by_default_something_always_measures() -> None:
 
 
 def test_no_meter_at_all_is_said(counter: Any) -> None:
-    with pytest.raises(MeterError, match="no meter measured: the counter is gone"):
+    with pytest.raises(MeterError, match="no meter measured: counter: the counter is gone"):
         Spender([counter(fails_after=0)]).spent()

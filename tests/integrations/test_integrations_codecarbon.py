@@ -62,7 +62,7 @@ def test_a_window_that_is_too_short_says_so() -> None:
 def test_without_the_package_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     missing: Any = None
     monkeypatch.setitem(sys.modules, "codecarbon", missing)
-    with pytest.raises(MeterError, match="pip install codecarbon"):
+    with pytest.raises(MeterError, match=r"install gossamer\[codecarbon\]"):
         CodeCarbonMeter()
 
 

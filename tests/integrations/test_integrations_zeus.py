@@ -54,7 +54,7 @@ def test_without_the_package_or_a_device_the_reason_is_named(
 ) -> None:
     missing: Any = None
     monkeypatch.setitem(sys.modules, "zeus.monitor", missing)
-    with pytest.raises(MeterError, match="pip install zeus"):
+    with pytest.raises(MeterError, match=r"install gossamer\[zeus\]"):
         ZeusMeter()
 
     def fail() -> None:

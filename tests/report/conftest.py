@@ -131,7 +131,12 @@ def proof() -> dict[str, Any]:
             for number in range(8)
         ],
         "rest": [2e-3, 2e-3],
-        "payback": {"says": "Sparsifying took 1.2 Wh (estimated); it is repaid after 72 000."},
+        "payback": {
+            "says": "Sparsifying took 1.2 Wh (estimated); it is repaid after 72 000.",
+            "spent": {"joules": 7200.0, "method": "measured: by x"},
+            "spent_grams": 0.762,
+        },
+        "spinning_seconds": 0.0115,
         "grid": {"grams_per_kwh": 381.0, "source": "Germany, 2023: Our World in Data"},
         "price_per_kwh": 0.3,
         "sparsified": {

@@ -10,8 +10,8 @@ import onnx
 import pytest
 
 import gossamer as gs
-from gossamer.errors import OptionError
-from gossamer.report.model_card import has_cards, model_card, write_card
+from gossamer.errors import OptionError, OutputError
+from gossamer.report.model_card import check_card, has_cards, model_card, write_card
 
 hub = pytest.importorskip("huggingface_hub")
 
@@ -22,14 +22,12 @@ def result(small_onnx: Path) -> dict[str, Any]:
 
 
 def test_the_hub_reads_its_metadata(result: dict[str, Any], proof: dict[str, Any]) -> None:
-    result["energy_spent"] |= {"joules": 7200.0, "method": "measured: by x"}
     card = hub.ModelCard(model_card(result, proof, base_model="org/dense"))
     data = card.data.to_dict()
     assert data["library_name"] == "gossamer"
     assert data["base_model"] == "org/dense"
     assert data["sparsity"] == pytest.approx(0.75, abs=1e-3)
     assert "sparse" in data["tags"]
-    # 7,200 J are 2 Wh.
     assert data["co2_eq_emissions"]["emissions"] == 0.762
     assert data["co2_eq_emissions"]["source"].startswith("measured: by x; 381 g/kWh, Germany")
     assert data["co2_eq_emissions"]["hardware_used"] == "A Processor"
@@ -62,6 +60,16 @@ def test_the_drop_is_told_with_what_it_was_measured_on(result: dict[str, Any]) -
     }
     text = model_card(result)
     assert "a drop of +0.0100 (95 % interval +0.0000 to +0.0200), measured on unseen data." in text
+
+
+def test_what_would_fail_later_is_known_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_card(tmp_path / "README.md", known=True)
+    with pytest.raises(OptionError, match="nothing is known of how"):
+        check_card(tmp_path / "README.md", known=False)
+    with pytest.raises(OutputError, match="cannot be written; choose a folder"):
+        check_card(tmp_path / "gone" / "README.md", known=True)
 
 
 def test_it_is_written_to_a_file(result: dict[str, Any], tmp_path: Path) -> None:

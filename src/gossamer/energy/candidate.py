@@ -31,6 +31,7 @@ class Candidate:
         engine: what runs the file; None for a callable, whose memory is then not measured.
         threads: for one inference, as far as known.
         close: frees what `run` holds.
+        ran_by: the engine that really runs the file: Gossamer leaves some models to ONNX Runtime.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Candidate:
     engine: EngineName | None = None
     threads: int | None = None
     close: Callable[[], None] = _nothing
+    ran_by: str | None = None
 
     @classmethod
     def from_file(
@@ -69,7 +71,7 @@ class Candidate:
             return model.run(feeds)
 
         name = f"{path.name} in {engine}" if name is None else name
-        return cls(name, run, path, engine, threads, model.close)
+        return cls(name, run, path, engine, threads, model.close, model.ran_by)
 
     @classmethod
     def from_session(cls, session: Any, name: str) -> Candidate:

@@ -16,7 +16,13 @@ from gossamer.energy.comparison import CandidateResult, Comparison, Energy, Gain
 from gossamer.energy.memory import PeakMemory, peak_memory
 from gossamer.energy.meters import CpuTimeEstimate, Meter, Panel, default_meters
 from gossamer.energy.noise import Watch
-from gossamer.energy.statistics import Interval, expected_half_width, gain_interval, median_interval
+from gossamer.energy.statistics import (
+    LEAST_ROUNDS,
+    Interval,
+    expected_half_width,
+    gain_interval,
+    median_interval,
+)
 from gossamer.energy.timing import Run, Timings, take_turns
 from gossamer.errors import DataError, GossamerError, OptionError
 
@@ -25,9 +31,6 @@ Batch = dict[str, Array]
 
 # The clock's step: what a callable that does nothing takes at least, so that ratios exist.
 _LEAST = 1e-9
-# With fewer pairs no 95 % interval exists: even the widest, from least to most, holds the median
-# of fewer than 95 in 100.
-_LEAST_ROUNDS = 6
 
 
 def measure(
@@ -81,12 +84,13 @@ def measure(
         raise OptionError("watts_per_core and meters contradict each other; give one of them")
     if len({meter.name for meter in meters}) < len(meters):
         raise OptionError("two meters have one name; give each a name of its own")
-    if not any(isinstance(meter, CpuTimeEstimate) for meter in meters):
+    if not any(meter.name == CpuTimeEstimate.name for meter in meters):
         # It cannot fail, so that there is always something to go by.
         meters = (*meters, CpuTimeEstimate())
     batches = _batches(inputs)
     surroundings = environment.describe()
     outputs = [_first_outputs(candidate, batches) for candidate in candidates]
+    sizes = _sizes(candidates)
     memory = [peak_memory(candidate, batches[0]) for candidate in candidates]
     panel, watch = Panel(meters), Watch()
 
@@ -115,7 +119,6 @@ def measure(
     share = timings.noisy_windows / (rounds * len(candidates))
     noise = watch.noise(timings.seconds[:, 0], share)
     energies = _energies(timings, panel)
-    sizes = _sizes(candidates)
     return Comparison(
         candidates=tuple(
             _result(index, candidates[index], timings, energies[index], sizes, memory, outputs)
@@ -127,9 +130,10 @@ def measure(
         noise=noise,
         notes=(
             *_failure(timings, names),
-            *_precision(timings, precision, min_rounds),
+            *_precision(timings, precision),
             *_shapes(outputs, names),
-            *(f"{meter}: {reason}." for meter, reason in panel.failures.items()),
+            *_left_to_others(candidates),
+            *(f"{failure}." for failure in panel.failures),
             *noise.warnings,
         ),
         inputs=tuple({name: array.shape for name, array in batch.items()} for batch in batches),
@@ -180,13 +184,16 @@ def _energies(timings: Timings, panel: Panel) -> list[tuple[Energy, ...]]:
     known = []
     for at, meter in enumerate(panel.meters):
         told = [_joules(timings, index, at) for index in range(count)]
-        known.append(all(joules is not None for joules, _, _ in told))
+        # A meter that failed early is not gone by: what it measured has no interval.
+        known.append(all(measured >= min(rounds, LEAST_ROUNDS) for _, _, measured in told))
         for index, (joules, gain, measured) in enumerate(told):
             note = None
             if measured < rounds:
-                reason = panel.failures.get(meter.name, "")
-                note = f"{measured} of {rounds} windows could be measured: {reason}"
-            found[index].append(Energy(meter.name, meter.kind, meter.method, joules, gain, note))
+                reason = next((one for one in panel.failures if one.startswith(meter.name)), "")
+                note = f"{measured} of {rounds} windows could be measured; {reason}"
+            found[index].append(
+                Energy(meter.name, meter.kind, meter.method, joules, gain, measured, note)
+            )
     order = sorted(range(len(known)), key=lambda at: not known[at])
     return [tuple(energies[at] for at in order) for energies in found]
 
@@ -201,9 +208,9 @@ def _failure(timings: Timings, names: list[str]) -> list[str]:
     ]
 
 
-def _precision(timings: Timings, precision: float, min_rounds: int) -> list[str]:
+def _precision(timings: Timings, precision: float) -> list[str]:
     rounds = len(timings.seconds)
-    if rounds < min(_LEAST_ROUNDS, min_rounds):
+    if rounds < LEAST_ROUNDS:
         return [
             f"Only {rounds} {'round' if rounds == 1 else 'rounds'} fitted into the time, too few "
             "for a 95 % interval: the model is too slow for the budget; raise max_time."
@@ -231,7 +238,19 @@ def _shapes(outputs: list[list[Array] | None], names: list[str]) -> list[str]:
                 f"{name} returns other shapes than {names[0]} ({_listed(shapes[1])} for "
                 f"{_listed(shapes[0])}): they do not do the same work."
             )
+        elif max_relative_difference(other, first) == float("inf"):
+            told.append(
+                f"{name} returns NaN or infinity where {names[0]} does not, or the reverse."
+            )
     return told
+
+
+def _left_to_others(candidates: Sequence[Candidate]) -> list[str]:
+    return [
+        f"{one.name}: the whole model was left to ONNX Runtime, which runs it faster."
+        for one in candidates
+        if one.engine == "gossamer" and one.ran_by not in ("gossamer", None)
+    ]
 
 
 def _listed(shapes: list[tuple[int, ...]]) -> str:
@@ -357,6 +376,8 @@ def _result(
         cpu_seconds=median_interval(cpu[:, index]),
         energies=energies,
         peak_memory=memory[index],
+        rounds=len(timings.seconds),
+        ran_by=candidate.ran_by,
         max_relative_difference=difference,
         gains=gains,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ class Energy:
         method: how the figure was made.
         joules: of one inference; None where no window could be measured.
         gain: how many times less than the first candidate, pair by pair; None for the first.
+        rounds: that both are over.
         note: why windows could not be measured, if there were such.
     """
 
@@ -29,6 +31,7 @@ class Energy:
     method: str
     joules: Interval | None
     gain: Interval | None = None
+    rounds: int = 0
     note: str | None = None
 
 
@@ -66,6 +69,8 @@ class CandidateResult:
         cpu_seconds: CPU seconds of all threads together.
         energies: joules by each meter, the one to go by first.
         peak_memory: bytes, or the reason why not.
+        rounds: that the figures are over.
+        ran_by: the engine that really ran it, where Gossamer left the model to ONNX Runtime.
         max_relative_difference: of its outputs from the first's, max|a-b| / max|b|; None for the
             first, and where number or shapes differ.
         gains: against the first; None for the first itself.
@@ -82,6 +87,8 @@ class CandidateResult:
     cpu_seconds: Interval
     energies: tuple[Energy, ...]
     peak_memory: PeakMemory
+    rounds: int
+    ran_by: str | None
     max_relative_difference: float | None
     gains: Gains | None
 
@@ -93,7 +100,9 @@ class CandidateResult:
     @property
     def speed_verdict(self) -> str | None:
         """Whether it is faster than the first, in words; None for the first itself."""
-        return verdict(self.gains.latency, "faster", "slower") if self.gains else None
+        if self.gains is None:
+            return None
+        return verdict(self.gains.latency, "faster", "slower", rounds=self.rounds)
 
     @property
     def energy_verdict(self) -> str | None:
@@ -101,11 +110,13 @@ class CandidateResult:
         if self.gains is None:
             return None
         words = (f"{side} {self.energy.kind} energy" for side in ("less", "more"))
-        return verdict(self.gains.energy, *words)
+        return verdict(self.gains.energy, *words, rounds=self.energy.rounds)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything ready for JSON."""
         found = asdict(self)
+        if self.max_relative_difference == math.inf:
+            found["max_relative_difference"] = None
         if self.gains is not None:
             # The ratio of two estimates is an estimate, and says so wherever it goes.
             found["gains"]["energy"] |= {"kind": self.energy.kind, "method": self.energy.method}

@@ -27,10 +27,12 @@ class OpenModel:
     Attributes:
         run: takes inputs by name and returns the outputs.
         close: frees threads and memory; the model runs no more.
+        ran_by: the engine that really runs it.
     """
 
     run: Callable[[Feeds], list[Any]]
     close: Callable[[], None]
+    ran_by: str
 
 
 def usable_cores() -> int:
@@ -91,7 +93,9 @@ def _open_onnxruntime(path: Path, threads: int) -> OpenModel:
         ) from error
     names = [value.name for value in session.get_inputs()]
     return OpenModel(
-        lambda feeds: list(session.run(None, _checked(feeds, names, path))), lambda: None
+        lambda feeds: list(session.run(None, _checked(feeds, names, path))),
+        lambda: None,
+        "onnxruntime",
     )
 
 
@@ -107,7 +111,9 @@ def _open_gossamer(path: Path, threads: int) -> OpenModel:
         session = compile(path, threads=threads)
     names = [value.name for value in session.get_inputs()]
     return OpenModel(
-        lambda feeds: list(session.run(None, _checked(feeds, names, path))), session.close
+        lambda feeds: list(session.run(None, _checked(feeds, names, path))),
+        session.close,
+        session.engine,
     )
 
 
@@ -137,7 +143,7 @@ def _open_openvino(path: Path, threads: int) -> OpenModel:
         found = request.infer(dict(_checked(feeds, names, path)))
         return [found[output] for output in compiled.outputs]
 
-    return OpenModel(run, lambda: None)
+    return OpenModel(run, lambda: None, "openvino")
 
 
 def _checked(feeds: Feeds, names: list[str], path: Path) -> Feeds:

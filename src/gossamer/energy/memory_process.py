@@ -1,8 +1,9 @@
 """Load a model, run it once and say how much memory that took at the peak.
 
-    python -m gossamer.energy.memory_process MODEL ENGINE THREADS INPUTS.npz
+    python -m gossamer.energy.memory_process MODEL ENGINE THREADS FOLDER
 
-prints one JSON object: bytes at the peak, where that figure is from, and those held at the end.
+takes the inputs from the folder (names.json, and 0.npy, 1.npy ... in that order) and prints one
+JSON object: bytes at the peak, where that figure is from, and those held at the end.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from gossamer.energy.engines import EngineName, open_model
+from gossamer.energy.fresh_process import read_feeds
 from gossamer.errors import GossamerError
 
 
@@ -41,8 +41,7 @@ def _status(field: str) -> int | None:
 
 
 def _main(file: str, engine: EngineName, threads: str, inputs: str) -> None:
-    with np.load(inputs, allow_pickle=False) as archive:
-        feeds = {name: archive[name] for name in archive.files}
+    feeds = read_feeds(inputs)
     try:
         model = open_model(Path(file), engine, int(threads))
         model.run(feeds)

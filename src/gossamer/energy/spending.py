@@ -47,42 +47,48 @@ class Spender:
 
     Args:
         meters: by default those that work here; the first that measures counts.
-        gpu: whether work is done on NVIDIA GPUs, whose energy is then added where it can be
-            measured.
+        gpu: index, as PyTorch counts, of the NVIDIA GPU that is used; its energy is added where it
+            can be measured, and said to be missing where not.
     """
 
-    def __init__(self, meters: Sequence[Meter] | None = None, *, gpu: bool = False) -> None:
-        meters = default_meters() if meters is None else meters
-        self._gpu: Meter | None = None
-        self._without = ""
-        if gpu:
-            try:
-                self._gpu = Nvml()
-            except MeterError as error:
-                self._without = f", without the GPU: {error}"
-        self._panel = Panel(meters if self._gpu is None else (*meters, self._gpu))
+    def __init__(self, meters: Sequence[Meter] | None = None, *, gpu: int | None = None) -> None:
+        self._panel = Panel(default_meters() if meters is None else meters)
+        self._gpu, self._without = _gpu_panel(gpu)
         self._begun = time.perf_counter(), time.process_time()
+        self._gpu.start()
         self._panel.start()
 
     def spent(self) -> Spending:
-        """Return what was spent since the last call, or since this was made.
+        """Return what was spent since this was made.
 
         Raises:
             MeterError: if no meter measured; among those that work here one always does.
         """
         joules = self._panel.stop()
-        wall, cpu = time.perf_counter(), time.process_time()
-        self._panel.start()
-        seconds, busy = wall - self._begun[0], cpu - self._begun[1]
-        self._begun = wall, cpu
+        on_gpu = self._gpu.stop()
+        wall, cpu = self._begun
+        seconds, busy = time.perf_counter() - wall, time.process_time() - cpu
         told = [
             Spending(found, meter.kind, meter.method, seconds, busy)
             for meter, found in zip(self._panel.meters, joules, strict=True)
-            if meter is not self._gpu and not math.isnan(found)
+            if not math.isnan(found)
         ]
         if not told:
-            raise MeterError(f"no meter measured: {'; '.join(self._panel.failures.values())}")
-        spent = replace(told[0], method=told[0].method + self._without)
-        if self._gpu is not None and not math.isnan(joules[-1]):
-            spent += Spending(joules[-1], self._gpu.kind, self._gpu.method, 0.0, 0.0)
-        return spent
+            raise MeterError(f"no meter measured: {'; '.join(self._panel.failures)}")
+        without = self._without
+        for meter, found in zip(self._gpu.meters, on_gpu, strict=True):
+            if math.isnan(found):
+                without = f"; without the GPU: {'; '.join(self._gpu.failures)}"
+            else:
+                told[0] += Spending(found, meter.kind, meter.method, 0.0, 0.0)
+        return replace(told[0], method=told[0].method + without)
+
+
+def _gpu_panel(gpu: int | None) -> tuple[Panel, str]:
+    """Return a panel of the GPU's meter; or an empty one and what is to be said about it."""
+    if gpu is None:
+        return Panel([]), ""
+    try:
+        return Panel([Nvml.of_torch(gpu)]), ""
+    except MeterError as error:
+        return Panel([]), f"; without the GPU: {error}"

@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 CONFIDENCE = 0.95
+# With fewer samples no 95 % interval of a median exists: even the widest, from the least of them
+# to the most, holds the true one in fewer than 95 of 100 cases.
+LEAST_ROUNDS = 6
 _RESAMPLES = 2000
 # A difference within two percent is no difference to anyone who pays for energy.
 _EQUAL = 1.02
@@ -74,18 +77,22 @@ def gain_interval(first: ArrayLike, other: ArrayLike, *, seed: int = 0) -> Inter
     return median_interval(ratios, seed=seed)
 
 
-def verdict(gain: Interval, less: str, more: str) -> str:
+def verdict(gain: Interval, less: str, more: str, *, rounds: int) -> str:
     """Say in words what a gain means.
 
     Args:
         gain: how many times less the candidate takes than the first.
         less: the words for a gain above one, such as "faster".
         more: the words for a gain below one, such as "slower".
+        rounds: that the interval is over.
 
     Returns:
         "2.31 times faster (2.25 to 2.40)", "no gain" where the whole interval is within two
-        percent of one, "not significant" where a wider interval holds one.
+        percent of one, "not significant" where a wider interval holds one, or where there were too
+        few rounds for any interval.
     """
+    if rounds < LEAST_ROUNDS:
+        return "not significant"
     if gain.low >= 1 / _EQUAL and gain.high <= _EQUAL:
         return "no gain"
     if gain.low > 1:

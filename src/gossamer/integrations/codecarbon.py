@@ -35,7 +35,7 @@ class CodeCarbonMeter:
         try:
             from codecarbon import OfflineEmissionsTracker
         except ImportError as error:
-            raise MeterError("CodeCarbon is not installed; pip install codecarbon") from error
+            raise MeterError("CodeCarbon is not installed; install gossamer[codecarbon]") from error
         self.shortest_seconds = shortest_seconds
         given = {
             "country_iso_code": "USA",  # It wants one; only its carbon figures depend on it.

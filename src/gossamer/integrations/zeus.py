@@ -32,7 +32,7 @@ class ZeusMeter:
             try:
                 from zeus.monitor import ZeusMonitor
             except ImportError as error:
-                raise MeterError("Zeus is not installed; pip install zeus") from error
+                raise MeterError("Zeus is not installed; install gossamer[zeus]") from error
             try:
                 monitor = ZeusMonitor()
             except Exception as error:  # Each device has exceptions of its own.

@@ -87,8 +87,8 @@ class Job:
         self._search_seconds = search_seconds
         self._folder = folder
         self._spent: dict[str, Spent] = {}
-        self._spender = Spender(gpu=_on_gpu(dense))
-        self._energy_spent = None if folder is None else _earlier(folder)
+        self._spender = Spender(gpu=_gpu_of(dense))
+        self._spent_earlier = None if folder is None else _earlier(folder)
         self._costs: dict[Objective, Costs] = {}
         self._coefficients: NDArray[np.float64] | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -125,10 +125,11 @@ class Job:
     def energy_spent(self) -> Spending:
         """Return what all of it has taken so far, and note it in the folder."""
         spent = self._spender.spent()
-        self._energy_spent = self._energy_spent + spent if self._energy_spent else spent
+        if self._spent_earlier is not None:
+            spent = self._spent_earlier + spent
         if self._folder is not None:
-            self._folder.write(ENERGY_FILE, asdict(self._energy_spent))
-        return self._energy_spent
+            self._folder.write(ENERGY_FILE, asdict(spent))
+        return spent
 
     @property
     def spent(self) -> dict[str, Spent]:
@@ -401,10 +402,13 @@ class Job:
             raise DataError(f"{what} needs calibration data; give some")
 
 
-def _on_gpu(adapter: ModelAdapter) -> bool:
+def _gpu_of(adapter: ModelAdapter) -> int | None:
+    """Return the index of the GPU that a module is on; None for others."""
     parameters = getattr(adapter.model, "parameters", None)
     first = next(parameters(), None) if callable(parameters) else None
-    return first is not None and first.device.type == "cuda"
+    if first is None or first.device.type != "cuda":
+        return None
+    return int(first.device.index or 0)
 
 
 def _earlier(folder: Folder) -> Spending | None:

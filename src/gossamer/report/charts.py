@@ -17,7 +17,7 @@ Document = Mapping[str, Any]
 # Colours that differ for people who cannot tell red from green too, on light and on dark ground:
 # M. Okabe and K. Ito, Color Universal Design (2008).
 BLUE, ORANGE, GREY = "#2f8fd0", "#e08214", "#8a8f98"
-_LAYERS_AT_MOST = 60
+LAYERS_AT_MOST = 60
 
 
 def bars(candidates: Sequence[Document], figure: str, title: str) -> Document:
@@ -121,7 +121,7 @@ def layers(document: Document) -> Document:
     Args:
         document: `Proof.to_dict()` with layers.
     """
-    shown = document["layers"][:_LAYERS_AT_MOST]
+    shown = document["layers"][:LAYERS_AT_MOST]
     shares = time_shares(document)
     names = [
         f"{100 * layer['sparsity']:.0f} %  {name}"
@@ -135,7 +135,7 @@ def layers(document: Document) -> Document:
             "share": 100 * share[at],
             "sparsity": 100 * layer["sparsity"],
         }
-        for name, layer, share in zip(names, shown, shares[:_LAYERS_AT_MOST], strict=True)
+        for name, layer, share in zip(names, shown, shares[:LAYERS_AT_MOST], strict=True)
         for at, model in enumerate(("dense", "sparse"))
         if layer[f"{model}_seconds"] is not None
     ]

@@ -17,6 +17,10 @@ from gossamer.report.quantities import count, figures, percent, quantity, size
 
 Document = Mapping[str, Any]
 
+# What a comparison without a dense and a sparse model does not have.
+_UNKNOWN = dict.fromkeys(
+    ("payback", "grid", "price_per_kwh", "scores", "int8_scores", "spinning_seconds")
+)
 _PACKAGES = {"altair": "altair", "jinja2": "jinja2", "vl_convert": "vl-convert-python"}
 
 
@@ -73,8 +77,9 @@ def check_report(path: Path) -> None:
     parent = path.absolute().parent
     if not parent.is_dir():
         raise OutputError(f"{parent} does not exist; make it, or choose another place")
-    if not os.access(path if path.exists() else parent, os.W_OK):
-        raise OutputError(f"{path} cannot be written; choose a place that can be")
+    # The folder must be writable: the file is written beside and then renamed.
+    if not os.access(parent, os.W_OK):
+        raise OutputError(f"{parent} cannot be written; choose a place that can be")
 
 
 def write_report(document: Document, path: Path) -> None:
@@ -120,7 +125,7 @@ def render(document: Document) -> str:
     template = environment.from_string(folder.joinpath("report.html.j2").read_text("utf-8"))
     charts = _charts(document)
     return template.render(
-        document={"payback": None, "grid": None, "price_per_kwh": None, **document},
+        document={**_UNKNOWN, **document},
         headline=headline(document),
         cards=cards(document),
         charts=charts,
@@ -167,46 +172,56 @@ def headline(document: Document) -> tuple[str, str]:
 def cards(document: Document) -> list[Card]:
     """Return the figures to see at a glance: energy, latency, memory, file, accuracy."""
     first, last = document["candidates"][0], document["candidates"][-1]
-    found = []
-    for title, figure, unit, scale, before, after in (
-        ("Energy", "energy", "J", 1.0, first["energy"]["joules"], last["energy"]["joules"]),
-        ("Latency", "latency", "s", 1e-3, first["latency_ms"], last["latency_ms"]),
-    ):
-        if before is None or after is None or last["gains"] is None:
-            continue
-        detail = (
-            f"{quantity(scale * before['median'], unit)} to "
-            f"{quantity(scale * after['median'], unit)}"
-        )
-        if title == "Energy":
-            detail += f", {last['energy']['kind']}"
-        found.append(_ratio_card(title, last["gains"][figure], detail))
-    gains = last["gains"] or {}
-    for title, ratio, before, after in (
+    gains = last["gains"]
+    if gains is None:
+        return []
+    found = [
+        _gain_card(
+            "Energy",
+            gains["energy"],
+            last["energy_verdict"],
+            f"{_of(first['energy']['joules'], 'J')} to {_of(last['energy']['joules'], 'J')}, "
+            f"{last['energy']['kind']}",
+        ),
+        _gain_card(
+            "Latency",
+            gains["latency"],
+            last["speed_verdict"],
+            f"{_of(first['latency_ms'], 's', 1e-3)} to {_of(last['latency_ms'], 's', 1e-3)}",
+        ),
+    ]
+    for title, ratio, before, after, missing in (
         (
             "Memory",
-            gains.get("peak_memory_bytes"),
+            gains["peak_memory_bytes"],
             first["peak_memory"]["bytes"],
             last["peak_memory"]["bytes"],
+            last["peak_memory"]["method"].removeprefix("not measured: "),
         ),
-        ("File", gains.get("file_bytes"), first["file_bytes"], last["file_bytes"]),
+        ("File", gains["file_bytes"], first["file_bytes"], last["file_bytes"], "no file"),
     ):
         if ratio is None:
-            found.append(Card(title, "not measured", "no file to load in a fresh process"))
+            found.append(Card(title, "not measured", missing))
         else:
-            interval = {"median": ratio, "low": ratio, "high": ratio}
-            found.append(_ratio_card(title, interval, f"{size(before)} to {size(after)}"))
-    found.append(_accuracy(document))
-    return found
+            tone = "good" if ratio > 1.02 else "bad" if ratio < 1 / 1.02 else "plain"
+            words = _less(ratio) if tone != "plain" else "no difference"
+            found.append(Card(title, words, f"{size(before)} to {size(after)}", tone))
+    return [*found, _accuracy(document)]
 
 
-def _ratio_card(title: str, gain: Document, detail: str) -> Card:
-    times = gain["median"]
-    tone = "good" if gain["low"] > 1.02 else "bad" if gain["high"] < 1 / 1.02 else "plain"
-    if tone == "plain":
-        return Card(title, "no difference", detail)
-    words = f"{figures(times)}x less" if times >= 1 else f"{figures(1 / times)}x more"
-    return Card(title, words, detail, tone)
+def _gain_card(title: str, gain: Document, verdict: str, detail: str) -> Card:
+    """Return a card in the words and the tone of the verdict."""
+    if verdict in ("no gain", "not significant"):
+        return Card(title, verdict, detail)
+    return Card(title, _less(gain["median"]), detail, "good" if gain["median"] > 1 else "bad")
+
+
+def _less(times: float) -> str:
+    return f"{figures(times)}x less" if times >= 1 else f"{figures(1 / times)}x more"
+
+
+def _of(interval: Document | None, unit: str, scale: float = 1.0) -> str:
+    return "-" if interval is None else quantity(scale * interval["median"], unit)
 
 
 def _accuracy(document: Document) -> Card:
@@ -263,6 +278,8 @@ def _charts(document: Document) -> list[Chart]:
             "The time of each layer in Gossamer, dense and sparse, beside its sparsity; hover for "
             "more."
         )
+        if len(document["layers"]) > charts.LAYERS_AT_MOST:
+            caption += f" The first {charts.LAYERS_AT_MOST}; the table below has all."
         spec = charts.layers(document)
         found.append(
             Chart(
@@ -325,4 +342,4 @@ def _json(document: Any) -> Any:
     """Return JSON for a script element; what would end it or begin a comment is escaped."""
     from markupsafe import Markup
 
-    return Markup(json.dumps(document).replace("<", "\\u003c"))
+    return Markup(json.dumps(document, allow_nan=False).replace("<", "\\u003c"))

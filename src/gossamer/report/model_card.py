@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gossamer.energy.carbon import Grid
-from gossamer.errors import OptionError
+from gossamer.errors import OptionError, OutputError
 from gossamer.files import atomic_path
 from gossamer.report.quantities import count, figures, percent, quantity, size
 
 Document = Mapping[str, Any]
 
+_UNKNOWN = (
+    "nothing is known of how the model was made sparse; give what sparsify returned, or the folder "
+    "that gossamer sparsify wrote"
+)
 CARD_FILE = "README.md"
 """What the hub takes for a model's card."""
 
@@ -21,6 +25,26 @@ CARD_FILE = "README.md"
 def has_cards() -> bool:
     """Return whether what makes model cards is installed: huggingface_hub."""
     return importlib.util.find_spec("huggingface_hub") is not None
+
+
+def check_card(path: Path, known: bool) -> None:
+    """Check that a card can be written, before the work that it is to tell of.
+
+    Args:
+        path: of the file.
+        known: whether it is known how the model was made sparse.
+
+    Raises:
+        OptionError: if huggingface_hub is missing, or nothing is known of the model.
+        OutputError: if the folder is missing or cannot be written.
+    """
+    if not has_cards():
+        raise OptionError("a model card needs huggingface_hub; install gossamer[transformers]")
+    if not known:
+        raise OptionError(_UNKNOWN)
+    parent = path.absolute().parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise OutputError(f"{path} cannot be written; choose a folder that is there and can be")
 
 
 def write_card(path: Path, sparsified: Document | None, proof: Document | None = None) -> None:
@@ -59,10 +83,7 @@ def model_card(
     if sparsified is None:
         sparsified = proof["sparsified"] if proof else None
     if sparsified is None:
-        raise OptionError(
-            "nothing is known of how the model was made sparse; give what sparsify returned, or "
-            "the folder that gossamer sparsify wrote"
-        )
+        raise OptionError(_UNKNOWN)
     from huggingface_hub import ModelCardData
 
     data = ModelCardData(
@@ -71,7 +92,7 @@ def model_card(
         tags=["sparse", "pruned", "energy-efficient"],
         sparsity=round(sparsified["sparsity"], 4),
         model_sparsity=round(sparsified["model_sparsity"], 4),
-        **_emissions(sparsified, proof),
+        **_emissions(proof),
     )
     parts = [f"---\n{data.to_yaml()}\n---", "# A sparse model", *_made(sparsified)]
     if proof is not None:
@@ -85,18 +106,18 @@ def model_card(
     return "\n\n".join(parts) + "\n"
 
 
-def _emissions(sparsified: Document, proof: Document | None) -> dict[str, Any]:
-    grid = proof["grid"] if proof else None
-    if grid is None:
+def _emissions(proof: Document | None) -> dict[str, Any]:
+    told = proof["payback"] if proof else None
+    if proof is None or told is None or told["spent_grams"] is None:
         return {}
-    spent = sparsified["energy_spent"]
-    grams = Grid(**grid).grams(spent["joules"])
+    grid = proof["grid"]
     return {
         "co2_eq_emissions": {
-            "emissions": float(f"{grams:.3g}"),
-            "source": f"{spent['method']}; {grid['grams_per_kwh']:g} g/kWh, {grid['source']}",
+            "emissions": float(f"{told['spent_grams']:.3g}"),
+            "source": f"{told['spent']['method']}; {grid['grams_per_kwh']:g} g/kWh, "
+            f"{grid['source']}",
             "training_type": "pruning",
-            "hardware_used": proof["environment"]["processor"] if proof else "",
+            "hardware_used": proof["environment"]["processor"],
         }
     }
 

@@ -275,7 +275,16 @@ def _proof_notes(proof: Document) -> list[str]:
             )
     if proof["payback"]:
         notes.append(proof["payback"]["says"])
-    return notes + _million(proof)
+    return notes + _million(proof) + _spinning(proof)
+
+
+def _spinning(proof: Document) -> list[str]:
+    if not proof["spinning_seconds"]:
+        return []
+    return [
+        "ONNX Runtime's threads did not spin between runs; as they do by default, in a process of "
+        f"its own, dense takes {quantity(proof['spinning_seconds'], 's')}."
+    ]
 
 
 def _million(proof: Document) -> list[str]:

@@ -77,9 +77,13 @@ def test_the_word_and_the_method_travel_with_the_figure() -> None:
 def test_by_default_the_power_is_what_the_maker_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz"
     monkeypatch.setattr(cpu_time, "processor", lambda: name)
+    monkeypatch.setattr(cpu_time.psutil, "cpu_count", lambda logical=True: 8)
     meter = CpuTimeEstimate()
     assert meter.watts_per_core == 300 / 32
-    assert "(Intel Xeon Platinum 8375C: 300 W TDP by 32 cores)" in meter.method
+    assert "(Intel Xeon Platinum 8375C: 300 W TDP by 32 threads)" in meter.method
+    # Two hardware threads a core share its power.
+    monkeypatch.setattr(cpu_time.psutil, "cpu_count", lambda logical=True: 8 if logical else 4)
+    assert CpuTimeEstimate().watts_per_core == 300 / 64
 
 
 def test_an_unknown_processor_is_assumed_to_take_five_watts_a_core(

@@ -40,9 +40,10 @@ def test_what_is_measured_comes_before_what_is_estimated(machine: Any, counter: 
     assert [meter.name for meter in default_meters()] == ["RAPL", "CPU time"]
 
 
-def test_a_power_that_the_user_gives_is_gone_by(machine: Any, counter: Any) -> None:
+def test_a_power_that_the_user_gives_is_the_estimate_s(machine: Any, counter: Any) -> None:
     machine(rapl=lambda: counter(name="RAPL"))
-    (estimate,) = default_meters(watts_per_core=3.0)
+    measured, estimate = default_meters(watts_per_core=3.0)
+    assert measured.name == "RAPL"
     assert "3 W per core (as given)" in estimate.method
     with pytest.raises(OptionError, match="is no power"):
         find_meters(watts_per_core=-1)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gossamer.energy.meters import AboveIdle, idle_watts
+from gossamer.errors import MeterError
 
 
 def test_idle_power_is_measured_over_a_window_long_enough(counter: Any) -> None:
@@ -25,8 +26,9 @@ def test_only_what_comes_on_top_is_counted(counter: Any) -> None:
     assert meter.kind == "measured"
 
 
-def test_less_than_idle_is_nothing(counter: Any) -> None:
+def test_less_than_idle_is_no_figure(counter: Any) -> None:
     meter = AboveIdle(counter(8.0), 10.0)
     meter.start()
     time.sleep(0.01)
-    assert meter.stop() == 0.0
+    with pytest.raises(MeterError, match="no more than the idle 10 W was measured"):
+        meter.stop()

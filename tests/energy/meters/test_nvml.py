@@ -77,6 +77,7 @@ def test_queued_work_is_waited_for(driver: Driver, monkeypatch: pytest.MonkeyPat
         is_available=lambda: True,
         is_initialized=lambda: True,
         device_count=lambda: 2,
+        memory_reserved=lambda device: 100,
         synchronize=waited.append,
     )
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))

@@ -41,7 +41,9 @@ def two_sockets(tmp_path: Path) -> dict[str, Path]:
 
 
 def count(folder: Path, microjoules: int) -> None:
-    (folder / "energy_uj").write_text(f"{microjoules}\n")
+    # At once, as the kernel does: the watch may read at any time.
+    (folder / "new").write_text(f"{microjoules}\n")
+    (folder / "new").rename(folder / "energy_uj")
 
 
 def window() -> None:
@@ -123,6 +125,30 @@ def test_a_counter_that_goes_backwards_is_no_figure(
     count(two_sockets["package-1"], 201_000)
     window()
     assert meter.stop() == pytest.approx(0.2)
+
+
+def test_a_reset_that_only_the_watch_saw_spoils_the_window(
+    tmp_path: Path, two_sockets: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rapl, "_WATCH_SECONDS", 0.02)
+    meter = Rapl(tmp_path)
+    meter.start()
+    count(two_sockets["package-0"], 1_000)
+    time.sleep(0.15)
+    count(two_sockets["package-0"], 201_000)
+    with pytest.raises(MeterError, match="package-0 went backwards"):
+        meter.stop()
+
+
+def test_a_window_may_be_asked_again_as_it_goes_on(
+    tmp_path: Path, two_sockets: dict[str, Path]
+) -> None:
+    meter = Rapl(tmp_path)
+    meter.start()
+    for microjoules, joules in ((5_100_000, 0.1), (5_300_000, 0.3)):
+        count(two_sockets["package-0"], microjoules)
+        window()
+        assert meter.stop() == pytest.approx(joules)
 
 
 def test_a_window_that_is_too_short_says_so(tmp_path: Path, two_sockets: dict[str, Path]) -> None:

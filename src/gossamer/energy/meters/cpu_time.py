@@ -29,8 +29,9 @@ class CpuTimeEstimate:
     ended or not. Memory is what this process and its children hold at the window's end.
 
     Args:
-        watts_per_core: power of one busy core, in watts. By default the processor's published
-            thermal design power by its number of cores, and 5 W where that is not known.
+        watts_per_core: power of one busy core, in watts; where a core shows two hardware threads,
+            of one of them. By default the processor's published thermal design power by its
+            number of these, and 5 W where that is not known.
 
     Raises:
         OptionError: if `watts_per_core` is no positive number.
@@ -102,7 +103,10 @@ def _power(watts_per_core: float | None) -> tuple[float, str]:
     known = published_power(processor())
     if known is None:
         return DEFAULT_WATTS_PER_CORE, "assumed"
-    return known.watts / known.cores, f"{known.name}: {known.watts:g} W TDP by {known.cores} cores"
+    # CPU seconds are those of hardware threads, of which a core may show two.
+    shown, cores = psutil.cpu_count(), psutil.cpu_count(logical=False)
+    threads = known.cores * max(1, round(shown / cores)) if shown and cores else known.cores
+    return known.watts / threads, f"{known.name}: {known.watts:g} W TDP by {threads} threads"
 
 
 def _childless() -> bool:

@@ -58,11 +58,9 @@ def default_meters(*, watts_per_core: float | None = None) -> tuple[Meter, ...]:
     charged to it.
 
     Args:
-        watts_per_core: for the estimate; given, the estimate is what to go by.
+        watts_per_core: for the estimate.
     """
     estimate = CpuTimeEstimate(watts_per_core)
-    if watts_per_core is not None:
-        return (estimate,)
     try:
         return (Rapl(), estimate)
     except MeterError:

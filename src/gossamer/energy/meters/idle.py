@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from gossamer.energy.meters.meter import Kind, Meter
+from gossamer.errors import MeterError
 
 
 def idle_watts(meter: Meter, seconds: float = 5.0) -> float:
@@ -64,6 +65,15 @@ class AboveIdle:
         self._begun = time.perf_counter()
 
     def stop(self) -> float:
-        """Return the joules above idle since `start`; 0 where there were none."""
-        seconds = time.perf_counter() - self._begun
-        return max(0.0, self.meter.stop() - self.watts * seconds)
+        """Return the joules above idle since `start`.
+
+        Raises:
+            MeterError: as the meter does, and where no more than idle was measured.
+        """
+        joules = self.meter.stop()
+        above = joules - self.watts * (time.perf_counter() - self._begun)
+        if above <= 0:
+            raise MeterError(
+                f"no more than the idle {self.watts:.3g} W was measured; measure idle power again"
+            )
+        return above

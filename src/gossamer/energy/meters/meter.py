@@ -34,7 +34,7 @@ class Meter(Protocol):
         """
 
     def stop(self) -> float:
-        """Return the joules since `start`.
+        """Return the joules since `start`; may be asked again as the window goes on.
 
         Raises:
             MeterError: if the counter cannot be read or is not to be trusted, or the window was

@@ -7,6 +7,7 @@ Power Measurements: nvidia-smi's Lack of Attention (2023).
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -56,6 +57,18 @@ class Nvml:
         self._started: tuple[float, float] | None = None
         self._total()
 
+    @classmethod
+    def of_torch(cls, device: int) -> Nvml:
+        """Meter one GPU by the number that PyTorch gives it, under CUDA_VISIBLE_DEVICES.
+
+        Raises:
+            MeterError: as of the class.
+        """
+        visible = [part.strip() for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+        if device < len(visible) and visible[device].isdigit():
+            return cls([int(visible[device])])
+        return cls([device])
+
     @property
     def method(self) -> str:
         """How the figure is made, in a few words."""
@@ -101,6 +114,23 @@ class Nvml:
         return joules
 
 
+def _synchronize() -> None:
+    """Wait for what PyTorch has queued on the GPUs that this process has used."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+        return
+    try:
+        for device in range(torch.cuda.device_count()):
+            # Where nothing is held nothing runs; to ask would make a context there.
+            if torch.cuda.memory_reserved(device):
+                torch.cuda.synchronize(device)
+    except RuntimeError as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise MeterError(
+            f"a GPU's queue cannot be waited for ({reason}); see nvidia-smi"
+        ) from error
+
+
 def _library() -> Any:
     try:
         import pynvml
@@ -113,11 +143,3 @@ def _library() -> Any:
 
 def _decoded(name: str | bytes) -> str:
     return name.decode(errors="replace") if isinstance(name, bytes) else name
-
-
-def _synchronize() -> None:
-    """Wait for what PyTorch has queued, if this process uses it on a GPU."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        for device in range(torch.cuda.device_count()):
-            torch.cuda.synchronize(device)

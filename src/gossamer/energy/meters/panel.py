@@ -6,23 +6,22 @@ import math
 from collections.abc import Sequence
 
 from gossamer.energy.meters.meter import Meter
-from gossamer.errors import MeterError
 
 
 class Panel:
     """Meters that are started and stopped together.
 
     Args:
-        meters: with different names.
+        meters: to read.
 
     Attributes:
-        failures: why a meter could not measure a window, the first reason of each, by its name.
+        failures: why meters could not measure, the first reason of each, after its name.
     """
 
     def __init__(self, meters: Sequence[Meter]) -> None:
         self.meters = tuple(meters)
-        self.failures: dict[str, str] = {}
-        self._running: list[Meter] = []
+        self.failures: list[str] = []
+        self._running = [False] * len(self.meters)
 
     @property
     def shortest_seconds(self) -> float:
@@ -31,24 +30,31 @@ class Panel:
 
     def start(self) -> None:
         """Begin a window: of the first meter last, so that it counts none of the others' work."""
-        self._running = []
-        for meter in reversed(self.meters):
+        for at, meter in reversed(list(enumerate(self.meters))):
             try:
                 meter.start()
-            except MeterError as error:
+            except Exception as error:  # A meter may be anyone's, and raise what it likes.
+                self._running[at] = False
                 self._fail(meter, error)
             else:
-                self._running.insert(0, meter)
+                self._running[at] = True
 
     def stop(self) -> list[float]:
-        """Return the joules of each meter since `start`; NaN where one could not measure."""
-        found = dict.fromkeys((meter.name for meter in self.meters), math.nan)
-        for meter in self._running:
-            try:
-                found[meter.name] = meter.stop()
-            except MeterError as error:
-                self._fail(meter, error)
-        return list(found.values())
+        """Return the joules of each meter since `start`; NaN where one could not measure.
 
-    def _fail(self, meter: Meter, error: MeterError) -> None:
-        self.failures.setdefault(meter.name, " ".join(str(error).split()))
+        May be asked again as the window goes on.
+        """
+        found = [math.nan] * len(self.meters)
+        for at, meter in enumerate(self.meters):
+            if self._running[at]:
+                try:
+                    found[at] = float(meter.stop())
+                except Exception as error:
+                    self._fail(meter, error)
+        return found
+
+    def _fail(self, meter: Meter, error: Exception) -> None:
+        # Of a meter that fails again and again, the first reason says enough.
+        if not any(known.startswith(f"{meter.name}: ") for known in self.failures):
+            reason = " ".join(str(error).split()) or type(error).__name__
+            self.failures.append(f"{meter.name}: {reason}")

@@ -27,9 +27,10 @@ _REMEDY = (
 _SHORTEST_SECONDS = 0.02
 # A counter of 262 kJ, a common range, wraps after 22 minutes at 200 W: looked at more often than
 # that, no wrap is missed.
-_WATCH_SECONDS = 60.0
-# What no socket takes: a counter that seems to say so went backwards instead.
-_MOST_WATTS = 5000.0
+_WATCH_SECONDS = 10.0
+# What no socket takes: a counter that seems to say so went backwards instead. In the time of a
+# watch that is far less than a counter's range.
+_MOST_WATTS = 1500.0
 
 
 @dataclass
@@ -76,6 +77,7 @@ class Rapl:
         self._lock = threading.Lock()
         self._started: tuple[float, float] | None = None
         self._watched = False
+        self._broken: MeterError | None = None
         for zone in self._zones:
             zone.last = _joules(zone.folder / "energy_uj", zone.name)
 
@@ -92,6 +94,7 @@ class Rapl:
             arguments = (weakref.ref(self),)
             threading.Thread(target=_watch, args=arguments, daemon=True, name="rapl").start()
             self._watched = True
+        self._broken = None
         self._started = self._total(), time.perf_counter()
 
     def stop(self) -> float:
@@ -106,6 +109,8 @@ class Rapl:
                 f"once a millisecond; measure {1e3 * self.shortest_seconds:.0f} ms or more"
             )
         joules = self._total() - before
+        if self._broken is not None:
+            raise self._broken
         if joules <= 0:
             raise MeterError(
                 f"the energy counters did not move in {seconds:.2f} s (a virtual machine may show "
@@ -115,8 +120,13 @@ class Rapl:
 
     def _total(self) -> float:
         with self._lock:
-            for zone in self._zones:
-                zone.update()
+            try:
+                for zone in self._zones:
+                    zone.update()
+            except MeterError as error:
+                # Whoever saw it, the window in progress is spoilt.
+                self._broken = error
+                raise
             return sum(zone.total for zone in self._zones)
 
 
@@ -127,7 +137,7 @@ def _watch(meter: weakref.ref[Rapl]) -> None:
         found = meter()
         if found is None:
             return
-        # What is wrong with a counter, the window in progress finds out for itself.
+        # What is wrong with a counter is kept for the window in progress.
         with suppress(MeterError):
             found._total()
         del found

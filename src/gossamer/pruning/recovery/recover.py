@@ -145,7 +145,6 @@ def recover(
     samples = read_samples(data, student.inputs(), labelled=labelled)
     names = [taken.name for taken in student.inputs()]
     trained, home = student.copy(), _device_of(student.model)
-    spender = Spender(gpu="cuda" in (home.type, str(device or "").partition(":")[0]))
     scored = None if evaluate is None else score(evaluate, teacher.copy())
     before = _compare(scored, evaluate, student.copy())
 
@@ -155,6 +154,8 @@ def recover(
         _in_training(trained.model, processes.device) as module,
         _in_training(teacher.copy().model, processes.device) as fixed,
     ):
+        on = processes.device
+        spender = Spender(gpu=(on.index or 0) if on.type == "cuda" else None)
         masks = _masks(module)
         feed = Feed(samples, batch_size, seed, processes)
         first = to_tensors(module, feed[0])
@@ -219,19 +220,28 @@ def recover(
         processes=processes.size,
         seconds=state.spent.seconds,
         cpu_seconds=state.spent.cpu_seconds,
-        energy_spent=_energy(spender, state, sparse, whole=kept is None and processes.size == 1),
+        energy_spent=_energy(
+            spender,
+            state,
+            sparse,
+            whole=kept is None and processes.size == 1,
+            gpu=processes.device.type == "cuda",
+        ),
         notes=_notes(state.steps, steps, before, after),
     )
 
 
-def _energy(spender: Spender, state: State, sparse: Any, *, whole: bool) -> Spending:
+def _energy(spender: Spender, state: State, sparse: Any, *, whole: bool, gpu: bool) -> Spending:
     """Return what recovery took; estimated where this process has not seen all of it."""
     spent = spender.spent()
     if not whole:
         estimate = CpuTimeEstimate()
         cpu = max(spent.cpu_seconds, state.spent.cpu_seconds)
         seconds = max(spent.seconds, state.spent.seconds)
-        method = f"{estimate.method}, over all processes and interruptions"
+        method = (
+            f"estimated: busy CPU seconds x {estimate.watts_per_core:.3g} W per core, over all "
+            f"processes and interruptions{', without GPUs' if gpu else ''}"
+        )
         spent = Spending(estimate.joules(cpu), estimate.kind, method, seconds, cpu)
     return spent + sparse.energy_spent if isinstance(sparse, SparsifyResult) else spent
 
