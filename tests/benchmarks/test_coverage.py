@@ -47,10 +47,12 @@ LINES: list[dict[str, Any]] = [
 
 def test_the_table_counts_intervals_that_hold_the_truth(modules: Any) -> None:
     equal = [comparison("equal", 0.99, 1.01)] * 95 + [comparison("equal", 1.01, 1.02)] * 5
+    copies = [comparison("copies", 0.99, 0.999), comparison("copies", 0.99, 1.0)]
     unequal = [comparison("different", 0.94, 0.96)] * 9 + [comparison("different", 0.94, 1.1)]
-    rows = modules[1].write([*LINES, *equal, *unequal])
+    rows = modules[1].write([*LINES, *equal, *copies, *unequal])
     row = "| latency | 95 of 100, 95.0 % | 88.8 to 97.8 % | 92 to 98 % | reached |"
     assert row in rows
+    assert "| latency | 1 of 2, 50.0 % | 9.5 to 90.5 % | 0.9948 | 0.6 % |" in rows
     assert "| energy | 9 of 10 | 0.950 | 3.0, 3.0 |" in rows
     assert any("takes +0.20 % between two readings (at most 1 %: reached)" in row for row in rows)
 
