@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.errors import GossamerError, ModelError
+from gossamer.errors import GossamerError, ModelError, first_line
 
 if TYPE_CHECKING:
     from gossamer.energy.engines import EngineName
@@ -92,7 +92,7 @@ def quantize(dense: Path, int8: Path, feeds: Mapping[str, Array]) -> None:
         with redirect_stdout(StringIO()):
             _quantize(dense, int8, feeds)
     except Exception as error:  # It raises a dozen types of its own.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ModelError(f"ONNX Runtime cannot quantize the model ({reason})") from error
     finally:
         logging.disable(logging.NOTSET)

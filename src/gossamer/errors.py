@@ -27,3 +27,8 @@ class OutputError(GossamerError):
 
 class MeterError(GossamerError):
     """A meter that cannot measure: no counter, no permission, or too short a window."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

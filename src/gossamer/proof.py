@@ -29,7 +29,7 @@ from gossamer.energy import (
 from gossamer.energy.carbon import JOULES_PER_KWH, cost
 from gossamer.energy.spinning import spinning_seconds
 from gossamer.energy.statistics import LEAST_ROUNDS
-from gossamer.errors import GossamerError, OptionError
+from gossamer.errors import GossamerError, OptionError, first_line
 from gossamer.formats import save, save_onnx
 from gossamer.inspection import Inspection, inspect_graph
 from gossamer.layer_comparison import LayerTimes, compare_layers
@@ -325,7 +325,7 @@ def _opened(
         except Exception as error:
             if one not in optional:
                 raise
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             notes.append(f"{one.name} was not measured ({reason}).")
             continue
         stack.callback(candidate.close)

@@ -24,7 +24,7 @@ from gossamer.energy.statistics import (
     median_interval,
 )
 from gossamer.energy.timing import Run, Timings, take_turns
-from gossamer.errors import DataError, GossamerError, OptionError
+from gossamer.errors import DataError, GossamerError, OptionError, first_line
 
 Array = np.ndarray[Any, Any]
 Batch = dict[str, Array]
@@ -112,8 +112,8 @@ def measure(
         raise
     except Exception as error:
         raise DataError(
-            f"a candidate fails when it is run again ({_reason(error)}); give candidates that can "
-            "be run many times"
+            f"a candidate fails when it is run again ({first_line(error)}); give candidates that "
+            "can be run many times"
         ) from error
     rounds = len(timings.seconds)
     share = timings.noisy_windows / (rounds * len(candidates))
@@ -203,7 +203,7 @@ def _failure(timings: Timings, names: list[str]) -> list[str]:
         return []
     index, error = timings.failure
     return [
-        f"{names[index]} failed in round {len(timings.seconds) + 1} ({_reason(error)}); the "
+        f"{names[index]} failed in round {len(timings.seconds) + 1} ({first_line(error)}); the "
         f"figures are of the {len(timings.seconds)} rounds before."
     ]
 
@@ -255,10 +255,6 @@ def _left_to_others(candidates: Sequence[Candidate]) -> list[str]:
 
 def _listed(shapes: list[tuple[int, ...]]) -> str:
     return ", ".join("x".join(map(str, shape)) or "a number" for shape in shapes) or "nothing"
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def max_relative_difference(outputs: Sequence[Array], reference: Sequence[Array]) -> float | None:
@@ -317,7 +313,7 @@ def _first_outputs(candidate: Candidate, batches: list[Batch]) -> list[Array] | 
         except Exception as error:  # A candidate is the user's code: anything may come out of it.
             shapes = ", ".join(f"{name} {array.shape}" for name, array in batch.items())
             raise DataError(
-                f"candidate {candidate.name!r} fails on the inputs {shapes} ({_reason(error)}); "
+                f"candidate {candidate.name!r} fails on the inputs {shapes} ({first_line(error)}); "
                 "give inputs that fit its model"
             ) from error
         found = found if found is not None else _as_arrays(outputs)

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from gossamer.errors import DataError, ModelError, OptionError
+from gossamer.errors import DataError, ModelError, OptionError, first_line
 
 EngineName = Literal["gossamer", "onnxruntime", "openvino"]
 Feeds = Mapping[str, np.ndarray[Any, Any]]
@@ -87,7 +87,7 @@ def _open_onnxruntime(path: Path, threads: int) -> OpenModel:
     try:
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # The engine has a dozen types of its own for what can be wrong.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ModelError(
             f"ONNX Runtime cannot load {path} ({reason}); export the model again"
         ) from error

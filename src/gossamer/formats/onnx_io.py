@@ -21,7 +21,7 @@ from onnx import (
 )
 from onnx.external_data_helper import load_external_data_for_tensor
 
-from gossamer.errors import ModelError
+from gossamer.errors import ModelError, first_line
 from gossamer.files import atomic_path
 
 Array = np.ndarray[Any, Any]
@@ -66,7 +66,7 @@ def load_onnx(path: str | Path) -> ModelProto:
             onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         raise ModelError(
-            f"{path} is not a valid ONNX model ({_first_line(error)}); export it again"
+            f"{path} is not a valid ONNX model ({first_line(error)}); export it again"
         ) from error
     return model
 
@@ -178,7 +178,7 @@ def _load_external(tensor: TensorProto, model_path: Path) -> None:
     except (onnx.checker.ValidationError, ValueError, OSError, RuntimeError) as error:
         raise ModelError(
             f"{model_path} keeps tensor {tensor.name!r} in {location!r}, which does not hold it "
-            f"({_first_line(error)}); copy that file again"
+            f"({first_line(error)}); copy that file again"
         ) from error
     # As after onnx.load: the data is here, and where it came from matters no more.
     tensor.data_location = TensorProto.DEFAULT
@@ -248,7 +248,3 @@ def _sparse(tensor: TensorProto, name: str) -> SparseTensorProto | None:
         values=numpy_helper.from_array(array.reshape(-1)[positions], name),
         indices=numpy_helper.from_array(positions.astype(np.int64), f"{name}_indices"),
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

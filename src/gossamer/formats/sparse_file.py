@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from gossamer.errors import ModelError, OptionError, OutputError
+from gossamer.errors import ModelError, OptionError, OutputError, first_line
 from gossamer.files import atomic_path
 from gossamer.formats import encoding
 from gossamer.formats.collect import NamedArray, collect, to_torch
@@ -100,7 +100,7 @@ def load(path: str | Path) -> SparseFile:
     except Malformed as error:
         detail = str(error)
     except (SafetensorError, OSError, ValueError, TypeError, OverflowError, MemoryError) as error:
-        detail = (str(error).splitlines() or [type(error).__name__])[0]
+        detail = first_line(error)
     raise ModelError(
         f"{path} is not a sparse Gossamer file, or is truncated or damaged ({detail}); "
         "copy it again or save the model again"

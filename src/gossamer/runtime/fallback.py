@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 from onnx import helper, numpy_helper
 
-from gossamer.errors import ModelError
+from gossamer.errors import ModelError, first_line
 from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Array, Graph, Node, Value
 from gossamer.runtime.onnx_import import to_proto
@@ -39,7 +39,7 @@ class FallbackRegion:
             return list(self._session.run([value.name for value in self.outputs], named))
         except Exception as error:
             raise ModelError(
-                f"ONNX Runtime could not run the model: {_first_line(error)}"
+                f"ONNX Runtime could not run the model: {first_line(error)}"
             ) from error
 
 
@@ -79,7 +79,7 @@ def _session(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:
-        raise ModelError(f"ONNX Runtime refuses the model: {_first_line(error)}") from error
+        raise ModelError(f"ONNX Runtime refuses the model: {first_line(error)}") from error
 
 
 def _protos(nodes: Sequence[Node]) -> list[onnx.NodeProto]:
@@ -105,10 +105,6 @@ def _info(value: Value) -> onnx.ValueInfoProto:
     if value.shape is not None:
         shape = [None if isinstance(size, Dim) else size for size in value.shape]
     return helper.make_tensor_value_info(value.name, kind, shape)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", maxsplit=1)[0]
 
 
 def schedule(graph: Graph) -> list[list[Node]]:

@@ -21,7 +21,7 @@ import onnx.inliner
 from onnx import helper, numpy_helper
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
-from gossamer.errors import ModelError
+from gossamer.errors import ModelError, first_line
 from gossamer.runtime import bounds
 from gossamer.runtime.graph import Array
 from gossamer.runtime.memory import empty
@@ -67,7 +67,7 @@ def read(
         onnx.checker.check_model(parts.model)
     except Exception as error:
         raise ModelError(
-            f"{named} is not valid ONNX ({_first_line(error)}); export it anew"
+            f"{named} is not valid ONNX ({first_line(error)[:200]}); export it anew"
         ) from None
     if parts.model.functions:
         bounds.check_functions(parts.model)
@@ -244,7 +244,3 @@ def _varint(file: BinaryFile) -> int:
 def _bytes(file: BinaryFile, begin: int, end: int) -> bytes:
     file.seek(begin)
     return file.read(end - begin)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", maxsplit=1)[0][:200]

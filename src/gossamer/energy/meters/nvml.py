@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gossamer.energy.meters.meter import Kind
-from gossamer.errors import MeterError
+from gossamer.errors import MeterError, first_line
 
 _SHORTEST_SECONDS = 1.0
 
@@ -125,7 +125,7 @@ def _synchronize() -> None:
             if torch.cuda.memory_reserved(device):
                 torch.cuda.synchronize(device)
     except RuntimeError as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
+        reason = first_line(error)
         raise MeterError(
             f"a GPU's queue cannot be waited for ({reason}); see nvidia-smi"
         ) from error
