@@ -35,6 +35,9 @@ PATTERNS = ("unstructured", "block:4x1")
 
 # Times of single kernels scatter by a few percent; a layer that gains less is better left dense.
 _LEAST_GAIN = 1.05
+# Rounds that a model is measured for at least, however slow it is, within so many seconds.
+_ROUNDS = 10
+_MOST_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -270,7 +273,10 @@ class _Bench:
                 [self._reference, candidate],
                 self._feeds,
                 min_time=self._seconds,
-                max_time=self._seconds,
+                max_time=_MOST_SECONDS,
+                min_rounds=_ROUNDS,
+                # As soon as there are so many rounds: many models wait.
+                precision=float("inf"),
                 progress=self._tell,
             )
         # Its memory is known now; without an engine it is not measured again.
