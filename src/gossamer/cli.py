@@ -447,12 +447,16 @@ def edge(
     from gossamer.edge.joules import compared_joules
     from gossamer.edge.scenario import read_scenario
     from gossamer.edge.study import study
-    from gossamer.energy.environment import usable_cores
+    from gossamer.energy.engines import usable_cores
     from gossamer.errors import OptionError
     from gossamer.report.progress import bar
 
     if sparse is not None and compare is None:
         raise OptionError(f"{sparse} stands alone; give --compare DENSE.json {sparse}")
+    if out is not None:
+        from gossamer.edge.plot import check_pictures
+
+        check_pictures(out)
     read = read_scenario(scenario)
     joules = None
     if compare is not None:

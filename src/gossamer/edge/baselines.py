@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.edge.method import Relaxed, Supports, log_sum, mixed_norm, select
+from gossamer.edge.method import Relaxed, Supports, exchange, log_sum, mixed_norm, select
 from gossamer.edge.network import norms
 from gossamer.edge.problem import Problem
 from gossamer.edge.result import Placement, placement
@@ -20,6 +20,7 @@ Array = NDArray[Any]
 
 # Groups up to which all supports can be looked at: some thousands.
 EXHAUSTIVE_GROUPS = 12
+# Supports that `refined` may look at to improve by single groups.
 _EXCHANGES = 200
 _POWER = 0.5
 _SMOOTHING = 1e-3
@@ -27,11 +28,12 @@ _STEPS = 15
 
 
 def refined(problem: Problem) -> Placement | None:
-    """Log-sum with the power of sending in the objective, then exchange of single groups: ours."""
-    return select(problem, log_sum(problem, transmit=True), exchanges=_EXCHANGES)
+    """The better of log-sum with the power of sending and reweighted l2, then exchange: ours."""
+    found = [log_sum_with_transmit(problem), reweighted_squares(problem)]
+    return exchange(problem, min(found, key=lambda one: one.total_w), _EXCHANGES)
 
 
-def log_sum_with_transmit(problem: Problem) -> Placement | None:
+def log_sum_with_transmit(problem: Problem) -> Placement:
     """Log-sum with the power of sending in the objective: ours."""
     return select(problem, log_sum(problem, transmit=True))
 
@@ -50,7 +52,7 @@ def mixed(problem: Problem) -> Placement | None:
     return select(problem, mixed_norm(problem))
 
 
-def reweighted_squares(problem: Problem) -> Placement | None:
+def reweighted_squares(problem: Problem) -> Placement:
     """Smoothed lp by reweighted squares: sum rho_nk (||v_nk||^2 + eps^2)^(p/2) with p = 1/2.
 
     Y. Shi, J. Cheng, J. Zhang, B. Bai, W. Chen, K. B. Letaief, Smoothed Lp-Minimization for Green
@@ -60,9 +62,10 @@ def reweighted_squares(problem: Problem) -> Placement | None:
     eps = _SMOOTHING * np.sqrt(problem.network.power_limit_w)[:, None]
     weight, history = price, []
     for _ in range(_STEPS):
-        beams = problem.programme.solve(problem.target, square=weight)
-        if beams is None:
+        solved = problem.programme.solve(problem.target, square=weight)
+        if solved is None:
             raise problem.infeasible()
+        beams = solved
         smooth = norms(beams) ** 2 + eps**2
         weight = price * _POWER / 2 * smooth ** (_POWER / 2 - 1)
         history.append(float((price * smooth ** (_POWER / 2)).sum()))

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from gossamer.edge.network import norms
 from gossamer.edge.problem import Problem
 from gossamer.edge.result import Placement, placement
-from gossamer.errors import InfeasibleError
 
 Array = NDArray[Any]
 
@@ -173,7 +172,7 @@ class Supports:
         return float("inf") if beams is None else self.problem.total_w(support, beams)
 
 
-def select(problem: Problem, relaxed: Relaxed, *, exchanges: int = 0) -> Placement:
+def select(problem: Problem, relaxed: Relaxed) -> Placement:
     """Return the placement of least power on the supports that dropping in order gives.
 
     A support holds those that follow it, so that feasibility ends at one point, which bisection
@@ -183,7 +182,6 @@ def select(problem: Problem, relaxed: Relaxed, *, exchanges: int = 0) -> Placeme
     Args:
         problem: to solve.
         relaxed: of stage 1.
-        exchanges: supports that may be looked at to improve on the best by single groups.
 
     Raises:
         InfeasibleError: if no placement meets the targets.
@@ -207,8 +205,6 @@ def select(problem: Problem, relaxed: Relaxed, *, exchanges: int = 0) -> Placeme
         last, beyond = (middle, beyond) if feasible else (last, middle)
     totals = _scan(lambda count: supports.total_w(support(count)), last)
     best = support(min(totals, key=lambda count: totals[count]))
-    if exchanges:
-        best = _exchanged(supports, best, exchanges)
     beams = supports.beams(best)
     assert beams is not None
     scan = [(problem.compute_w.size - count, totals[count]) for count in sorted(totals)]
@@ -228,46 +224,70 @@ def _scan(total_w: Callable[[int], float], last: int) -> dict[int, float]:
         left, right = points[max(best - 1, 0)], points[min(best + 1, len(points) - 1)]
 
 
-def _exchanged(supports: Supports, support: Array, looks: int) -> Array:
-    """Return a support that no single change improves, or the best when `looks` are spent.
+Edits = tuple[tuple[int, int, bool], ...]
 
-    A change drops a group, adds one, or moves one to another access point; the first that helps is
-    taken. Those that need less power by the channel alone are tried first.
+
+def exchange(problem: Problem, found: Placement, looks: int) -> Placement:
+    """Return a placement that no single change improves, or the best when `looks` are spent: ours.
+
+    A change drops a group, moves one to another access point, or adds one. Each that helps is
+    kept, and all are tried again until none helps.
+
+    Args:
+        problem: to solve.
+        found: where to start.
+        looks: supports that may be looked at, each a cone programme.
+
+    Raises:
+        SolverError: if no solver could decide.
     """
-    problem = supports.problem
-    network = problem.network
-    worth = network.strength * network.efficiency[:, None] / problem.compute_w
-    total = supports.total_w(support)
+    supports = Supports(problem)
+    best, total = found.support, found.total_w
     changed = True
     while changed and looks > 0:
         changed = False
-        for candidate in _changes(support, worth):
+        for edits in _changes(problem, best):
+            candidate = _edited(best, edits)
+            if candidate is None:
+                continue
             looks -= 1
             watts = supports.total_w(candidate)
             if watts < total * (1 - _GAIN):
-                support, total, changed = candidate, watts, True
-                break
+                best, total, changed = candidate, watts, True
             if looks == 0:
                 break
-    return support
+    beams = supports.beams(best)
+    assert beams is not None
+    return placement(problem, best, beams, scan=found.scan, history=found.history)
 
 
-def _changes(support: Array, worth: Array) -> list[Array]:
-    """Return the supports one change away, the most promising of each kind first."""
-    drops, moves, adds = [], [], []
-    for n, k in np.argwhere(support):
-        if support[:, k].sum() > 1:
-            drops.append((float(worth[n, k]), [(n, k, False)]))
-        for m in np.flatnonzero(~support[:, k]):
-            gain = float(worth[n, k] / worth[m, k])
-            moves.append((gain, [(n, k, False), (m, k, True)]))
-    for n, k in np.argwhere(~support):
-        adds.append((-float(worth[n, k]), [(n, k, True)]))
-    found = []
-    for kind in (drops, moves, adds):
-        for _, edits in sorted(kind, key=lambda change: change[0]):
-            candidate = support.copy()
-            for n, k, placed in edits:
-                candidate[n, k] = placed
-            found.append(candidate)
-    return found
+def _changes(problem: Problem, support: Array) -> list[Edits]:
+    """Return the changes of a support: drops, then moves, then additions.
+
+    Of each kind the most promising come first: what costs much for its channel goes, and what
+    costs little comes.
+    """
+    network = problem.network
+    worth = network.strength * network.efficiency[:, None] / problem.compute_w
+    placed, free = np.argwhere(support).tolist(), np.argwhere(~support).tolist()
+    drops = sorted(placed, key=lambda nk: worth[*nk])
+    moves = sorted(
+        ((n, k, m) for n, k in placed for m, of in free if of == k),
+        key=lambda move: worth[move[0], move[1]] / worth[move[2], move[1]],
+    )
+    adds = sorted(free, key=lambda nk: -worth[*nk])
+    return [
+        *(((n, k, False),) for n, k in drops),
+        *(((n, k, False), (m, k, True)) for n, k, m in moves),
+        *(((n, k, True),) for n, k in adds),
+    ]
+
+
+def _edited(support: Array, edits: Edits) -> Array | None:
+    """Return the support after a change; None where it no longer applies or leaves a user out."""
+    candidate = support.copy()
+    for n, k, place in edits:
+        if candidate[n, k] == place:
+            return None
+        candidate[n, k] = place
+    return candidate if candidate.any(axis=0).all() else None

@@ -72,9 +72,7 @@ class Tasks:
     """
 
     inferences_per_second: tuple[float, ...] = _number(_TINY, 1e9, "inferences a second")
-    joules_per_inference: tuple[float, ...] | None = _number(
-        _TINY, 1e6, "joules", default=None
-    )
+    joules_per_inference: tuple[float, ...] | None = _number(_TINY, 1e6, "joules", default=None)
     idle_w: tuple[float, ...] = _number(0, 1e5, "watts", default=(0.0,))
 
 
@@ -250,9 +248,9 @@ def _one(value: Any, declared: Field[Any], key: str) -> Any:
 def _many(value: Any, declared: Field[Any], key: str, count: int | None) -> tuple[float, ...]:
     """Return a number for each: one given stands for all."""
     if value is declared.default:
-        return tuple(value) * (count or 1)
+        return tuple(declared.default) * (1 if count is None else count)
     if not isinstance(value, Sequence) or isinstance(value, str):
-        return (_one(value, declared, key),) * (count or 1)
+        return (_one(value, declared, key),) * (1 if count is None else count)
     if count is not None and len(value) != count:
         raise ScenarioError(
             f"{key} has {len(value)} numbers for {count}; give one for each, or one for all"
