@@ -207,7 +207,7 @@ class Programme:
         constraints = [
             received == sum(sums[1:], sums[0]),
             cp.SOC(
-                cp.multiply(cone, cp.diag(received[:k])) + slack,
+                cp.multiply(cone, cp.sum(cp.multiply(np.eye(k), received[:k]), axis=1)) + slack,
                 cp.vstack([received[:k].T, received[k:].T, np.ones((1, k))]),
             ),
             cp.SOC(
