@@ -35,6 +35,11 @@ def test_one_file_holds_both(proof: Path) -> None:
     assert (sparse.kind, sparse.method) == ("estimated", "CPU time x 5 W")
 
 
+def test_a_comparison_may_come_from_python(proof: Path) -> None:
+    told = json.loads(proof.read_text(encoding="utf-8"))
+    assert compared_joules(told) == compared_joules(proof)
+
+
 def test_two_files_give_one_each(proof: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_text(

@@ -46,7 +46,13 @@ def point(decibels: float, saved: float | None) -> dict[str, Any]:
 
 @pytest.fixture
 def study() -> dict[str, Any]:
-    joules = {"median": 0.177, "low": 0.17, "high": 0.18, "kind": "estimated", "method": "CPU"}
+    joules = {
+        "median": 0.177,
+        "low": 0.17,
+        "high": 0.18,
+        "kind": "estimated",
+        "method": "estimated: CPU",
+    }
     return {
         "models": ["dense", "sparse"],
         "methods": ["refined", "strongest"],

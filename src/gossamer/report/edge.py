@@ -67,7 +67,7 @@ def notes(study: Document) -> list[str]:
         found.append(
             f"An inference of the {model} model: {quantity(joules['median'], 'J')} "
             f"({quantity(joules['low'], 'J')} to {quantity(joules['high'], 'J')}), "
-            f"{joules['kind']}: {joules['method']}."
+            f"{joules['method']}."
         )
     found.append(
         f"Medians over {study['realisations']} realisations with 95 % intervals; computing power "
