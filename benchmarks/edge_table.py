@@ -52,6 +52,9 @@ def _gaps(instances: Sequence[Line]) -> list[str]:
     ]
     for method in instances[0]["total_w"]:
         gaps = gaps_of(instances, method)
+        if not gaps.size:
+            rows.append(f"| {method} | - | - |  |  | 0 of {len(instances)} |")
+            continue
         tail = float(np.percentile(gaps, 95))
         limit = verdict = ""
         if method in ("refined", *SCANNED):

@@ -51,6 +51,7 @@ def test_gaps_are_above_the_optimum_and_held_to_the_limits(table: ModuleType) ->
     rows = table.write([ENVIRONMENT, *[SAME] * 20])
     assert any(row.startswith("| refined | 0.00 % (0.00 to 0.00) | 0.00 %") for row in rows)
     assert any("| log-sum | 2.00 %" in row and "| reached | 20 of 20 |" in row for row in rows)
+    assert "| strongest | - | - |  |  | 0 of 20 |" in rows
     assert rows[-1] == "X, Y; cvxpy 1.9."
 
 

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("cvxpy")
-
 from gossamer.edge.network import Network
 from gossamer.edge.problem import Problem, Programme
 

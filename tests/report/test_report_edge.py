@@ -95,7 +95,7 @@ def test_without_a_comparison_it_is_what_the_system_takes(alone: dict[str, Any])
 
 def test_tables_have_a_row_for_each_method_and_target(study: dict[str, Any]) -> None:
     text = printed(study)
-    assert "dense: refined" in text and "sparse: strongest" in text
+    assert "dense, 6 dB" in text and "sparse, 6 dB" in text
     lines = [line.split() for line in text.splitlines()]
     # By rising target, dense and sparse side by side.
     zero = next(line for line in lines if line[:2] == ["0", "dB"])
@@ -128,7 +128,7 @@ def test_own_targets_that_are_never_met(study: dict[str, Any]) -> None:
         "rows": [row("dense", "refined", None)],
     }
     assert headline(study) == "At 6 dB no realisation meets every user's target."
-    assert "at 6 dB" not in printed(study)
+    assert "dense, 6 dB" not in printed(study)
 
 
 def test_targets_of_their_own_are_a_range() -> None:

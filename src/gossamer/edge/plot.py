@@ -77,7 +77,7 @@ def power_figure(study: Document) -> Any:
     """Return the power of each method against the SINR target, one column of panels a model.
 
     Above, total power: medians over the realisations in which the target can be met, with 95 %
-    intervals. Where a method meets a target in fewer of these than others, its line ends. Below,
+    intervals. Where a method meets a target in fewer of these than others, it has no point. Below,
     what the methods that place with care take more than the best one: means, draw by draw. The
     methods stand side by side at each target, so that intervals can be told apart.
     """
@@ -94,20 +94,13 @@ def power_figure(study: Document) -> Any:
         upper, lower = axes[0][column], axes[1][column]
         for place, method in enumerate(study["methods"]):
             shift = aside * (place - (len(study["methods"]) - 1) / 2)
-            rows = [
-                next(r for r in point["rows"] if (r["model"], r["method"]) == (model, method))
-                for point in points
-            ]
-            watts = [
-                (target + shift, row["total_w"]) for target, row in zip(targets, rows, strict=True)
-            ]
-            _intervals(upper, [one for one in watts if one[1]], "median", 1.0, method)
+            rows = [row for point in points for row in _of(point, method) if row["model"] == model]
+            x = [target + shift for target in targets]
+            missed = not all(row["total_w"] for point in points for row in _of(point, method))
+            label = f"{method} (misses some)" if missed else method
+            _intervals(upper, x, [row["total_w"] for row in rows], "median", 1.0, method, label)
             if method in others and method not in _SIMPLE:
-                more = [
-                    (target + shift, row["excess"])
-                    for target, row in zip(targets, rows, strict=True)
-                ]
-                _intervals(lower, [one for one in more if one[1]], "mean", 100.0, method)
+                _intervals(lower, x, [row["excess"] for row in rows], "mean", 100.0, method, label)
         upper.set_title(_model_title(study, model))
         upper.set_ylim(bottom=0)
         lower.axhline(0, color=_STYLES[best][0], linewidth=2.4)
@@ -120,18 +113,30 @@ def power_figure(study: Document) -> Any:
     return figure
 
 
+def _of(point: Document, method: str) -> list[Document]:
+    """Return a method's rows at a target, one for each model."""
+    return [row for row in point["rows"] if row["method"] == method]
+
+
 def _intervals(
-    axis: Any, points: Sequence[tuple[float, Document]], middle: str, unit: float, method: str
+    axis: Any,
+    x: Sequence[float],
+    intervals: Sequence[Document | None],
+    middle: str,
+    unit: float,
+    method: str,
+    label: str,
 ) -> None:
-    """Draw a method's points with their intervals."""
+    """Draw a method's points with their intervals, where it has some."""
     colour, mark, dash = _STYLES[method]
-    values = [unit * one[middle] for _, one in points]
+    known = [(place, one) for place, one in zip(x, intervals, strict=True) if one]
+    values = [unit * one[middle] for _, one in known]
     axis.errorbar(
-        [x for x, _ in points],
+        [place for place, _ in known],
         values,
         yerr=[
-            [value - unit * one["low"] for value, (_, one) in zip(values, points, strict=True)],
-            [unit * one["high"] - value for value, (_, one) in zip(values, points, strict=True)],
+            [value - unit * one["low"] for value, (_, one) in zip(values, known, strict=True)],
+            [unit * one["high"] - value for value, (_, one) in zip(values, known, strict=True)],
         ],
         color=colour,
         marker=mark,
@@ -139,7 +144,7 @@ def _intervals(
         linestyle=dash,
         linewidth=1.2,
         elinewidth=1.0,
-        label=method,
+        label=label,
     )
 
 

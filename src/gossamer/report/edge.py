@@ -25,7 +25,7 @@ def print_edge(study: Document, console: Console | None = None) -> None:
     own = study["points"][0]
     parts: list[Table | str] = []
     if own["feasible"]:
-        parts.append(_methods(study, own))
+        parts += [_methods(study, own, model) for model in study["models"]]
     if len(study["models"]) > 1:
         parts.append(_savings(study))
     parts += notes(study)
@@ -88,19 +88,18 @@ def notes(study: Document) -> list[str]:
     return found
 
 
-def _methods(study: Document, point: Document) -> Table:
-    table = new_table(
-        f"at {target(point)}", "total", "95 % interval", "computing", "sending", "placed", "met"
-    )
+def _methods(study: Document, point: Document, model: str) -> Table:
+    title = target(point) if len(study["models"]) == 1 else f"{model}, {target(point)}"
+    table = new_table(title, "total", "95 % interval", "computing", "sending", "placed", "met")
     for row in point["rows"]:
-        name = row["method"]
-        label = f"{row['model']}: {name}" if len(study["models"]) > 1 else name
+        if row["model"] != model:
+            continue
         met = f"{row['met']}/{point['feasible']}"
         if row["total_w"] is None:
-            table.add_row(Text(label), "-", "-", "-", "-", "-", met)
+            table.add_row(Text(row["method"]), "-", "-", "-", "-", "-", met)
             continue
         table.add_row(
-            Text(label),
+            Text(row["method"]),
             quantity(row["total_w"]["median"], "W"),
             _range(row["total_w"]),
             quantity(row["compute_w"], "W"),
