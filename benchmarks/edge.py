@@ -134,7 +134,8 @@ def sweep(realisations: int, processes: int) -> None:
         tell(
             "edge sweep",
             sinr_target_db=point["sinr_target_db"][0],
-            realisations=realisations,
+            realisations=found["realisations"],
+            undecided=found["undecided"],
             feasible=point["feasible"],
             rows=point["rows"],
         )

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from gossamer.edge.network import norms
 from gossamer.edge.problem import Problem
 from gossamer.edge.result import Placement, placement
+from gossamer.errors import SolverError
 
 Array = NDArray[Any]
 
@@ -237,9 +238,6 @@ def exchange(problem: Problem, found: Placement, looks: int) -> Placement:
         problem: to solve.
         found: where to start.
         looks: supports that may be looked at, each a cone programme.
-
-    Raises:
-        SolverError: if no solver could decide.
     """
     supports = Supports(problem)
     best, total = found.support, found.total_w
@@ -250,13 +248,17 @@ def exchange(problem: Problem, found: Placement, looks: int) -> Placement:
             candidate = _edited(best, edits)
             if candidate is None:
                 continue
-            looks -= 1
-            watts = supports.total_w(candidate)
-            if watts < total * (1 - _GAIN):
-                best, total, changed = candidate, watts, True
             if looks == 0:
                 break
-    beams = supports.beams(best)
+            looks -= 1
+            try:
+                watts = supports.total_w(candidate)
+            except SolverError:
+                # What is not known to be better is not taken.
+                continue
+            if watts < total * (1 - _GAIN):
+                best, total, changed = candidate, watts, True
+    beams = found.beams if best is found.support else supports.beams(best)
     assert beams is not None
     return placement(problem, best, beams, scan=found.scan, history=found.history)
 
