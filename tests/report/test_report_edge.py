@@ -111,6 +111,12 @@ def test_figures_carry_how_they_were_made(study: dict[str, Any]) -> None:
     assert "sending is simulated" in told
 
 
+def test_few_realisations_are_said_to_be_few(study: dict[str, Any]) -> None:
+    assert not any("no interval of a median" in note for note in notes(study))
+    study["points"][1]["feasible"] = 5
+    assert any("take more with --realisations" in note for note in notes(study))
+
+
 def test_what_is_not_met_is_said(study: dict[str, Any]) -> None:
     study["points"][0] |= {"feasible": 8, "largest_common_sinr_db": [1.0, 3.0]}
     study["undecided"] = 2

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gossamer.energy.statistics import LEAST_ROUNDS
 from gossamer.report.quantities import percent, quantity
 from gossamer.report.terminal import new_table, print_parts
 
@@ -73,6 +74,11 @@ def notes(study: Document) -> list[str]:
         f"Medians over {study['realisations']} realisations with 95 % intervals; computing power "
         "is joules per inference x inferences a second, sending is simulated."
     )
+    if min(point["feasible"] for point in study["points"]) < LEAST_ROUNDS:
+        found.append(
+            f"Over fewer than {LEAST_ROUNDS} realisations no interval of a median holds with 95 %: "
+            "take more with --realisations."
+        )
     for point in study["points"]:
         missed = study["realisations"] - point["feasible"]
         if missed:
