@@ -113,7 +113,7 @@ def test_figures_carry_how_they_were_made(study: dict[str, Any]) -> None:
 
 def test_few_realisations_are_said_to_be_few(study: dict[str, Any]) -> None:
     assert not any("no interval of a median" in note for note in notes(study))
-    study["points"][1]["feasible"] = 5
+    study["points"][1] |= {"feasible": 5, "largest_common_sinr_db": [1.0] * 5}
     assert any("take more with --realisations" in note for note in notes(study))
 
 
