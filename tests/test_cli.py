@@ -410,6 +410,87 @@ def test_a_bug_shows_its_traceback(monkeypatch: pytest.MonkeyPatch, small_onnx: 
         main(["inspect", str(small_onnx)])
 
 
+# Edge
+
+
+@pytest.fixture
+def edge_scenario(tmp_path: Path) -> Path:
+    """The sample scenario, smaller."""
+    pytest.importorskip("cvxpy")
+    text = (Path(__file__).parents[1] / "examples" / "edge-scenario.yaml").read_text()
+    small = text.replace("count: 4", "count: 2").replace("[0, 3, 6, 9, 12]", "[0]")
+    path = tmp_path / "scenario.yaml"
+    path.write_text(small, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def proof_file(tmp_path: Path) -> Path:
+    """What `compare --json` prints, as far as it matters here."""
+    candidates = [
+        {
+            "name": name,
+            "energy": {
+                "joules": {"median": joules, "low": joules, "high": joules},
+                "kind": "measured",
+                "method": "RAPL",
+            },
+        }
+        for name, joules in (("dense", 0.2), ("sparse", 0.05))
+    ]
+    path = tmp_path / "proof.json"
+    path.write_text(json.dumps({"candidates": candidates}), encoding="utf-8")
+    return path
+
+
+def test_edge_places_tasks(run: Any, edge_scenario: Path) -> None:
+    ran = run("edge", edge_scenario, "--realisations", 1, "--processes", 1)
+    assert ran.code == 0
+    assert "At 6 dB the edge system takes" in ran.out
+
+
+def test_edge_tells_what_the_sparse_model_saves(
+    run: Any, edge_scenario: Path, proof_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    options = ("--realisations", 2, "--processes", 1, "--out", out)
+    ran = run("edge", edge_scenario, "--compare", proof_file, *options)
+    assert ran.code == 0
+    assert "With the sparse model the whole edge system saves" in ran.out
+    assert (out / "power.png").exists() and (out / "map.png").exists()
+    # Dense and sparse may have been compared apart.
+    ran = run(
+        "edge", edge_scenario, "--compare", proof_file, proof_file, "--realisations", 2, "--json"
+    )
+    assert ran.document["points"] == json.loads((out / "result.json").read_text())["points"]
+
+
+@pytest.mark.parametrize(
+    ("line", "changed", "says"),
+    [
+        ("power_limit_w: 1.0", "power_limit_w: -1", "power_limit_w is -1"),
+        ("power_limit_w: 1.0", "power_limit_dbm: 30", "did you mean power_limit_w, in watts?"),
+        ("seed: 0", "", "the scenario lacks seed"),
+        ("sinr_target_db: 6 ", "sinr_target_db: [1, 2, 3]", "has 3 numbers for 2"),
+        ("square_m: 400", "square_m: 90000", "lower sinr_target_db, raise power_limit_w"),
+    ],
+)
+def test_edge_refuses_a_scenario_in_one_line(
+    run: Any, edge_scenario: Path, line: str, changed: str, says: str
+) -> None:
+    edge_scenario.write_text(edge_scenario.read_text().replace(line, changed), encoding="utf-8")
+    refused(run("edge", edge_scenario, "--realisations", 1, "--processes", 1), says)
+
+
+def test_edge_needs_files_that_are_there(
+    run: Any, edge_scenario: Path, proof_file: Path, tmp_path: Path
+) -> None:
+    refused(run("edge", tmp_path / "gone.yaml"), "gone.yaml cannot be read")
+    refused(run("edge", edge_scenario, "--compare", edge_scenario), "cannot be read")
+    refused(run("edge", edge_scenario, proof_file), "give --compare DENSE.json")
+    refused(run("edge", edge_scenario, "--out", tmp_path), "exists already")
+
+
 # The process
 
 

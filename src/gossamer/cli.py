@@ -410,6 +410,80 @@ def compare(
 
 
 @app.command()
+def edge(
+    scenario: Annotated[
+        Path, typer.Argument(metavar="SCENARIO.yaml", help="See examples/edge-scenario.yaml.")
+    ],
+    sparse: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[SPARSE.json]",
+            help="With --compare: where the sparse model was compared, if not in the same file.",
+        ),
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DENSE.json",
+            help="What `gossamer compare --json` printed: takes from there what an inference of "
+            "the dense and of the sparse model takes.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for pictures and result.json.")
+    ] = None,
+    realisations: Annotated[
+        int | None,
+        typer.Option(min=1, help="Draws of positions and fading; by default the scenario's."),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Processes at work; by default one a core.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Place inference tasks on base stations for least power, and tell what sparsity saves."""
+    from dataclasses import replace
+
+    from gossamer.edge.joules import compared_joules
+    from gossamer.edge.scenario import read_scenario
+    from gossamer.edge.study import study
+    from gossamer.energy.engines import usable_cores
+    from gossamer.errors import OptionError
+    from gossamer.report.progress import bar
+
+    if sparse is not None and compare is None:
+        raise OptionError(f"{sparse} stands alone; give --compare DENSE.json {sparse}")
+    if out is not None:
+        from gossamer.edge.plot import check_pictures
+
+        check_pictures(out)
+    read = read_scenario(scenario)
+    joules = None
+    if compare is not None:
+        joules = dict(zip(("dense", "sparse"), compared_joules(compare, sparse), strict=True))
+    with bar("placing tasks") as progress:
+        result = study(
+            read if realisations is None else replace(read, realisations=realisations),
+            joules=joules,
+            processes=processes or usable_cores(),
+            progress=progress,
+        )
+    found = result.to_dict()
+    if out is not None:
+        from gossamer.edge.plot import write_pictures
+
+        write_pictures(found, out)
+    if as_json:
+        _print_json(found)
+        return
+    from gossamer.report.edge import print_edge
+
+    print_edge(found)
+    if out is not None:
+        print(f"The pictures are in {out}.")
+
+
+@app.command()
 def meters(
     idle: Annotated[
         float, typer.Option(min=0.0, help="Seconds to do nothing for, to measure idle power.")

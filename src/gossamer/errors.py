@@ -1,5 +1,9 @@
 """What can go wrong, as exceptions whose message is one line naming the thing and the remedy."""
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class GossamerError(Exception):
     """Base of every error that Gossamer raises on purpose."""
@@ -27,6 +31,31 @@ class OutputError(GossamerError):
 
 class MeterError(GossamerError):
     """A meter that cannot measure: no counter, no permission, or too short a window."""
+
+
+class ScenarioError(GossamerError):
+    """A scenario of edge inference that is malformed, or whose values make no sense."""
+
+
+class InfeasibleError(ScenarioError):
+    """SINR targets that no placement meets within the power limits.
+
+    Attributes:
+        users: numbers, from 0, of those that fall short.
+        largest_common_sinr_db: what all users alike could have.
+    """
+
+    def __init__(self, message: str, users: list[int], largest_common_sinr_db: float) -> None:
+        super().__init__(message)
+        self.users = users
+        self.largest_common_sinr_db = largest_common_sinr_db
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.users, self.largest_common_sinr_db)
+
+
+class SolverError(GossamerError):
+    """A cone programme that no solver could decide: neither solved nor shown to be infeasible."""
 
 
 def first_line(error: BaseException) -> str:
