@@ -92,3 +92,11 @@ def test_what_is_there_is_kept(told: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x", encoding="utf-8")
     with pytest.raises(OutputError, match="exists already"):
         write_pictures(told, tmp_path)
+
+
+def test_a_sparse_model_s_folder_is_no_earlier_result(told: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "model.gossamer.safetensors").write_bytes(b"weights")
+    with pytest.raises(OutputError, match="exists already"):
+        write_pictures(told, tmp_path)
+    assert (tmp_path / "model.gossamer.safetensors").exists()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gossamer.deployment import RESULT_FILE, check_folder, write_folder
+from gossamer.deployment import RESULT_FILE, check_folder, write_folder, write_json
 from gossamer.errors import OptionError
 
 Document = Mapping[str, Any]
@@ -29,6 +28,8 @@ _SIMPLE = ("everywhere", "strongest")
 _USERS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # Inches from which on four names stand side by side.
 _WIDE = 7
+# What every result has, and nothing but a result: a sparse model's folder has a result.json too.
+_POWER = "power.png"
 _PNG = {"dpi": 160, "bbox_inches": "tight", "facecolor": "white"}
 
 
@@ -44,7 +45,7 @@ def check_pictures(folder: Path) -> None:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError as error:
         raise OptionError("pictures need matplotlib; install gossamer[edge]") from error
-    check_folder(folder, mark=RESULT_FILE)
+    check_folder(folder, mark=_POWER)
 
 
 def write_pictures(study: Document, folder: Path) -> None:
@@ -59,7 +60,7 @@ def write_pictures(study: Document, folder: Path) -> None:
         OptionError, OutputError: as `check_pictures`.
     """
     check_pictures(folder)
-    figures = {"power.png": power_figure(study)}
+    figures = {_POWER: power_figure(study)}
     if study["example"] is not None:
         figures["map.png"] = map_figure(study)
         figures["convergence.png"] = convergence_figure(study)
@@ -67,10 +68,9 @@ def write_pictures(study: Document, folder: Path) -> None:
     def write(inside: Path) -> None:
         for name, figure in figures.items():
             figure.savefig(inside / name, **_PNG)
-        text = json.dumps(study, indent=2)
-        (inside / RESULT_FILE).write_text(text, encoding="utf-8")
+        write_json(inside / RESULT_FILE, study)
 
-    write_folder(folder, write, mark=RESULT_FILE)
+    write_folder(folder, write, mark=_POWER)
 
 
 def power_figure(study: Document) -> Any:
