@@ -90,6 +90,7 @@ def measure(
     batches = _batches(inputs)
     surroundings = environment.describe()
     outputs = [_first_outputs(candidate, batches) for candidate in candidates]
+    differences = _differences(outputs)
     sizes = _sizes(candidates)
     memory = [peak_memory(candidate, batches[0]) for candidate in candidates]
     panel, watch = Panel(meters), Watch()
@@ -121,7 +122,7 @@ def measure(
     energies = _energies(timings, panel)
     return Comparison(
         candidates=tuple(
-            _result(index, candidates[index], timings, energies[index], sizes, memory, outputs)
+            _result(index, candidates[index], timings, energies[index], sizes, memory, differences)
             for index in range(len(candidates))
         ),
         rounds=rounds,
@@ -131,7 +132,7 @@ def measure(
         notes=(
             *_failure(timings, names),
             *_precision(timings, precision),
-            *_shapes(outputs, names),
+            *_shapes(outputs, differences, names),
             *_left_to_others(candidates),
             *(f"{failure}." for failure in panel.failures),
             *noise.warnings,
@@ -224,12 +225,23 @@ def _precision(timings: Timings, precision: float) -> list[str]:
     ]
 
 
-def _shapes(outputs: list[list[Array] | None], names: list[str]) -> list[str]:
+def _differences(outputs: list[list[Array] | None]) -> list[float | None]:
+    """Return how far each candidate's outputs are from the first's; None where nothing tells."""
+    first = outputs[0]
+    return [None] + [
+        None if first is None or other is None else max_relative_difference(other, first)
+        for other in outputs[1:]
+    ]
+
+
+def _shapes(
+    outputs: list[list[Array] | None], differences: list[float | None], names: list[str]
+) -> list[str]:
     first = outputs[0]
     if first is None:
         return []
     told = []
-    for name, other in zip(names[1:], outputs[1:], strict=True):
+    for name, other, difference in zip(names[1:], outputs[1:], differences[1:], strict=True):
         if other is None:
             continue
         shapes = [[array.shape for array in arrays] for arrays in (first, other)]
@@ -238,7 +250,7 @@ def _shapes(outputs: list[list[Array] | None], names: list[str]) -> list[str]:
                 f"{name} returns other shapes than {names[0]} ({_listed(shapes[1])} for "
                 f"{_listed(shapes[0])}): they do not do the same work."
             )
-        elif max_relative_difference(other, first) == float("inf"):
+        elif difference == float("inf"):
             told.append(
                 f"{name} returns NaN or infinity where {names[0]} does not, or the reverse."
             )
@@ -342,11 +354,11 @@ def _result(
     energies: tuple[Energy, ...],
     sizes: list[tuple[int | None, int | None]],
     memory: list[PeakMemory],
-    outputs: list[list[Array] | None],
+    differences: list[float | None],
 ) -> CandidateResult:
     seconds = np.maximum(timings.seconds, _LEAST)
     cpu = np.maximum(timings.cpu_seconds, _LEAST)
-    gains = difference = None
+    gains = None
     energy = energies[0].gain
     if energy is not None:
         gains = Gains(
@@ -357,9 +369,6 @@ def _result(
             compressed_bytes=_ratio(sizes[0][1], sizes[index][1]),
             peak_memory_bytes=_ratio(memory[0].bytes, memory[index].bytes),
         )
-        own, reference = outputs[index], outputs[0]
-        if own is not None and reference is not None:
-            difference = max_relative_difference(own, reference)
     return CandidateResult(
         name=candidate.name,
         engine=candidate.engine,
@@ -374,7 +383,7 @@ def _result(
         peak_memory=memory[index],
         rounds=len(timings.seconds),
         ran_by=candidate.ran_by,
-        max_relative_difference=difference,
+        max_relative_difference=differences[index],
         gains=gains,
     )
 

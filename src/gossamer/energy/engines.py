@@ -35,11 +35,16 @@ class OpenModel:
     ran_by: str
 
 
+def core_numbers() -> list[int]:
+    """Return the numbers of the logical cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
 def usable_cores() -> int:
     """Return how many logical cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(core_numbers())
 
 
 def open_model(path: Path, engine: EngineName, threads: int) -> OpenModel:

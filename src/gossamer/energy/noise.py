@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import psutil
+
+from gossamer.energy.engines import core_numbers, usable_cores
 
 # Shares of the cores' time that make latencies doubtful.
 _OTHERS = 0.05
@@ -91,7 +92,7 @@ class Watch:
             noisy_windows: share of windows that began while this process was busy otherwise.
         """
         busy, stolen = _cores()
-        room = (time.perf_counter() - self._begun) * len(_usable())
+        room = (time.perf_counter() - self._begun) * usable_cores()
         others = (busy - self._busy) - (time.process_time() - self._own)
         spread = drift = stolen_share = None
         if stolen is not None and self._stolen is not None:
@@ -111,16 +112,10 @@ class Watch:
         )
 
 
-def _usable() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
 def _cores() -> tuple[float, float | None]:
     """Return busy and stolen seconds of the cores this process may use, since the start."""
     every = psutil.cpu_times(percpu=True)
-    cores = [every[index] for index in _usable() if index < len(every)] or every
+    cores = [every[index] for index in core_numbers() if index < len(every)] or every
     # Guest time is part of user time already; what was stolen is nobody's here.
     busy = sum(
         sum(getattr(core, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq"))

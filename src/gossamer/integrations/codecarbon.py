@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from gossamer.energy.meters import Kind
+from gossamer.energy.carbon import JOULES_PER_KWH
+from gossamer.energy.meters import Kind, not_started
 from gossamer.errors import MeterError
-
-JOULES_PER_KWH = 3.6e6
 
 
 class CodeCarbonMeter:
@@ -60,7 +59,7 @@ class CodeCarbonMeter:
     def stop(self) -> float:
         """Return the joules since `start`."""
         if self._task is None:
-            raise MeterError(f"meter {self.name!r} was not started; call start() first")
+            raise not_started(self.name)
         found = self._tracker.stop_task(self._task)
         self._task = None
         if found is None or found.duration < self.shortest_seconds:

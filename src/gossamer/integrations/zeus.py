@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gossamer.energy.meters import Kind
+from gossamer.energy.meters import Kind, not_started
 from gossamer.errors import MeterError
 
 _WINDOW = "gossamer"
@@ -53,7 +53,7 @@ class ZeusMeter:
     def stop(self) -> float:
         """Return the joules since `start`, once the GPUs' queues are empty."""
         if not self._running:
-            raise MeterError(f"meter {self.name!r} was not started; call start() first")
+            raise not_started(self.name)
         self._running = False
         found = self._monitor.end_window(_WINDOW)
         if found.time < self.shortest_seconds:

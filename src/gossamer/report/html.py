@@ -96,13 +96,8 @@ def write_report(document: Document, path: Path) -> None:
     """
     check_report(path)
     text = render(document)
-    try:
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror}; choose a place that can be written"
-        ) from error
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def render(document: Document) -> str:

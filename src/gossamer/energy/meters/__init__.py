@@ -5,7 +5,7 @@ from __future__ import annotations
 from gossamer.energy.meters.cpu_time import CpuTimeEstimate
 from gossamer.energy.meters.finding import Found, default_meters, find_meters
 from gossamer.energy.meters.idle import AboveIdle, idle_watts
-from gossamer.energy.meters.meter import Kind, Meter
+from gossamer.energy.meters.meter import Kind, Meter, not_started
 from gossamer.energy.meters.nvml import Nvml
 from gossamer.energy.meters.panel import Panel
 from gossamer.energy.meters.rapl import Rapl
@@ -22,4 +22,5 @@ __all__ = [
     "default_meters",
     "find_meters",
     "idle_watts",
+    "not_started",
 ]

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 
 from gossamer.energy.environment import processor
-from gossamer.energy.meters.meter import Kind
+from gossamer.energy.meters.meter import Kind, not_started
 from gossamer.energy.meters.published_power import published_power
-from gossamer.errors import MeterError, OptionError
+from gossamer.errors import OptionError
 
 # Between a laptop's two or three watts and the six to eight of a server core at full vector load;
 # ratios between candidates hardly depend on it. For processors whose maker's figure is not known.
@@ -69,7 +69,7 @@ class CpuTimeEstimate:
     def stop(self) -> float:
         """Return the estimated joules since `start`."""
         if self._started is None:
-            raise MeterError(f"meter {self.name!r} was not started; call start() first")
+            raise not_started(self.name)
         # Looking for children takes time itself, so the clocks come first.
         own, wall = time.process_time(), time.perf_counter()
         cpu = own + self._cpu_of_children() - self._started[0]

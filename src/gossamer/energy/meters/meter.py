@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
+from gossamer.errors import MeterError
+
 Kind = Literal["measured", "estimated"]
+
+
+def not_started(name: str) -> MeterError:
+    """Return the error of a meter that is stopped before it was started."""
+    return MeterError(f"meter {name!r} was not started; call start() first")
 
 
 class Meter(Protocol):

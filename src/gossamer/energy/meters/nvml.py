@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from gossamer.energy.meters.meter import Kind
+from gossamer.energy.meters.meter import Kind, not_started
 from gossamer.errors import MeterError, first_line
 
 _SHORTEST_SECONDS = 1.0
@@ -82,7 +82,7 @@ class Nvml:
     def stop(self) -> float:
         """Return the joules since `start`, once the GPUs' queues are empty."""
         if self._started is None:
-            raise MeterError(f"meter {self.name!r} was not started; call start() first")
+            raise not_started(self.name)
         _synchronize()
         before, begun = self._started
         seconds = time.perf_counter() - begun
@@ -125,9 +125,8 @@ def _synchronize() -> None:
             if torch.cuda.memory_reserved(device):
                 torch.cuda.synchronize(device)
     except RuntimeError as error:
-        reason = first_line(error)
         raise MeterError(
-            f"a GPU's queue cannot be waited for ({reason}); see nvidia-smi"
+            f"a GPU's queue cannot be waited for ({first_line(error)}); see nvidia-smi"
         ) from error
 
 

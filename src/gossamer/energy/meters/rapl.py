@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gossamer.energy.meters.meter import Kind
+from gossamer.energy.meters.meter import Kind, not_started
 from gossamer.errors import MeterError
 
 POWERCAP = Path("/sys/class/powercap")
@@ -100,7 +100,7 @@ class Rapl:
     def stop(self) -> float:
         """Return the joules since `start`."""
         if self._started is None:
-            raise MeterError(f"meter {self.name!r} was not started; call start() first")
+            raise not_started(self.name)
         before, begun = self._started
         seconds = time.perf_counter() - begun
         if seconds < self.shortest_seconds:
