@@ -25,6 +25,7 @@ def test_counts_the_layers_of_an_onnx_file(small_onnx: Path) -> None:
     assert found.prunable_weights == found.weights == 128 * 64 + 128 * 10
     assert found.multiply_adds == 128 * 64 + 128 * 10
     assert found.zeros == 0
+    assert found.notes == () and found.to_dict()["notes"] == []
 
 
 def test_multiply_adds_follow_the_example(small_onnx: Path) -> None:

@@ -17,8 +17,10 @@ from onnx import numpy_helper
 
 from gossamer.errors import DataError
 from gossamer.formats import SparseFile, load
-from gossamer.models import ModelAdapter
+from gossamer.models import ModelAdapter, open_model
+from gossamer.models.eligibility import eligibility
 from gossamer.models.onnx_layers import constants, find_layers
+from gossamer.models.selection import default_layers
 from gossamer.runtime.onnx_import import import_model
 from gossamer.source import adapter_of, graph_example, sparse_file, text_example
 
@@ -64,12 +66,14 @@ class Inspection:
         layers: those whose weights may be pruned, in order.
         weights, zeros: over every floating-point parameter, embeddings and all.
         inputs: the shapes that multiply-adds are counted for, by input name; empty if unknown.
+        notes: what `sparsify` would leave dense, and what is assumed, each a sentence.
     """
 
     layers: tuple[Layer, ...]
     weights: int
     zeros: int
     inputs: Mapping[str, tuple[int, ...]]
+    notes: tuple[str, ...] = ()
 
     @property
     def prunable_weights(self) -> int:
@@ -108,6 +112,7 @@ class Inspection:
             "model_sparsity": self.model_sparsity,
             "multiply_adds": self.multiply_adds,
             "inputs": {name: list(shape) for name, shape in self.inputs.items()},
+            "notes": list(self.notes),
             "layers": [
                 {**asdict(layer), "weights": layer.weights, "bytes": 4 * layer.weights}
                 for layer in self.layers
@@ -168,7 +173,14 @@ def inspect_graph(model: onnx.ModelProto, example: Mapping[str, Array] | None = 
         if tensor.data_type in _FLOATS and tensor.dims
     ]
     weights = sum(array.size for array in arrays)
-    return Inspection(tuple(layers), weights, sum(map(_zeros, arrays)), shapes)
+    notes = _notes(open_model(model), weights)
+    return Inspection(tuple(layers), weights, sum(map(_zeros, arrays)), shapes, notes)
+
+
+def _notes(adapter: ModelAdapter, weights: int) -> tuple[str, ...]:
+    layers = adapter.layers()
+    chosen = {layer.name for layer in default_layers(layers)}
+    return (*eligibility(layers, chosen, adapter.left_out(), weights), *adapter.notes())
 
 
 def _inspect_module(adapter: ModelAdapter, example: Mapping[str, Array] | None) -> Inspection:
@@ -201,6 +213,7 @@ def _inspect_module(adapter: ModelAdapter, example: Mapping[str, Array] | None) 
         weights,
         zeros,
         {name: tuple(array.shape) for name, array in example.items()},
+        _notes(adapter, weights),
     )
 
 

@@ -31,6 +31,15 @@ def test_another_model_keeps_stem_classifier_and_depthwise_convolutions_dense() 
     assert names(layers) == ["a"]
 
 
+def test_layers_whose_zeros_are_not_skipped_are_pruned_where_they_are_named() -> None:
+    table = Layer("words", "embedding", 100, 4, gain=False)
+    layers = [table, linear("stem"), linear("a"), linear("head")]
+    assert names(layers) == ["a"]
+    assert names(layers, "words|head") == ["words", "head"]
+    with pytest.raises(ModelError, match="by default; name some with layers=, such as 'words'"):
+        choose_layers([table], None)
+
+
 def test_a_model_of_one_or_two_layers_is_pruned_whole() -> None:
     assert names([linear("a"), linear("b")]) == ["a", "b"]
     assert names([linear("a")]) == ["a"]

@@ -174,6 +174,7 @@ INSPECTION: dict[str, Any] = {
     "model_sparsity": 0.0,
     "multiply_adds": 18_874_368,
     "inputs": {"input_ids": [1, 128]},
+    "notes": ["The pruned layers hold 46.9 % of the model's weights."],
     "layers": [
         {
             "name": "encoder.layer.0.attention.self.query",
@@ -207,6 +208,7 @@ def test_an_inspection_lists_layers_and_sums() -> None:
         text
     )
     assert "18.9 M multiply-adds for input_ids [1, 128]." in flat(text)
+    assert "The pruned layers hold 46.9 % of the model's weights." in flat(text)
 
 
 def test_what_is_unknown_is_a_dash_and_names_are_taken_as_they_are() -> None:

@@ -28,8 +28,8 @@ class Layer:
 
     Attributes:
         name: dotted module name, or the ONNX node's name.
-        kind: of layer.
-        rows: outputs (of all groups together).
+        kind: of layer: "experts" are stacked linear layers, one a group.
+        rows: outputs (of all groups together); of an embedding its entries.
         columns: inputs of one output; for a convolution channels a group x kernel positions.
         groups: of a convolution; 1 otherwise.
         depthwise: whether it is a convolution of one input channel a group.
@@ -37,10 +37,11 @@ class Layer:
         bias: whether it has a bias of its own that can be changed.
         kernel: positions of a convolution's kernel along each axis; empty for a linear layer.
         itemsize: bytes of one weight in the model's own precision.
+        gain: whether a kernel skips its zeros. A layer without is pruned where the user names it.
     """
 
     name: str
-    kind: Literal["linear", "convolution"]
+    kind: Literal["linear", "convolution", "embedding", "recurrent", "experts"]
     rows: int
     columns: int
     groups: int = 1
@@ -49,11 +50,29 @@ class Layer:
     bias: bool = False
     kernel: tuple[int, ...] = ()
     itemsize: int = 4
+    gain: bool = True
 
     @property
     def weights(self) -> int:
         """Number of weights."""
         return self.rows * self.columns
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A weight of two axes or more that no layer holds, so that it cannot be pruned.
+
+    Attributes:
+        name: of the tensor, or of what uses it.
+        kind: the operator or the class of the module that uses it.
+        weights: how many it has.
+        reason: why it cannot be pruned, as a clause.
+    """
+
+    name: str
+    kind: str
+    weights: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -96,6 +115,14 @@ class ModelAdapter(Protocol):
         """Return every prunable layer, in the order of the model's definition, shared ones once."""
         ...
 
+    def left_out(self) -> list[LeftOut]:
+        """Return the weights that no layer holds; biases and the like are not among them."""
+        ...
+
+    def notes(self) -> list[str]:
+        """Return what was assumed, merged or skipped so far, each a short sentence."""
+        ...
+
     def weight(self, name: str) -> Tensor:
         """Return a copy of a layer's weight, float32 `[rows, columns]`."""
         ...
@@ -135,7 +162,9 @@ class ModelAdapter(Protocol):
         For one group after another, in the order in which the model runs them, `record` receives
         the inputs of the group's layers for every batch; then the group's names are yielded. The
         caller may set the weights of these layers before it goes on, and later groups see the
-        effect. Positions that a batch's `attention_mask` marks as padding are left out.
+        effect. Positions that a batch's `attention_mask` marks as padding are left out. A layer
+        whose inputs cannot be seen, such as an embedding, is shown the identity instead, by which
+        every solver goes by the size of the weights alone.
 
         Args:
             batches: calibration data.

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from gossamer.formats.onnx_io import save_onnx
-from gossamer.models.adapter import Batch, Input, Layer, ModelAdapter, Record, Seen
+from gossamer.models.adapter import Batch, Input, Layer, LeftOut, ModelAdapter, Record, Seen
 from gossamer.models.onnx_layers import OnnxLayer, constants, find_layers, read, write
 from gossamer.models.onnx_targets import find_biases
 from gossamer.models.onnx_walk import OnnxWalk
@@ -64,6 +64,14 @@ class OnnxModel:
         return [
             replace(found.layer, bias=name in self._biases) for name, found in self._found.items()
         ]
+
+    def left_out(self) -> list[LeftOut]:
+        """See `ModelAdapter.left_out`."""
+        return []
+
+    def notes(self) -> list[str]:
+        """See `ModelAdapter.notes`."""
+        return []
 
     def weight(self, name: str) -> Tensor:
         """Return a copy of a layer's weight, float32 `[rows, columns]`."""

@@ -15,7 +15,9 @@ def default_layers(layers: Sequence[Layer]) -> list[Layer]:
     A transformer loses weights within its repeated blocks only: embeddings, pooler and head stay
     dense. Any other model of more than two layers keeps its first (the stem) and its last (the
     classifier) dense, and its depthwise convolutions: they hold few weights and every one matters.
+    Layers whose zeros no kernel skips stay as they are.
     """
+    layers = [layer for layer in layers if layer.gain]
     in_blocks = [layer for layer in layers if layer.block is not None]
     if in_blocks and all(layer.kind == "linear" for layer in in_blocks):
         return in_blocks

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.errors import ModelError
-from gossamer.models.adapter import Batch, Input, Layer, ModelAdapter, Record, Seen
+from gossamer.models.adapter import Batch, Input, Layer, LeftOut, ModelAdapter, Record, Seen
 from gossamer.models.python_file import describe
 from gossamer.models.torch_batches import calibrating, run, to_tensors, without_padding
 from gossamer.models.torch_layers import TorchLayer, find_layers
@@ -60,6 +60,14 @@ class TorchModel:
     def layers(self) -> list[Layer]:
         """Return the prunable layers; see `find_layers`."""
         return [found.layer for found in self._found.values()]
+
+    def left_out(self) -> list[LeftOut]:
+        """See `ModelAdapter.left_out`."""
+        return []
+
+    def notes(self) -> list[str]:
+        """See `ModelAdapter.notes`."""
+        return []
 
     def weight(self, name: str) -> Tensor:
         """Return a copy of a layer's weight, float32 `[rows, columns]`, on the model's device."""

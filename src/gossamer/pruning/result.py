@@ -125,7 +125,8 @@ class SparsifyResult:
             not needed.
         scores: by `evaluate`, or None if none was given.
         final_scores: by `final_evaluate`, which the search did not use, or None.
-        notes: what the user should know, each one sentence or two.
+        notes: what the user should know, each one sentence or two: what was skipped, dropped or
+            assumed among it, as a share of the whole model's weights.
         seconds: it all took.
         energy_spent: on all of it, earlier calls with the same folder included.
         spent: of the time, by stage: `database` (solving layers at each level), `costs` (measuring

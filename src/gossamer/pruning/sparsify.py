@@ -11,6 +11,7 @@ from typing import Any
 from gossamer.errors import DataError, GossamerError, ModelError, OptionError
 from gossamer.models.adapter import Batch, ModelAdapter
 from gossamer.models.calibration import read_batches
+from gossamer.models.eligibility import eligibility
 from gossamer.models.opening import open_model
 from gossamer.models.selection import choose_layers
 from gossamer.pruning.allocations import Plan, get_allocation
@@ -90,7 +91,8 @@ def sparsify(
             together, 4x1 with "block" alone; n:m such as "2:4"; or "channel": whole outputs. See
             `gossamer.sparsity.patterns`. Of several, each layer gets the best by allocation "cost".
         layers: a regular expression or names of the layers to prune; None for the usual ones, see
-            `gossamer.models.selection.default_layers`.
+            `gossamer.models.selection.default_layers`. Layers whose zeros no kernel skips
+            (embeddings, recurrent layers, stacked experts, ...) are pruned where they are named.
         threads: of one inference, for "latency"; by default every core.
         folder: keeps what was worked out, so that the same call goes on where an interrupted one
             stopped: solved layers, measured costs, and each trial as a line of JSON.
@@ -177,10 +179,13 @@ def sparsify(
             _score_dense(job, final_evaluate, "final_evaluate"),
             _score(job, final_evaluate, "final_evaluate", made.model),
         )
-        notes += [note for note in job.notes if note not in notes]
+        notes += job.notes
     if max_drop is not None:
         notes += _last_words(final_scores, max_drop)
     weights, zeros = made.model.count_weights()
+    reached = {layer.name for layer in chosen}
+    notes += eligibility(dense.layers(), reached, dense.left_out(), weights)
+    notes += [*dense.notes(), *made.model.notes()]
     return SparsifyResult(
         model=made.model.model,
         layers=made.layers,
@@ -198,7 +203,7 @@ def sparsify(
         cost=made.cost,
         scores=scores,
         final_scores=final_scores,
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
         seconds=time.perf_counter() - started,
         energy_spent=job.energy_spent(),
         spent=job.spent,

@@ -119,10 +119,12 @@ def render(document: Document) -> str:
     folder = resources.files(__package__)
     template = environment.from_string(folder.joinpath("report.html.j2").read_text("utf-8"))
     charts = _charts(document)
+    sparsified = document.get("sparsified") or {}
     return template.render(
         document={**_UNKNOWN, **document},
         headline=headline(document),
         cards=cards(document),
+        notes=[*document["notes"], *sparsified.get("notes", [])],
         charts=charts,
         shares=_shares(document),
         style=_raw(folder.joinpath("report.css").read_text("utf-8")),

@@ -61,7 +61,7 @@ def print_inspection(inspection: Document, console: Console | None = None) -> No
     )
     shapes = ", ".join(f"{name} {shape}" for name, shape in inspection["inputs"].items())
     work = f"{_known_count(inspection['multiply_adds'])} multiply-adds for {shapes}."
-    print_parts(console, table, summary, *([work] if shapes else []))
+    print_parts(console, table, summary, *([work] if shapes else []), *inspection["notes"])
 
 
 def print_explanation(explanation: Document, console: Console | None = None) -> None:
