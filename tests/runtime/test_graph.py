@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gossamer.runtime.graph import Graph, constant, only_user, scalar
+from gossamer.runtime.graph import Graph, constant, scalar
 
 
 @pytest.fixture
@@ -24,11 +24,24 @@ def test_what_nobody_takes_is_dropped(graph: Graph) -> None:
 
 def test_users_are_counted_once_for_each_use(graph: Graph) -> None:
     neg, absolute, mul = graph.nodes
-    users = graph.users()
-    assert users[absolute.output] == [mul, mul]
-    assert only_user(users, absolute.output) is None
-    assert only_user(users, neg.output) is absolute
-    assert only_user(users, mul.output) is None
+    assert graph.users()[absolute.output] == graph.takers(absolute.output) == [mul, mul]
+    assert graph.only_user(absolute.output) is None
+    assert graph.only_user(neg.output) is absolute
+    assert graph.only_user(mul.output) is None
+
+
+def test_an_output_of_the_graph_has_the_caller_as_another_user(graph: Graph) -> None:
+    neg, _, _ = graph.nodes
+    graph.outputs.append(neg.output)
+    assert graph.only_user(neg.output) is None
+
+
+def test_who_takes_a_value_is_asked_after_each_edit(graph: Graph) -> None:
+    neg, absolute, mul = graph.nodes
+    graph.substitute(absolute, neg.output)
+    assert graph.nodes == [neg, mul]
+    assert graph.takers(neg.output) == [mul, mul]
+    assert graph.only_user(neg.output) is None
 
 
 def test_replacing_a_value_reaches_nodes_and_outputs(graph: Graph) -> None:

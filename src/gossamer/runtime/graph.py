@@ -128,6 +128,29 @@ class Graph:
                     found.setdefault(value, []).append(node)
         return found
 
+    def takers(self, value: Value) -> list[Node]:
+        """The nodes that take a value now, once for each use."""
+        return [node for node in self.nodes for taken in node.inputs if taken is value]
+
+    def only_user(self, value: Value) -> Node | None:
+        """The node that takes a value now, if it takes it once and nothing else, no caller, does.
+
+        Asked anew each time: what an edit has changed is never answered from before it.
+        """
+        if value in self.outputs:
+            return None
+        found = self.takers(value)
+        return found[0] if len(found) == 1 else None
+
+    def substitute(self, node: Node, value: Value, *made: Node) -> None:
+        """Put other nodes in the place of one, and let the users of its output take another value.
+
+        The node goes at once, so that it counts as no user of what it took.
+        """
+        position = self.nodes.index(node)
+        self.nodes[position : position + 1] = made
+        self.replace(node.output, value)
+
     def replace(self, old: Value, new: Value) -> None:
         """Let every user of one value take another."""
         for node in self.nodes:
@@ -179,9 +202,3 @@ def scalar(value: Value | None) -> float | None:
     if value is None or value.data is None or value.data.size != 1:
         return None
     return float(value.data.reshape(-1)[0])
-
-
-def only_user(users: dict[Value, list[Node]], value: Value) -> Node | None:
-    """The node that takes a value, if it is the only one and takes it once."""
-    found = users.get(value, [])
-    return found[0] if len(found) == 1 else None

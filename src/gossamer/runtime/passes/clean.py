@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from gossamer.runtime.graph import Graph, Node
+from gossamer.runtime.graph import Graph, Node, scalar
+from gossamer.runtime.onnx_import import follows_rule
 
 
 def clean(graph: Graph) -> None:
     """Take out identities, dropout, casts to the same type and expansions to the same shape."""
-    for node in graph.nodes:
-        if _does_nothing(node):
-            graph.replace(node.output, node.source(0))
+    for node in list(graph.nodes):
+        if _does_nothing(node, graph.opset):
+            graph.substitute(node, node.source(0))
 
 
-def _does_nothing(node: Node) -> bool:
+def _does_nothing(node: Node, opset: int) -> bool:
     if node.domain or not node.inputs or node.inputs[0] is None:
         return False
     source, output = node.inputs[0], node.output
@@ -20,9 +21,18 @@ def _does_nothing(node: Node) -> bool:
         return True
     if node.op == "Dropout":
         # The mask, where asked for, is somebody's input.
-        return len(node.outputs) == 1
+        return len(node.outputs) == 1 and not _may_drop(node, opset)
     if node.op == "Cast":
-        return source.dtype is not None and source.dtype == output.dtype
+        return source.dtype is not None and source.dtype == output.dtype and follows_rule(node)
     if node.op in ("Expand", "Reshape"):
-        return source.shape is not None and source.shape == output.shape
+        same = source.shape is not None and source.shape == output.shape
+        return same and follows_rule(node)
     return False
+
+
+def _may_drop(node: Node, opset: int) -> bool:
+    """Whether a Dropout is in training mode: `is_test`, later an input, says so."""
+    if opset < 7:
+        return not node.attributes.get("is_test", 0)
+    training = node.input(2)
+    return training is not None and scalar(training) != 0

@@ -11,6 +11,7 @@ from gossamer.runtime.dims import Size, UnknownSize, divide, product
 from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.movement_shapes import parts_of
 from gossamer.runtime.passes.expansion import Expansion, Rule
+from gossamer.runtime.passes.fold_batch_norm import by_running_statistics
 from gossamer.runtime.passes.partition import reason_against
 from gossamer.runtime.shapes import (
     content_of,
@@ -146,7 +147,7 @@ def _layer_norm(e: Expansion, node: Node) -> Sequence[Value] | None:
 
 def _batch_norm(e: Expansion, node: Node) -> Sequence[Value] | None:
     """With the running mean and variance; one factor and one shift a channel."""
-    if node.attributes.get("training_mode", 0) or len(node.outputs) > 1:
+    if not by_running_statistics(node, e.opset):
         return None
     x, scale, bias, mean, variance = (node.source(position) for position in range(5))
     rank = len(shape_of(x))

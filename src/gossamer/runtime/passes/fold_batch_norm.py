@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gossamer.runtime.graph import Graph, Node, constant
+from gossamer.runtime.graph import Graph, Node, Value, constant
 
 
 def fold_batch_norm(graph: Graph) -> None:
@@ -13,35 +13,54 @@ def fold_batch_norm(graph: Graph) -> None:
     With the running mean and variance, y = scale (x - mean) / sqrt(variance + epsilon) + bias
     (Ioffe & Szegedy 2015, algorithm 2).
     """
-    users = graph.users()
-    for node in graph.nodes:
+    for node in list(graph.nodes):
         if node.op != "BatchNormalization" or node.domain:
             continue
+        if not by_running_statistics(node, graph.opset):
+            continue
         conv = node.source(0).producer
-        if conv is None or conv.op != "Conv" or len(users.get(conv.output, [])) != 1:
+        if conv is None or conv.op != "Conv" or conv.domain:
             continue
-        if conv.output in graph.outputs or not _constant(conv) or not _constant(node):
+        if graph.only_user(conv.output) is not node:
             continue
-        scale, bias, mean, variance = (node.source(i).data for i in range(1, 5))
-        weight = conv.source(1).data
-        assert scale is not None and bias is not None and mean is not None
-        assert variance is not None and weight is not None
-        before = conv.input(2)
-        old = before.data if before is not None else np.zeros(weight.shape[:1], np.float32)
-        assert old is not None
-        if any(array.shape != weight.shape[:1] for array in (scale, bias, mean, variance, old)):
-            # Broken; ONNX Runtime will say how.
-            continue
-        factor = scale / np.sqrt(variance + np.float32(node.attributes.get("epsilon", 1e-5)))
-        shape = (-1, *([1] * (weight.ndim - 1)))
-        conv.inputs = [
-            conv.inputs[0],
-            constant(
-                f"{node.output.name}.weight", (weight * factor.reshape(shape)).astype(np.float32)
-            ),
-            constant(f"{node.output.name}.bias", ((old - mean) * factor + bias).astype(np.float32)),
-        ]
-        graph.replace(node.output, conv.output)
+        folded = _folded(conv, node)
+        if folded is not None:
+            conv.inputs = [conv.inputs[0], *folded]
+            graph.substitute(node, conv.output)
+
+
+def by_running_statistics(node: Node, opset: int) -> bool:
+    """Whether a BatchNormalization takes the mean and variance of each channel that it is given.
+
+    In training mode (`training_mode`; before operator set 14 told by further outputs, before 7 by
+    `is_test` being 0) it takes the batch's own, and with `spatial` 0 it has some for each pixel.
+    """
+    given = node.attributes
+    training = given.get("training_mode", 0) or len(node.outputs) > 1
+    tested = opset >= 7 or given.get("is_test", 0) == 1
+    return tested and not training and given.get("spatial", 1) == 1
+
+
+def _folded(conv: Node, norm: Node) -> tuple[Value, Value] | None:
+    """The convolution's weights and bias with the normalisation in them, if all are constant."""
+    if not _constant(conv) or not _constant(norm):
+        return None
+    weight, old = conv.source(1).data, conv.input(2)
+    assert weight is not None
+    before = np.zeros(weight.shape[:1], np.float32) if old is None else old.data
+    scale, bias, mean, variance = (norm.source(i).data for i in range(1, 5))
+    assert scale is not None and bias is not None and mean is not None
+    assert variance is not None and before is not None
+    if any(array.shape != weight.shape[:1] for array in (scale, bias, mean, variance, before)):
+        # Broken; ONNX Runtime will say how.
+        return None
+    factor = scale / np.sqrt(variance + np.float32(norm.attributes.get("epsilon", 1e-5)))
+    shape = (-1, *([1] * (weight.ndim - 1)))
+    name = norm.output.name
+    return (
+        constant(f"{name}.weight", (weight * factor.reshape(shape)).astype(np.float32)),
+        constant(f"{name}.bias", ((before - mean) * factor + bias).astype(np.float32)),
+    )
 
 
 def _constant(node: Node) -> bool:

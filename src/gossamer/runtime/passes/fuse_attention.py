@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gossamer.runtime.dims import Size, UnknownSize, divide
-from gossamer.runtime.graph import Graph, Node, Shape, Value, only_user, scalar
+from gossamer.runtime.graph import Graph, Node, Shape, Value, scalar
 from gossamer.runtime.layouts import PADDED
 
 
@@ -41,7 +41,6 @@ def fuse_attention(graph: Graph) -> None:
 
 
 def _fuse(graph: Graph, softmax: Node, masks: dict[Value, Value]) -> None:
-    users = graph.users()
     scores = softmax.source(0)
     if scores.shape is None or len(scores.shape) != 4 or scores.dtype != np.float32:
         return
@@ -54,7 +53,7 @@ def _fuse(graph: Graph, softmax: Node, masks: dict[Value, Value]) -> None:
     if node is not None and node.op == "Add":
         left, right = node.source(0), node.source(1)
         found = next((v for v in (left, right) if _is_product(v)), None)
-        if found is None or only_user(users, node.output) is not softmax:
+        if found is None or graph.only_user(node.output) is not softmax:
             return
         mask = right if found is left else left
         node = found.producer
@@ -70,14 +69,14 @@ def _fuse(graph: Graph, softmax: Node, masks: dict[Value, Value]) -> None:
 
     # Down: where nothing may be attended to, the product with the values, and the way back.
     weights, zero_nan = softmax.output, False
-    taken = users.get(weights, [])
+    taken = graph.takers(weights)
     if {user.op for user in taken} == {"IsNaN", "Where"} and len(taken) == 2:
         where = next(user for user in taken if user.op == "Where")
         test = where.source(0).producer
         if test not in taken or scalar(where.input(1)) != 0 or where.source(2) is not weights:
             return
         weights, zero_nan = where.output, True
-    mixed = only_user(users, weights)
+    mixed = graph.only_user(weights)
     if mixed is None or mixed.op != "MatMul" or mixed.source(0) is not weights:
         return
     value = _view(mixed.source(1))
@@ -85,7 +84,7 @@ def _fuse(graph: Graph, softmax: Node, masks: dict[Value, Value]) -> None:
         return
     if not (_order(query) == _order(value) == "bhsd" and _order(key) == "bhds"):
         return
-    last = _way_back(users, mixed, query.axes)
+    last = _way_back(graph, mixed, query.axes)
     if last is None:
         return
 
@@ -119,8 +118,7 @@ def _fuse(graph: Graph, softmax: Node, masks: dict[Value, Value]) -> None:
         return
     output = Value(last.output.name, last.output.dtype, last.output.shape)
     fused = Node("Attention", inputs, [output], attributes, domain="gossamer", name=softmax.name)
-    graph.nodes[graph.nodes.index(last)] = fused
-    graph.replace(last.output, output)
+    graph.substitute(last, output, fused)
 
 
 def _is_product(value: Value) -> bool:
@@ -215,11 +213,11 @@ def _order(view: _View) -> str:
     return "".join(_NAMES.get(axis[0].path, "?") if len(axis) == 1 else "?" for axis in view.axes)
 
 
-def _way_back(users: dict[Value, list[Node]], mixed: Node, axes: Axes) -> Node | None:
+def _way_back(graph: Graph, mixed: Node, axes: Axes) -> Node | None:
     """The node after which the result is `[batch, tokens, heads * channels]` again."""
     node = mixed
     while True:
-        following = only_user(users, node.output)
+        following = graph.only_user(node.output)
         if following is None or following.op not in ("Reshape", "Transpose"):
             return None
         moved = _move(axes, following)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from gossamer.runtime.graph import Graph, Node, Value, only_user, scalar
+from gossamer.runtime.graph import Graph, Node, Value, scalar
 
 
 def fuse_gelu(graph: Graph) -> None:
@@ -27,14 +27,13 @@ def _fuse(graph: Graph, erf: Node) -> None:
     if not x.known or x.dtype != np.float32:
         # No kernel would take it, and ONNX Runtime knows Gelu in new operator sets only.
         return
-    users = graph.users()
-    add = only_user(users, erf.output)
+    add = graph.only_user(erf.output)
     if add is None or add.op != "Add" or _variable_and_scalar(add)[1] != 1:
         return
     # What remains is a product of x, the sum and one half.
     last, half_seen, x_seen = add, False, False
     while not (half_seen and x_seen):
-        following = only_user(users, last.output)
+        following = graph.only_user(last.output)
         if following is None or following.op not in ("Mul", "Div"):
             return
         number = _variable_and_scalar(following)[1]
@@ -50,8 +49,7 @@ def _fuse(graph: Graph, erf: Node) -> None:
         last = following
     output = Value(last.output.name, last.output.dtype, last.output.shape)
     gelu = Node("Gelu", [x], [output], {"approximate": "none"}, name=last.name)
-    graph.nodes[graph.nodes.index(last)] = gelu
-    graph.replace(last.output, output)
+    graph.substitute(last, output, gelu)
 
 
 def _is_half_of(value: Value, x: Value) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gossamer.runtime.graph import Graph, Node, Value, constant, only_user, scalar
+from gossamer.runtime.graph import Graph, Node, Value, constant, scalar
 
 
 def fuse_layer_norm(graph: Graph) -> None:
@@ -34,12 +34,11 @@ def _fuse(graph: Graph, divide: Node) -> None:
     if len(x.shape) < 2 or x.dtype != np.float32:
         # No kernel would take it.
         return
-    users = graph.users()
-    multiply = only_user(users, divide.output)
+    multiply = graph.only_user(divide.output)
     if multiply is None or multiply.op != "Mul":
         return
     scale = _vector(multiply, divide.output)
-    add = only_user(users, multiply.output)
+    add = graph.only_user(multiply.output)
     if scale is None or add is None or add.op != "Add":
         return
     bias = _vector(add, multiply.output)
@@ -48,8 +47,7 @@ def _fuse(graph: Graph, divide: Node) -> None:
     output = Value(add.output.name, add.output.dtype, add.output.shape)
     attributes = {"axis": -1, "epsilon": epsilon}
     fused = Node("LayerNormalization", [x, scale, bias], [output], attributes, name=add.name)
-    graph.nodes[graph.nodes.index(add)] = fused
-    graph.replace(add.output, output)
+    graph.substitute(add, output, fused)
 
 
 def _is_mean_of(node: Node | None, x: Value) -> bool:

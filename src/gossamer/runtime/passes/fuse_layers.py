@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from gossamer.runtime.graph import Array, Graph, Node, Value, constant, only_user, scalar
+from gossamer.runtime.graph import Array, Graph, Node, Value, constant, scalar
 from gossamer.runtime.kernels.epilogue import Step
 from gossamer.runtime.onnx_import import follows_rule
 from gossamer.runtime.passes.place_images import image_reason
@@ -40,15 +40,14 @@ def fuse_layers(graph: Graph) -> None:
         layer = _from_matmul(node) or _from_conv(node)
         if layer is not None:
             graph.nodes[position] = layer
-    users = graph.users()
-    for position, node in enumerate(graph.nodes):
+    for node in list(graph.nodes):
         if node.op in ("Add", *_ACTIVATIONS) and not node.domain:
-            fused = _absorb(graph, users, node)
+            fused = _absorb(graph, node)
             if fused is not None:
-                graph.nodes[position] = fused
                 # The layer now runs where its last step stood.
-                users = graph.users()
-    graph.drop_unused()
+                layer, made = fused
+                graph.nodes.remove(layer)
+                graph.nodes[graph.nodes.index(node)] = made
 
 
 def _from_matmul(node: Node) -> Node | None:
@@ -74,14 +73,14 @@ def _linear(node: Node, weight: Array, bias: Value | None) -> Node:
     return Node("Linear", inputs, node.outputs, {"steps": ()}, "gossamer", node.name)
 
 
-def _absorb(graph: Graph, users: dict[Value, list[Node]], node: Node) -> Node | None:
-    """The layer before a node with the node as its last step, if that is possible."""
+def _absorb(graph: Graph, node: Node) -> tuple[Node, Node] | None:
+    """The layer before a node, and what it is with the node as its last step, if that can be."""
     candidates = [
         value.producer
         for value in node.inputs
         if value is not None and value.producer is not None
         if value.producer.op in _LAYERS and value.producer.domain == "gossamer"
-        if only_user(users, value) is node and value not in graph.outputs
+        if graph.only_user(value) is node
     ]
     # Of two, the later one: the other's output is there when it runs.
     for layer in sorted(candidates, key=graph.nodes.index, reverse=True):
@@ -104,7 +103,7 @@ def _absorb(graph: Graph, users: dict[Value, list[Node]], node: Node) -> Node | 
                 return None
             steps = (*steps, step)
         attributes = {**layer.attributes, "steps": steps}
-        return Node(layer.op, inputs, node.outputs, attributes, "gossamer", layer.name)
+        return layer, Node(layer.op, inputs, node.outputs, attributes, "gossamer", layer.name)
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gossamer.runtime.graph import Graph, Node, Value, only_user
+from gossamer.runtime.graph import Graph, Node, Value
 
 
 def fuse_swish(graph: Graph) -> None:
@@ -11,10 +11,10 @@ def fuse_swish(graph: Graph) -> None:
         if node.domain or node.op not in ("Sigmoid", "HardSigmoid"):
             continue
         x, gate = node.source(0), node.output
-        multiply = only_user(graph.users(), gate)
+        multiply = graph.only_user(gate)
         if multiply is None or multiply.op != "Mul" or multiply.domain or not x.known:
             continue
-        if gate in graph.outputs or {*multiply.inputs} != {x, gate}:
+        if {*multiply.inputs} != {x, gate}:
             continue
         if node.op == "Sigmoid":
             op = "Swish"
@@ -24,8 +24,7 @@ def fuse_swish(graph: Graph) -> None:
             continue
         output = Value(multiply.output.name, x.dtype, x.shape)
         fused = Node(op, [x], [output], name=multiply.name)
-        graph.nodes[graph.nodes.index(multiply)] = fused
-        graph.replace(multiply.output, output)
+        graph.substitute(multiply, output, fused)
 
 
 def _is_a_sixth_and_a_half(node: Node) -> bool:
