@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gossamer.errors import DataError
-from gossamer.runtime import Session, compile, program
+from gossamer.errors import DataError, ModelError
+from gossamer.runtime import Session, compile, onnx_import, program
+from gossamer.runtime.graph import Value
 
 f32 = np.float32
 
@@ -136,8 +137,6 @@ def test_a_scalar_stays_a_scalar(model: Any, agrees: Any) -> None:
 
 
 def test_an_error_of_onnx_runtime_leaves_nothing_behind(model: Any) -> None:
-    from gossamer.errors import ModelError
-
     session = compile(
         model(
             """(int64[N] ids, float[N, 4] x, float[3] bad) => (float[N, 4] y, float[3] z) {
@@ -154,3 +153,106 @@ def test_an_error_of_onnx_runtime_leaves_nothing_behind(model: Any) -> None:
     with pytest.raises((DataError, ModelError)):
         session.run(None, right | {"ids": np.full(2, 9), "bad": -np.ones(3, f32)})
     session.run(None, right)
+
+
+# Views of constants: as folding gives up on what is large or cannot be computed, they must run.
+
+
+@pytest.fixture
+def unfolded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_import, "_fold", lambda *_: None)
+
+
+@pytest.mark.usefixtures("unfolded")
+@pytest.mark.parametrize("count", [8, (16 << 20) // 4])
+def test_a_view_of_a_constant_lies_where_the_constant_lies(
+    model: Any, agrees: Any, count: int
+) -> None:
+    """Small constants are copied side by side, large ones stay where they are."""
+    small = model(
+        f"""(float[N, {count}] x) => (float[N, {count}] y) {{
+            flat = Reshape(c, all)  row = Reshape(flat, one)  y = Add(x, row) }}""",
+        c=np.arange(count).reshape(2, -1) / 8,
+        all=np.array([-1]),
+        one=np.array([1, -1]),
+    )
+    agrees(small, {"x": np.ones((1, count), f32)})
+
+
+@pytest.mark.usefixtures("unfolded")
+def test_onnx_runtime_may_take_a_view_of_a_constant(model: Any, agrees: Any) -> None:
+    """Beside a kernel that takes the constant itself, which is then let go."""
+    small = model(
+        """(float[2, 4] x, int64[2, 4] i) => (float[2, 4] y, float[N] z) {
+            a = Add(x, c)  v = Reshape(c, shape)  s = ScatterElements(a, i, v)
+            w = Reshape(c, all)  z = Neg(w)  y = Add(s, v) }""",
+        c=np.arange(8.0).reshape(2, 4),
+        shape=np.array([2, 4]),
+        all=np.array([-1]),
+    )
+    feeds = {"x": np.ones((2, 4), f32), "i": np.array([[1, 0, 0, 1]] * 2)}
+    agrees(small, feeds, native=False)
+
+
+@pytest.mark.usefixtures("unfolded")
+def test_an_output_may_be_a_view_of_a_constant(model: Any) -> None:
+    session = compile(
+        model(
+            """(float[4] x) => (float[4] y, float[4] one, float[2, 2] other) {
+                one = Reshape(c, flat)  y = Add(x, one)  other = Reshape(one, square) }""",
+            c=np.arange(4.0).reshape(1, 4),
+            flat=np.array([4]),
+            square=np.array([2, 2]),
+        ),
+        engine="gossamer",
+    )
+    x = np.ones(4, f32)
+    for _ in range(2):
+        y, one, other = session.run(None, {"x": x})
+        np.testing.assert_array_equal(y, [1, 2, 3, 4])
+        np.testing.assert_array_equal(one, [0, 1, 2, 3])
+        np.testing.assert_array_equal(other, [[0, 1], [2, 3]])
+        # They are the caller's to change.
+        one[:], other[:] = 7, 8
+
+
+@pytest.mark.usefixtures("unfolded")
+def test_what_was_not_folded_runs(model: Any, agrees: Any, random: np.random.Generator) -> None:
+    small = model(
+        """(float[N, 4] x) => (float[N, 6] y) {
+            t = Transpose<perm=[1, 0]>(w)  s = Mul(t, t)  r = Reshape(s, shape)
+            u = Unsqueeze(b, zero)  m = MatMul(x, r)  y = Add(m, u) }""",
+        w=random.standard_normal((3, 8)),
+        b=random.standard_normal(6),
+        shape=np.array([4, 6]),
+        zero=np.array([0]),
+    )
+    agrees(small, {"x": random.standard_normal((5, 4)).astype(f32)})
+
+
+def test_a_value_that_nothing_gives_a_place_is_refused(model: Any) -> None:
+    """Its address would be 0, which a kernel would read."""
+    session = compile(model("(float[N] x) => (float[N] y) { y = Neg(x) }"), engine="gossamer")
+    made = session._program
+    (call,) = made.steps
+    stranger = Value("stranger", np.dtype(f32), (4,))
+    call.arguments = [stranger if isinstance(a, Value) else a for a in call.arguments]
+    with pytest.raises(ModelError, match="nothing gives 'stranger' a place in memory"):
+        program.Program(made.graph, made.steps, program.Constants(), made.team)
+
+
+def test_an_array_without_memory_is_refused(model: Any) -> None:
+    class Nowhere:
+        __array_interface__ = {  # noqa: RUF012
+            "shape": (0,),
+            "typestr": "<f4",
+            "data": (0, False),
+            "version": 3,
+        }
+
+    session = compile(model("(float[N] x) => (float[N] y) { y = Neg(x) }"), engine="gossamer")
+    made = session._program
+    bound = made._bind({"N": 3})
+    (value,) = made.graph.inputs
+    with pytest.raises(ModelError, match="'x' has no memory"):
+        made._point(bound, value, Nowhere())  # type: ignore[arg-type]

@@ -79,16 +79,6 @@ class Call:
     code: str = ""
     """What the machine code at the address depends on, in one word."""
 
-    def place_constants(self, memory: ConstantMemory, placed: dict[Value, int]) -> None:
-        """Copy the arrays among the arguments to memory of the program's own."""
-        for position, argument in enumerate(self.arguments):
-            if isinstance(argument, np.ndarray):
-                self.arguments[position] = memory.place(argument)
-            elif isinstance(argument, Value) and argument.data is not None:
-                if argument not in placed:
-                    placed[argument] = memory.place(argument.data)
-                self.arguments[position] = placed[argument]
-
 
 @dataclass(eq=False)
 class Alias:
@@ -99,6 +89,36 @@ class Alias:
 
 
 Step: TypeAlias = "Call | Alias | FallbackRegion"
+
+
+class Constants:
+    """Where the constants lie that steps take, and the views of constants."""
+
+    def __init__(self) -> None:
+        self._memory = ConstantMemory()
+        self._places: dict[Value, int] = {}
+
+    def place(self, step: Step) -> None:
+        """Copy the constants that a step takes to memory of the program's own."""
+        if isinstance(step, Alias):
+            self._copy(step.source)
+            if step.source in self._places:
+                self._places[step.output] = self._places[step.source]
+        elif isinstance(step, Call):
+            for position, argument in enumerate(step.arguments):
+                if isinstance(argument, np.ndarray):
+                    step.arguments[position] = self._memory.place(argument)
+                elif isinstance(argument, Value):
+                    self._copy(argument)
+                    step.arguments[position] = self._places.get(argument, argument)
+
+    def address(self, value: Value) -> int | None:
+        """Where a constant or a view of one lies; None for what a run computes."""
+        return self._places.get(value)
+
+    def _copy(self, value: Value) -> None:
+        if value.data is not None and value not in self._places:
+            self._places[value] = self._memory.place(value.data)
 
 
 @dataclass(eq=False)
@@ -132,7 +152,7 @@ class Program:
         self,
         graph: Graph,
         steps: Sequence[Step],
-        constants: ConstantMemory,
+        constants: Constants,
         team: Team,
         batch: str | None = None,
     ) -> None:
@@ -140,9 +160,34 @@ class Program:
         self._constants = constants
         self.steps = list(steps)
         self._roots = {step.output: step.source for step in self.steps if isinstance(step, Alias)}
+        self._check()
         self._plans: OrderedDict[tuple[tuple[str, int], ...], Plan] = OrderedDict()
         self._batch = batch
         self._together: dict[tuple[tuple[str, int], ...], int] = {}
+
+    def _check(self) -> None:
+        """Make sure that whatever a step takes will have a place in memory when it runs.
+
+        Raises:
+            ModelError: that names what would have none: kernels would read at address 0.
+        """
+        there = set(self.graph.inputs)
+        there.update(v for node in self.graph.nodes if node.native for v in node.outputs)
+        for step in self.steps:
+            taken: Sequence[Argument] = []
+            if isinstance(step, FallbackRegion):
+                taken = step.inputs
+                there.update(step.outputs)
+            elif isinstance(step, Call):
+                taken = step.arguments
+            for value in taken:
+                if not isinstance(value, Value) or self._constants.address(value) is not None:
+                    continue
+                if self.root(value) not in there:
+                    raise ModelError(
+                        f"nothing gives {value.name!r} a place in memory; "
+                        "compile with engine='onnxruntime'"
+                    )
 
     def root(self, value: Value) -> Value:
         """The value whose memory this one is."""
@@ -263,9 +308,9 @@ class Program:
         arrays: dict[Value, Array] = dict(feeds)
         for output, shape in bound.made.items():
             arrays[output] = np.empty(shape, output.dtype)
-        for value, places in bound.outside.items():
+        for value in bound.outside:
             if value in arrays:
-                self._point(bound, arrays[value], places)
+                self._point(bound, value, arrays[value])
         return arrays
 
     def _run_steps(self, bound: Plan, arrays: dict[Value, Array]) -> None:
@@ -286,27 +331,32 @@ class Program:
             arrays[value] = array
             if value in bound.outside:
                 arrays[value] = _as_planned(value, array, bound.sizes)
-                self._point(bound, arrays[value], bound.outside[value])
+                self._point(bound, value, arrays[value])
 
     def _array(self, bound: Plan, arrays: Mapping[Value, Array], value: Value) -> Array:
         """A value as an array: the caller's own, or a copy of what lies in the region."""
         if value.data is not None:
             return value.data.copy()
         root = self.root(value)
-        if root in arrays:
+        address = self._constants.address(value)
+        if address is None and root in arrays:
             array = arrays[root]
             if value is root and value.producer is not None:
                 return array
             shape = bound.sizes.shape(value) if value.shape is not None else array.shape
             return array.reshape(shape).copy()
         assert value.dtype is not None
-        return view(bound.addresses[root], bound.sizes.shape(value), value.dtype).copy()
+        address = bound.addresses[root] if address is None else address
+        return view(address, bound.sizes.shape(value), value.dtype).copy()
 
     @staticmethod
-    def _point(bound: Plan, array: Array, places: Sequence[tuple[int, int]]) -> None:
+    def _point(bound: Plan, value: Value, array: Array) -> None:
+        """Let the calls that take a value find it in an array."""
         # Cheaper than `array.ctypes.data`, and this happens in every run.
         address = array.__array_interface__["data"][0]
-        for call, argument in places:
+        if not address:
+            raise ModelError(f"the array for {value.name!r} has no memory; give a copy of it")
+        for call, argument in bound.outside[value]:
             bound.arguments[call][argument] = address
 
     # Binding
@@ -337,7 +387,8 @@ class Program:
                 touched = list(step.inputs)
             for value in touched:
                 root = self.root(value)
-                if self._lives_outside(root) or root.data is not None:
+                constant = self._constants.address(root) is not None
+                if constant or self._lives_outside(root):
                     continue
                 before = spans.get(root)
                 assert root.dtype is not None

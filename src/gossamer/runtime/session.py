@@ -18,13 +18,13 @@ from gossamer.runtime import bounds, contest, fallback, lowering, onnx_file, pas
 from gossamer.runtime.codegen.target import target as find_target
 from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Array, Graph, Node, Value
-from gossamer.runtime.memory import ConstantMemory, give_back
+from gossamer.runtime.memory import give_back
 from gossamer.runtime.onnx_import import import_model
 from gossamer.runtime.passes.assign_layouts import assign_layouts
 from gossamer.runtime.passes.group_pointwise import group_pointwise
 from gossamer.runtime.passes.partition import partition
 from gossamer.runtime.passes.place_images import place_images
-from gossamer.runtime.program import Alias, Call, Program, Step
+from gossamer.runtime.program import Alias, Call, Constants, Program, Step
 from gossamer.runtime.threads import Team
 
 Engine: TypeAlias = Literal["auto", "gossamer", "onnxruntime"]
@@ -169,12 +169,11 @@ class Session:
         return self._bind(graph)
 
     def _bind(self, graph: Graph, batch: str | None = None) -> Program:
-        constants = ConstantMemory()
+        constants = Constants()
         return Program(graph, self._lower(graph, constants), constants, self._team, batch)
 
-    def _lower(self, graph: Graph, constants: ConstantMemory) -> list[Step]:
+    def _lower(self, graph: Graph, constants: Constants) -> list[Step]:
         steps: list[Step] = []
-        placed: dict[Value, int] = {}
         runs = fallback.schedule(graph)
         last = {value: node for run in runs for node in run for value in node.inputs}
         for position, run in enumerate(runs):
@@ -182,8 +181,7 @@ class Session:
                 for node in run:
                     _make_contiguous(node)
                     for step in lowering.lower(node, self._target):
-                        if isinstance(step, Call):
-                            step.place_constants(constants, placed)
+                        constants.place(step)
                         steps.append(step)
                     graph.forget_constants(node, last)
                 continue
