@@ -135,8 +135,9 @@ def test_the_dense_model_runs_once_however_many_parts_there_are(
         # The copy that becomes the twin keeps the hook.
         layer.output.dense.register_forward_hook(lambda *_: finished.append(1))
     aimed(bert, [tokens], blocks())
-    # A first look at the model; then each block once dense, once for its last layer, once to go on.
-    assert len(finished) == 3 + 3 * 2 + 2
+    # A look at the model, and at what enters the chain in both; then each block once dense, once
+    # for its last layer, once to go on.
+    assert len(finished) == 3 + 3 * 2 + 3 * 2 + 2
 
 
 @pytest.mark.parametrize("name", ["stem", "grouped", "depthwise", "pointwise", "classifier"])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from gossamer.errors import DataError, OptionError
+from gossamer.errors import OptionError
 from gossamer.models import open_model
 from gossamer.pruning.database import Database, levels_of, squared_output
 from gossamer.pruning.progress import showing
@@ -136,7 +136,7 @@ def test_files_hold_only_what_is_left_of_the_weights(tmp_path: Path) -> None:
     assert small < 0.25 * 4 * 4800 and large < 0.65 * 4 * 4800
 
 
-def test_a_layer_that_the_data_never_reaches_is_named(tmp_path: Path) -> None:
+def test_a_layer_that_the_data_never_reaches_loses_what_its_weights_hold(tmp_path: Path) -> None:
     class Unused(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -145,8 +145,12 @@ def test_a_layer_that_the_data_never_reaches_is_named(tmp_path: Path) -> None:
         def forward(self, input: torch.Tensor) -> torch.Tensor:
             return self.used(input)
 
-    with pytest.raises(DataError, match="'unused' was never reached"):
-        database(Unused(), tmp_path)
+    model = Unused()
+    made = database(model, tmp_path)
+    for level, choice in enumerate(made.levels):
+        smallest = model.unused.weight.detach().square().flatten().sort().values
+        lost = smallest[: round(9 * choice.sparsity)].sum() / smallest.sum()
+        assert made.losses("unused")[level] == pytest.approx(float(lost), rel=1e-5)
 
 
 def test_a_layer_of_zeros_loses_nothing(tmp_path: Path) -> None:

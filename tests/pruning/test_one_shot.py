@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-from gossamer.errors import DataError
 from gossamer.models import Layer, ModelAdapter, open_model
 from gossamer.models.selection import choose_layers
 from gossamer.pruning.one_shot import group_layers, prune
@@ -74,12 +73,18 @@ class Unused(nn.Module):
         return self.used(x)
 
 
-def test_a_layer_that_the_data_never_reaches_is_named() -> None:
-    adapter = open_model(Unused()).copy()
+@pytest.mark.parametrize("solver", ["admm", "obs"])
+def test_a_layer_that_the_data_never_reaches_goes_by_size_and_is_named(solver: str) -> None:
+    dense = open_model(Unused())
+    adapter = dense.copy()
     batches = [{"x": np.ones((2, 3), np.float32)}]
-    with showing(False) as progress, pytest.raises(DataError, match=r"'unused' was never reached"):
-        layers = adapter.layers()
-        prune(adapter, batches, layers, half(layers), get_solver("obs"), progress)
+    layers = adapter.layers()
+    with showing(False) as progress:
+        prune(adapter, batches, layers, half(layers), get_solver(solver), progress, dense)
+    kept = adapter.weight("unused") != 0
+    sizes = dense.weight("unused").abs()
+    assert kept.sum() == 5 and sizes[kept].min() >= sizes[~kept].max()
+    assert ["'unused'" in note for note in dense.notes()] == [True]
 
 
 def test_a_layer_that_the_plan_leaves_out_stays_as_it_is(perceptron: nn.Module) -> None:

@@ -36,6 +36,8 @@ class TorchModel:
     def __init__(self, model: nn.Module, *, kind: str = "torch") -> None:
         self.kind = kind
         self.model = model
+        # Shared with the copies: what is found out with them concerns the model.
+        self._unreached: dict[str, None] = {}
 
     def copy(self) -> TorchModel:
         """Return an independent copy in eval mode."""
@@ -46,7 +48,9 @@ class TorchModel:
                 f"the model cannot be copied ({describe(error)}); give a module whose tensors are "
                 "its own parameters and buffers"
             ) from error
-        return TorchModel(for_inference(model), kind=self.kind)
+        copied = TorchModel(for_inference(model), kind=self.kind)
+        copied._unreached = self._unreached
+        return copied
 
     def inputs(self) -> list[Input]:
         """Return the arguments of the module's forward method."""
@@ -67,7 +71,15 @@ class TorchModel:
 
     def notes(self) -> list[str]:
         """See `ModelAdapter.notes`."""
-        return []
+        notes = []
+        if self._unreached:
+            first, *more = self._unreached
+            others = f" and {len(more)} more" if more else ""
+            notes.append(
+                f"No calibration sample reaches '{first}'{others}: the weights there went by their "
+                "size alone. Add data that uses them, or leave them out with layers=."
+            )
+        return notes
 
     def weight(self, name: str) -> Tensor:
         """Return a copy of a layer's weight, float32 `[rows, columns]`, on the model's device."""
@@ -125,13 +137,23 @@ class TorchModel:
         dense: ModelAdapter | None = None,
     ) -> Iterator[list[str]]:
         """See `ModelAdapter.walk`; both models must be a `copy()`, in eval mode."""
-        chosen = {name: self._found[name] for group in groups for name in group}
         twin = dense.model if dense is not None else None
-        return Walk(self.model, batches, chosen, record, dense=twin).run(groups)
+        return Walk(
+            self.model,
+            batches,
+            self._chosen(groups),
+            record,
+            dense=twin,
+            unreached=lambda name: self._unreached.update({name: None}),
+        ).run(groups)
 
     def capture(self, batches: Sequence[Batch], names: Sequence[str], seen: Seen) -> None:
         """See `ModelAdapter.capture`."""
-        for _ in self.walk(batches, [list(names)], lambda name, inputs, _: seen(name, inputs)):
+        groups = [list(names)]
+        walk = Walk(
+            self.model, batches, self._chosen(groups), lambda name, inputs, _: seen(name, inputs)
+        )
+        for _ in walk.run(groups):
             pass
 
     def outputs(self, batches: Sequence[Batch]) -> Iterator[list[Tensor]]:
@@ -165,6 +187,9 @@ class TorchModel:
         from gossamer.models.torch_export import export
 
         export(self.model, path, example)
+
+    def _chosen(self, groups: Sequence[Sequence[str]]) -> dict[str, TorchLayer]:
+        return {name: self._found[name] for group in groups for name in group}
 
     @cached_property
     def _found(self) -> dict[str, TorchLayer]:

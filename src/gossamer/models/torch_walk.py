@@ -1,8 +1,9 @@
 """Calibrating a PyTorch module part by part, so that later layers see earlier sparse outputs.
 
 Where blocks follow each other directly, each batch's hidden state is kept and pushed from block to
-block, so the whole walk costs about two runs of the model. Elsewhere the model is run from its
-start for each group of layers, and stopped as soon as the group has been seen.
+block, so the whole walk costs about three runs of the model. Elsewhere, and for a batch that leaves
+out blocks or changes what goes from one to the next, the model is run from its start for each group
+of layers, and stopped as soon as the group has been seen.
 
 With a dense twin beside it, the same batches are pushed through that one too, and each layer's
 inputs come with the outputs that it should give. A group in a chain is then shown in parts, the
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from gossamer.models.adapter import Batch, Record
@@ -33,11 +35,22 @@ class _Stop(Exception):
 
 @dataclass
 class _Call:
-    """One call of a block."""
+    """One call of a block.
+
+    Attributes:
+        output: once it is there.
+        entered: how often each tensor among its arguments, the hidden state first, had been changed
+            in place when the block was called.
+        left: the same of the hidden state that the block gave, when it gave it.
+        changes: whether the block changes what it is given, so that it must not be run twice.
+    """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     output: Any = None
+    entered: tuple[int, ...] = ()
+    left: tuple[int, ...] = ()
+    changes: bool = False
 
     def of(self, block: nn.Module) -> Callable[[], Any]:
         """Return what makes the call to a block."""
@@ -80,6 +93,8 @@ class Walk:
         chosen: the layers to record, by name.
         record: receives their inputs.
         dense: the same module before any change, in eval mode: says what the layers should give.
+        unreached: told of each layer that no batch reaches; such a layer is then recorded with the
+            unit vectors as its inputs, by which every solver goes by the weights' size alone.
         chains: push hidden states from block to block where possible.
     """
 
@@ -91,6 +106,7 @@ class Walk:
         record: Record,
         *,
         dense: nn.Module | None = None,
+        unreached: Callable[[str], None] | None = None,
         chains: bool = True,
     ) -> None:
         self._model = model
@@ -98,7 +114,9 @@ class Walk:
         self._batches = batches
         self._chosen = chosen
         self._record = record
+        self._unreached = unreached
         self._chains = chains
+        self._seen: set[str] = set()
 
     def run(self, groups: Sequence[Sequence[str]]) -> Iterator[list[str]]:
         """Record group after group in the order of use; yield each (part) before going on."""
@@ -117,6 +135,7 @@ class Walk:
                 group = waiting.pop(0)
                 with calibrating(self._model):
                     self._record_from_start(group, probe)
+                self._stand_in(group)
                 yield group
                 continue
             chain = chain_of[block]
@@ -168,36 +187,34 @@ class Walk:
         """Record the groups within a chain of blocks, pushing hidden states through it."""
         blocks = _blocks(self._model)
         with calibrating(self._model):
-            calls = self._enter(self._model, chain[0])
+            calls = _enter(self._model, chain, self._batches)
         if self._twin:
-            with calibrating(self._twin.model):
-                self._twin.calls = self._enter(self._twin.model, chain[0])
+            self._twin.enter(chain, self._batches)
         left = len(held)
         for name in chain:
             block = blocks[name]
             group = held.get(name, [])
             dense: list[DenseCalls | None] = [None] * len(calls)
             if self._twin:
-                dense = [*self._twin.push(name, group)]
-            for part in dense[0].parts(group) if dense[0] else [group] if group else []:
+                dense = [*self._twin.push(name, group, self._batches)]
+            shown = next((seen for seen in dense if seen is not None and seen.entering), None)
+            for part in shown.parts(group) if shown else [group] if group else []:
                 with calibrating(self._model):
-                    for call, batch, seen in zip(calls, self._batches, dense, strict=True):
-                        self._observe(part, probe, batch, call.of(block), seen)
+                    for number, (call, batch) in enumerate(
+                        zip(calls, self._batches, strict=True), start=1
+                    ):
+                        start = partial(run, self._model, batch, number)
+                        forward = start if call is None else call.of(block)
+                        self._observe(part, probe, batch, forward, dense[number - 1])
+                self._stand_in(part)
                 yield part
             left -= 1 if group else 0
             if left == 0:
                 return
             with calibrating(self._model):
                 for call in calls:
-                    call.push(block)
-
-    def _enter(self, model: nn.Module, name: str) -> list[_Call]:
-        """Return what every batch calls a block with."""
-        block = _blocks(model)[name]
-        return [
-            _entry(model, block, batch, number)
-            for number, batch in enumerate(self._batches, start=1)
-        ]
+                    if call is not None:
+                        call.push(block)
 
     def _observe(
         self,
@@ -220,6 +237,7 @@ class Walk:
                     inputs = without_padding(inputs, mask)
                     wanted = None if wanted is None else without_padding(wanted, mask)
                 self._record(layer.name, inputs, wanted)
+            self._seen.add(layer.name)
             left.discard(layer.name)
             if stops and not left:
                 raise _Stop
@@ -234,20 +252,31 @@ class Walk:
                 forward()
             aiming.close()
 
+    def _stand_in(self, group: Sequence[str]) -> None:
+        """Record the layers of a group that no batch has reached."""
+        for name in group:
+            if name in self._seen or self._unreached is None:
+                continue
+            layer = self._chosen[name].layer
+            self._unreached(name)
+            self._record(name, torch.eye(layer.columns).expand(layer.groups, -1, -1), None)
+
 
 class _Twin:
-    """The dense module, run beside the one that is being changed.
-
-    Attributes:
-        calls: of the chain's present block, one a batch.
-    """
+    """The dense module, run beside the one that is being changed."""
 
     def __init__(self, model: nn.Module, chosen: Mapping[str, TorchLayer]) -> None:
         self.model = model
-        self.calls: list[_Call] = []
+        # Of the chain's present block, one a batch; None for a batch that has no chain.
+        self._calls: list[_Call | None] = []
         self._layers = {
             found.layer.name: found for found in find_layers(model) if found.layer.name in chosen
         }
+
+    def enter(self, chain: Sequence[str], batches: Sequence[Batch]) -> None:
+        """Run every batch up to the first block of a chain."""
+        with calibrating(self.model):
+            self._calls = _enter(self.model, chain, batches)
 
     def see(self, group: Sequence[str], batch: Batch, number: int) -> DenseCalls:
         """Run a batch through the whole module, and return the calls of a group's layers."""
@@ -256,16 +285,20 @@ class _Twin:
             run(self.model, batch, number)
         return seen
 
-    def push(self, name: str, group: Sequence[str]) -> Iterator[DenseCalls]:
+    def push(
+        self, name: str, group: Sequence[str], batches: Sequence[Batch]
+    ) -> Iterator[DenseCalls]:
         """Push every batch through a block, and yield the calls of a group's layers in it."""
         block = _blocks(self.model)[name]
         layers = self._named(group)
-        with calibrating(self.model):
-            for call in self.calls:
-                seen = DenseCalls()
-                with seen.watching(layers):
-                    call.push(block)
-                yield seen
+        for number, (call, batch) in enumerate(zip(self._calls, batches, strict=True), start=1):
+            if call is None:
+                yield self.see(group, batch, number)
+                continue
+            seen = DenseCalls()
+            with calibrating(self.model), seen.watching(layers):
+                call.push(block)
+            yield seen
 
     def _named(self, group: Sequence[str]) -> list[TorchLayer]:
         return [self._layers[name] for name in group if name in self._layers]
@@ -281,30 +314,48 @@ def _siblings(one: str, other: str) -> bool:
 
 def _watch(stack: ExitStack, name: str, block: nn.Module, calls: list[tuple[str, _Call]]) -> None:
     """Note every call of a block, until the stack closes."""
+    entered: list[tuple[int, ...]] = []
 
-    def note(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        calls.append((name, _Call(args, kwargs, output)))
+    def before(module: nn.Module, args: Any, kwargs: Any) -> None:
+        entered.append(_changes((args, *kwargs.values())))
 
-    stack.callback(block.register_forward_hook(note, with_kwargs=True).remove)
+    def after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        call = _Call(args, kwargs, output, entered.pop(), _changes(_hidden(output)))
+        call.changes = _changes((args, *kwargs.values())) != call.entered
+        calls.append((name, call))
+
+    stack.callback(block.register_forward_pre_hook(before, with_kwargs=True).remove)
+    stack.callback(block.register_forward_hook(after, with_kwargs=True).remove)
+
+
+def _changes(value: Any) -> tuple[int, ...]:
+    """Return how often each tensor in a value has been changed in place; -1 where unknown."""
+    if isinstance(value, Tensor):
+        return (-1 if value.is_inference() else int(value._version),)
+    if isinstance(value, tuple):
+        return tuple(count for item in value for count in _changes(item))
+    return ()
 
 
 def _find_chains(calls: Sequence[tuple[str, _Call]]) -> list[list[str]]:
     """Return the runs of blocks that can be fed by the block before and by nothing else.
 
     Each block must be called once, its hidden state be the very tensor that the block before gave,
-    and all other arguments be the very ones of the chain's first block.
+    as it gave it, and all other arguments be the very ones of the chain's first block.
     """
     times = Counter(name for name, _ in calls)
     chains: list[list[str]] = []
     first = previous = None
     for name, call in calls:
-        if times[name] > 1 or not _is_plain(call) or not isinstance(_entering(call), Tensor):
+        if times[name] > 1 or not _can_be_repeated(call):
             first = previous = None
             continue
         follows = (
             first is not None
             and previous is not None
             and _entering(call) is _hidden(previous.output)
+            and call.entered[:1] == previous.left != (-1,)
+            and call.entered[1:] == first.entered[1:]
             and _same_rest(call, first)
         )
         if follows:
@@ -335,8 +386,10 @@ def _hidden(output: Any) -> Any:
     return output[0] if isinstance(output, tuple | list) else output
 
 
-def _is_plain(call: _Call) -> bool:
+def _can_be_repeated(call: _Call) -> bool:
     """Return whether running the block twice is harmless: a cache object would remember."""
+    if call.changes or not isinstance(_entering(call), Tensor):
+        return False
     plain = Tensor | int | float | str | None
 
     def check(value: Any) -> bool:
@@ -369,18 +422,20 @@ def _rest(call: _Call) -> dict[Any, Any]:
     return dict(list(call.kwargs.items())[1:])
 
 
-def _entry(model: nn.Module, block: nn.Module, batch: Batch, number: int) -> _Call:
-    """Run a batch up to a block and return what the block is called with."""
-    entered: list[_Call] = []
+def _enter(model: nn.Module, chain: Sequence[str], batches: Sequence[Batch]) -> list[_Call | None]:
+    """Return what every batch calls a chain's first block with; None where it does not run so."""
+    return [_entry(model, chain, batch, number) for number, batch in enumerate(batches, start=1)]
 
-    def note(module: nn.Module, args: Any, kwargs: Any) -> None:
-        entered.append(_Call(args, kwargs))
-        raise _Stop
 
-    hook = block.register_forward_pre_hook(note, with_kwargs=True)
-    try:
-        with suppress(_Stop):
-            run(model, batch, number)
-    finally:
-        hook.remove()
-    return entered[0]
+def _entry(model: nn.Module, chain: Sequence[str], batch: Batch, number: int) -> _Call | None:
+    """Run a batch, and return its call of a chain's first block if it goes along the chain."""
+    blocks = _blocks(model)
+    calls: list[tuple[str, _Call]] = []
+    with ExitStack() as stack:
+        for name in chain:
+            _watch(stack, name, blocks[name], calls)
+        run(model, batch, number)
+    if list(chain) not in _find_chains(calls):
+        return None
+    first = calls[0][1]
+    return _Call(first.args, first.kwargs)
