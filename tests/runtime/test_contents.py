@@ -39,6 +39,7 @@ def content(after: Any, model: Any, nodes: str, **constants: Any) -> Any:
         ("y = Mul(shape, shape)", {}, [B * B, S * S, 36]),
         ("a = Mul(shape, i)  y = Div(a, i)", {"i": [4]}, [B, S, 6]),
         ("a = Cast<to=6>(shape)  y = Cast<to=7>(a)", {}, [B, S, 6]),
+        ("a = Cast<to=9>(shape)  y = Where(a, i, shape)", {"i": [3]}, [3, 3, 3]),
         ("a = Unsqueeze(shape, i)  y = Squeeze(a, i)", {"i": [0]}, [B, S, 6]),
         ("y = ReduceProd<keepdims=1>(shape)", {}, [B * S * 6]),
         (
@@ -65,6 +66,9 @@ def test_shapes_are_followed(
         ("y = Div(shape, i)", {"i": [4]}),
         ("y = Div(i, j)", {"i": [7], "j": [0]}),
         ("y = Gather(shape, i)", {"i": [3]}),
+        # S - 1 may be 0.
+        ("a = Sub(shape, i)  b = Cast<to=9>(a)  y = Where(b, i, shape)", {"i": [1]}),
+        ("a = Cast<to=3>(shape)  y = Cast<to=7>(a)", {}),
     ],
 )
 def test_what_depends_on_the_input_is_not_claimed(

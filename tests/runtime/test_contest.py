@@ -156,7 +156,16 @@ def test_open_sizes_are_one_batch_of_a_sequence_within_the_limits(
         zero=np.array([0]),
     )
     compile(positions)
-    assert timed == [{"N": 1, "T": 128}, {"N": 1, "T": 32}]
+    window = model(
+        """(float[N, T, 8] x) => (float[N, K, 8] y) {
+            last = Slice(x, start, end, one)  y = MatMul(last, w) }""",
+        w=random.standard_normal((8, 8)),
+        start=np.array([-200]),
+        end=np.array([2**63 - 1]),
+        one=np.array([1]),
+    )
+    compile(window)
+    assert timed == [{"N": 1, "T": 128}, {"N": 1, "T": 32}, {"N": 1, "T": 256}]
 
 
 def test_a_trial_that_fails_proves_nothing(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossamer.runtime.dims import Dim, Size, UnknownSize, divide, number, product
+from gossamer.runtime.dims import (
+    Dim,
+    Size,
+    UnknownSize,
+    divide,
+    equal,
+    limit_below,
+    number,
+    product,
+    worded,
+)
 
 SYMBOLS = ("batch", "heads", "length")
 values = st.fixed_dictionaries({name: st.integers(1, 50) for name in SYMBOLS})
@@ -80,8 +90,7 @@ def test_comparisons_hold_for_every_input(left: Any, right: Any, given: dict[str
             claimed = getattr(one, compare)(two)
         except UnknownSize:
             continue
-        if claimed:
-            assert getattr(mine, compare)(theirs)
+        assert getattr(mine, compare)(theirs) == claimed
 
 
 def test_symbols_are_at_least_one() -> None:
@@ -91,6 +100,54 @@ def test_symbols_are_at_least_one() -> None:
     assert not batch < 0
     with pytest.raises(UnknownSize, match="depends on the input"):
         bool(batch > length)
+
+
+@given(trees, trees, values)
+def test_sizes_that_are_equal_are_so_for_every_input(
+    left: Any, right: Any, given: dict[str, int]
+) -> None:
+    try:
+        claimed = equal(size_of(left), size_of(right))
+    except UnknownSize:
+        return
+    assert (number_of(left, given) == number_of(right, given)) == claimed
+
+
+def test_what_may_be_less_is_neither_less_nor_not() -> None:
+    length = Dim.symbol("length")
+    for compare in (lambda: length >= 2, lambda: length - 3 < 0, lambda: length > 1):
+        with pytest.raises(UnknownSize, match="depends on the input"):
+            compare()
+    with pytest.raises(UnknownSize, match="depends on the input"):
+        equal(length, 1)
+    assert length - 1 >= 0
+    assert not length - 1 < 0
+
+
+@given(trees, whole, values)
+def test_a_limit_says_when_a_size_is_large_enough(
+    tree: Any, least: int, given: dict[str, int]
+) -> None:
+    size = size_of(tree)
+    try:
+        limit = limit_below(size, least)
+    except UnknownSize:
+        assert number(size, given) < least
+        return
+    kept = limit is None or worded(limit, given) is None
+    assert kept == (number(size, given) >= least)
+
+
+def test_a_broken_limit_is_worded_as_the_user_knows_it() -> None:
+    length = Dim.symbol("length")
+    at_least, at_most = limit_below(length - 3, 1), limit_below(32 - length * 2, 0)
+    assert at_least is not None
+    assert at_most is not None
+    assert worded(at_least, {"length": 3}) == "length is 3; the compiled model takes at least 4"
+    assert worded(at_least, {"length": 4}) is None
+    assert worded(at_most, {"length": 17}) == (
+        "2*length is 34; the compiled model takes at most 32"
+    )
 
 
 def test_symbols_that_cancel_leave_a_number() -> None:

@@ -140,7 +140,7 @@ def test_wrong_inputs_are_refused_and_the_session_goes_on(
 
 def test_a_sequence_longer_than_the_table_of_positions_is_refused(session: Session) -> None:
     assert session.run(None, feeds(1, 20))[0].shape == (1, 20, 6)
-    with pytest.raises(DataError, match="length is 21; the model takes at most 20"):
+    with pytest.raises(DataError, match="length is 21; the compiled model takes at most 20"):
         session.run(None, feeds(1, 21))
 
 

@@ -114,3 +114,29 @@ def test_a_table_that_is_cut_at_the_length_limits_the_length(after: Any, model: 
     )
     assert graph.outputs[0].shape == (S, 4)
     assert graph.limits == [(S, 32)]
+
+
+def test_the_last_elements_limit_the_length_from_below(after: Any, model: Any) -> None:
+    graph = after(
+        model(
+            "(float[B, S, 4] x) => (float[B, T, 4] y) { y = Slice(x, start, end, axis) }",
+            start=np.array([-2]),
+            end=np.array([2**63 - 1]),
+            axis=np.array([1]),
+        )
+    )
+    assert graph.outputs[0].shape == (B, 2, 4)
+    assert graph.limits == [(-S, -2)]
+
+
+def test_what_does_not_run_natively_limits_nothing(after: Any, model: Any) -> None:
+    graph = after(
+        model(
+            "(float[B, S, 4] x) => (float[B, T, 4] y) { y = Slice(x, start, end, axis) }",
+            start=np.array([-2, 0]),
+            end=np.array([2**63 - 1, 2]),
+            axis=np.array([1, 0]),
+        )
+    )
+    assert graph.outputs[0].shape is None
+    assert graph.limits == []

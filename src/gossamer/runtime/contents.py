@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.runtime.dims import Dim, Size, UnknownSize, product
+from gossamer.runtime.dims import Dim, UnknownSize, equal, product
 from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.shapes import (
     Inferred,
@@ -27,6 +27,7 @@ from gossamer.runtime.shapes import (
 
 Content: TypeAlias = NDArray[np.object_]
 
+_WIDE = (np.dtype(np.int32), np.dtype(np.int64))
 LIMIT = 64
 """Elements; what is larger holds no sizes."""
 
@@ -84,7 +85,12 @@ def _content_slice(node: Node, inferred: Inferred) -> Content:
 
 
 def _content_cast(node: Node, inferred: Inferred) -> Content:
-    return _array(node.input(0))
+    source, dtype = _array(node.input(0)), node.output.dtype
+    if dtype == np.bool_:
+        return np.asarray(np.frompyfunc(lambda item: not equal(item, 0), 1, 1)(source), object)
+    if dtype not in _WIDE and any(isinstance(item, Dim) for item in source.reshape(-1)):
+        raise UnknownSize("a size may not fit its type")
+    return source
 
 
 def _content_filled(node: Node, inferred: Inferred) -> Content:
@@ -110,21 +116,7 @@ def _divide(left: Content, right: Content) -> Any:
 
 
 def _equal(left: Content, right: Content) -> Any:
-    return np.frompyfunc(_is_equal, 2, 1)(left, right)
-
-
-def _is_equal(left: Size, right: Size) -> bool:
-    """Whether two sizes are equal whatever the symbols are.
-
-    Raises:
-        UnknownSize: where it depends on them.
-    """
-    difference = left - right
-    if not isinstance(difference, Dim):
-        return difference == 0
-    if difference > 0 or difference < 0:
-        return False
-    raise UnknownSize("whether sizes are equal depends on the input")
+    return np.frompyfunc(equal, 2, 1)(left, right)
 
 
 def _choose(condition: Content, yes: Content, no: Content) -> Any:

@@ -21,7 +21,7 @@ import numpy as np
 
 from gossamer.errors import GossamerError
 from gossamer.runtime.codegen import cache
-from gossamer.runtime.dims import Dim, Size, number
+from gossamer.runtime.dims import Dim, Size, number, worded
 from gossamer.runtime.fallback import FallbackRegion
 from gossamer.runtime.graph import Array, Graph, Node, Value
 from gossamer.runtime.passes.partition import HEAVY
@@ -32,6 +32,8 @@ from gossamer.runtime.program import Call, Program
 _COST_OF_SPARSE, _SURELY_LESS = 2.0, 0.6
 # Sizes that the model leaves open: the first axis is a batch, any other a sequence.
 _BATCH, _SEQUENCE = 1, 128
+# Times that a size is doubled or halved to meet a limit.
+_TRIES = 16
 _ROUNDS, _LEAST_ROUNDS, _SECONDS = 7, 3, 2.0
 # What differs by less than this is a tie, which generated code wins.
 _CLEARLY_SLOWER = 1.05
@@ -72,6 +74,9 @@ def winner(ours: Program, make_theirs: Callable[[], Program]) -> Program:
     """
     try:
         sizes = _trial_sizes(ours.graph)
+        if any(worded(limit, sizes) for limit in ours.graph.limits):
+            # Generated code runs within its limits only.
+            return ours
         name = _key(ours, sizes)
         theirs = None
         seconds = _kept(name)
@@ -100,9 +105,14 @@ def _trial_sizes(graph: Graph) -> dict[str, int]:
         for axis, size in enumerate(value.shape or ()):
             for symbol in size.symbols if isinstance(size, Dim) else ():
                 sizes[symbol] = min(sizes.get(symbol, _SEQUENCE), _SEQUENCE if axis else _BATCH)
-    for bounded, limit in graph.limits:
-        while number(bounded, sizes) > limit and max(sizes.values()) > 1:
-            sizes = {symbol: max(1, size // 2) for symbol, size in sizes.items()}
+    for limit in graph.limits:
+        bounded, most = limit
+        for _ in range(_TRIES):
+            if not worded(limit, sizes):
+                break
+            for symbol in bounded.symbols if isinstance(bounded, Dim) else ():
+                # A size that is limited from below has a negative limit: see `dims.limit_below`.
+                sizes[symbol] = sizes[symbol] * 2 if most < 0 else max(1, sizes[symbol] // 2)
     return sizes
 
 

@@ -26,7 +26,8 @@ class Dim:
     """A polynomial with integer coefficients; every symbol stands for a number of at least 1.
 
     Arithmetic gives a plain `int` where the symbols cancel, and raises `UnknownSize` where the
-    polynomial grows out of hand. Equality is equality of polynomials.
+    polynomial grows out of hand. Equality is equality of polynomials. A comparison is True or False
+    only if it is that whatever the symbols are, and raises `UnknownSize` otherwise.
     """
 
     __slots__ = ("_terms",)
@@ -95,16 +96,16 @@ class Dim:
         return 0
 
     def __gt__(self, other: Size) -> bool:
-        return _bound(self - other) > 0
+        return _reaches(self - other, 1)
 
     def __ge__(self, other: Size) -> bool:
-        return _bound(self - other) >= 0
+        return _reaches(self - other, 0)
 
     def __lt__(self, other: Size) -> bool:
-        return _bound(other - self) > 0
+        return _reaches(other - self, 1)
 
     def __le__(self, other: Size) -> bool:
-        return _bound(other - self) >= 0
+        return _reaches(other - self, 0)
 
     def __repr__(self) -> str:
         parts = []
@@ -134,19 +135,79 @@ def _simplest(terms: _Terms) -> Size:
     return Dim(kept)
 
 
-def _bound(size: Size) -> int:
-    """The least value that a size with no negative terms but a constant can take.
+def _range(size: Size) -> tuple[int | None, int | None]:
+    """The least and the greatest value that a size can take; None where it has none.
 
-    Raises:
-        UnknownSize: where the sign depends on the symbols.
+    None as well where terms of both signs leave it open.
     """
     terms = _terms(size)
-    rising = [factor for monomial, factor in terms.items() if monomial]
-    if all(factor > 0 for factor in rising):
-        return sum(terms.values())
-    if all(factor < 0 for factor in rising) and sum(terms.values()) < 0:
-        return sum(terms.values())
-    raise UnknownSize(f"the sign of {size} depends on the input")
+    rising = [factor > 0 for monomial, factor in terms.items() if monomial]
+    at_one = sum(terms.values())
+    return at_one if all(rising) else None, at_one if not any(rising) else None
+
+
+def _reaches(size: Size, number: int) -> bool:
+    """Whether a size is at least a number.
+
+    Raises:
+        UnknownSize: where it depends on the symbols.
+    """
+    least, greatest = _range(size)
+    if least is not None and least >= number:
+        return True
+    if greatest is not None and greatest < number:
+        return False
+    raise UnknownSize(f"whether {size} is {number} or more depends on the input")
+
+
+def equal(left: Size, right: Size) -> bool:
+    """Whether two sizes are equal.
+
+    Raises:
+        UnknownSize: where it depends on the symbols.
+    """
+    difference = left - right
+    if difference == 0:
+        return True
+    least, greatest = _range(difference)
+    if (least is not None and least > 0) or (greatest is not None and greatest < 0):
+        return False
+    raise UnknownSize(f"whether {left} is {right} depends on the input")
+
+
+def limit_below(size: Size, least: int) -> tuple[Size, int] | None:
+    """What must hold for a size to be at least a number: a size and the most that it may be.
+
+    None if it holds whatever the symbols are.
+
+    Raises:
+        UnknownSize: if it never holds.
+    """
+    try:
+        if size >= least:
+            return None
+    except UnknownSize:
+        terms = _terms(size)
+        constant = terms.get((), 0)
+        # Without its constant: what is left is a size that a user knows, or its opposite.
+        return constant - size, constant - least
+    raise UnknownSize(f"{size} is less than {least}")
+
+
+def worded(limit: tuple[Size, int], values: Mapping[str, int]) -> str | None:
+    """How sizes break a limit, for the message of an error; None if they keep it.
+
+    Args:
+        limit: a size and the most that it may be.
+        values: the symbols' numbers.
+    """
+    size, most = limit
+    found = number(size, values)
+    if found <= most:
+        return None
+    if most < 0:
+        return f"{-size} is {-found}; the compiled model takes at least {-most}"
+    return f"{size} is {found}; the compiled model takes at most {most}"
 
 
 def divide(size: Size, by: Size) -> Size:

@@ -98,15 +98,16 @@ def _pad(node: Node, inferred: Inferred) -> list[Typed]:
     shape = shape_of(node.source(0))
     before, after = pads_of(node)
     padded = tuple(a + size + b for a, size, b in zip(before, shape, after, strict=True))
-    if any(size < 0 for size in padded):
-        raise UnknownSize("a pad takes away more than there is")
+    if node.attributes.get("mode", "constant") == "reflect":
+        # The element at the edge is not repeated: there must be as many others.
+        for size, *counts in zip(shape, before, after, strict=True):
+            for count in counts:
+                inferred.at_least(size - count, 1)
     return [(dtype_of(node.input(0)), padded)]
 
 
 def _tile(node: Node, inferred: Inferred) -> list[Typed]:
     shape, repeats = shape_of(node.source(0)), content_of(node.input(1))
-    if any(count < 0 for count in repeats):
-        raise UnknownSize("a negative number of repeats")
     tiled = tuple(size * count for size, count in zip(shape, repeats, strict=True))
     return [(dtype_of(node.input(0)), tiled)]
 

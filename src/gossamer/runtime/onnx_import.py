@@ -157,12 +157,17 @@ def infer(node: Node, inferred: Inferred, hints: Mapping[str, Value]) -> None:
     """
     rule = RULES.get(node.op)
     if rule is not None:
+        limits = list(inferred.limits)
         try:
-            for output, (dtype, shape) in zip(node.outputs, rule(node, inferred), strict=False):
+            results = rule(node, inferred)
+            for _, shape in results:
                 _bound_below(shape, inferred)
-                output.dtype, output.shape = dtype, shape
         except NOT_INFERRED:
-            pass
+            # What does not run natively limits nothing.
+            inferred.limits[:] = limits
+        else:
+            for output, (dtype, shape) in zip(node.outputs, results, strict=False):
+                output.dtype, output.shape = dtype, shape
     for output in node.outputs:
         hint = hints.get(output.name)
         if hint is not None and not output.known:
@@ -190,20 +195,15 @@ def follows_rule(node: Node) -> bool:
 
 
 def _bound_below(shape: Shape, inferred: Inferred) -> None:
-    """Limit the input's sizes to those for which no size of a shape is negative.
+    """Limit the input's sizes to those for which each open size of a shape is at least 1.
+
+    Like the input's own: generated code may read an element that serves for what is not there.
 
     Raises:
-        UnknownSize: if one is negative whatever the input is.
+        UnknownSize: if one never is, or a number is negative.
     """
     for size in shape:
-        try:
-            if not size >= 0:
-                raise UnknownSize(f"the negative size {size}")
-        except UnknownSize:
-            if not isinstance(size, Dim) or size < 0:
-                raise
-            if (-size, 0) not in inferred.limits:
-                inferred.limits.append((-size, 0))
+        inferred.at_least(size, 1 if isinstance(size, Dim) else 0)
 
 
 def _infer_content(node: Node, inferred: Inferred) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from gossamer.errors import DataError, ModelError, OptionError
 from gossamer.runtime import bounds, contest, fallback, lowering, onnx_file, passes, samples
 from gossamer.runtime.codegen.target import target as find_target
-from gossamer.runtime.dims import Dim
+from gossamer.runtime.dims import Dim, worded
 from gossamer.runtime.graph import Array, Graph, Node, Value
 from gossamer.runtime.memory import give_back
 from gossamer.runtime.onnx_import import import_model
@@ -251,11 +251,10 @@ class Session:
             if value.shape is not None:
                 _match(name, value, array, sizes)
             arrays[value] = np.asarray(array, order="C")
-        for size, limit in self._graph.limits:
-            if isinstance(size, Dim) and size.evaluate(sizes) > limit:
-                raise DataError(
-                    f"{size} is {size.evaluate(sizes)}; the model takes at most {limit}"
-                )
+        for limit in self._graph.limits:
+            broken = worded(limit, sizes)
+            if broken:
+                raise DataError(broken)
         return arrays, sizes
 
     def explain(self, feeds: Mapping[str, ArrayLike] | None = None) -> list[Explanation]:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from onnx import helper
 
-from gossamer.runtime.dims import Dim, Size, UnknownSize, divide, product
+from gossamer.runtime.dims import Dim, Size, UnknownSize, divide, limit_below, product
 from gossamer.runtime.graph import Node, Shape, Value
 
 Typed: TypeAlias = tuple[np.dtype[Any], Shape]
@@ -30,6 +30,30 @@ class Inferred:
     limits: list[tuple[Size, int]]
     may_fold: int = 16 << 20
     """Bytes of constants that may still be computed ahead; by default what one operator needs."""
+
+    def at_least(self, size: Size, least: int) -> None:
+        """Limit the input's sizes to those for which a size is at least a number.
+
+        Raises:
+            UnknownSize: if it never is.
+        """
+        limit = limit_below(size, least)
+        if limit is None:
+            return
+        bounded, most = limit
+        for position, (other, before) in enumerate(self.limits):
+            if other == bounded:
+                self.limits[position] = bounded, min(most, before)
+                return
+        self.limits.append(limit)
+
+    def at_most(self, size: Size, most: int) -> None:
+        """Limit the input's sizes to those for which a size is at most a number.
+
+        Raises:
+            UnknownSize: if it never is.
+        """
+        self.at_least(-size, -most)
 
 
 def shape_of(value: Value | None) -> Shape:
@@ -136,37 +160,59 @@ def slices(node: Node, inferred: Inferred) -> list[tuple[int, Size, int, Size]]:
     return cuts
 
 
+# No axis is longer: it would not fit into an address space.
+_FAR = 1 << 48
+# What exporters write for "to the end"; ONNX Runtime takes the largest numbers for just that.
+_LONG, _TO_THE_END = 2**31 - 1, (2**31 - 1, 2**63 - 1)
+
+
 def _cut(
     size: Size, start: Size, end: Size, step: int, inferred: Inferred
 ) -> tuple[Size, int, Size]:
-    if isinstance(size, int) and isinstance(start, int) and isinstance(end, int):
-        whole = range(size)[slice(start, end, step)]
-        return whole.start, step, len(whole)
-    if step == -1 and start == -1 and isinstance(end, int) and end < -(2**31) + 2:
-        return size - 1, -1, size
-    if step != 1:
-        raise UnknownSize("a slice with steps depends on the input")
-    if isinstance(end, int) and end < 0:
-        end = size + end if -end <= _least(size) else 0
-    if isinstance(start, int) and start < 0:
-        start = size + start if -start <= _least(size) else 0
-    if isinstance(end, int) and isinstance(size, Dim):
-        if end < 2**31 - 1:
+    """The first element, the step and the count of what a slice takes along an axis.
+
+    Where positions may lie outside an axis of open size, the input is limited to sizes for which
+    they do not.
+    """
+    if size == 0:
+        return 0, step, 0
+    first, last = (0, size) if step > 0 else (0, size - 1)
+    start = _placed(size, start, first, last, inferred)
+    first, last = (0, size) if step > 0 else (-1, size)
+    if end in _TO_THE_END:
+        end = last if step > 0 else first
+    else:
+        if isinstance(size, Dim) and isinstance(end, int) and 1 < end < _LONG:
+            # As likely shorter as longer: neither is worth a limit.
             raise UnknownSize("where a slice ends depends on the input")
-        end = size
-    elif isinstance(end, Dim) and isinstance(size, int):
-        # Positions up to the sequence length, of a table: valid as long as the table reaches.
-        inferred.limits.append((end, size))
-    elif end != size and not end <= size:
-        raise UnknownSize("where a slice ends depends on the input")
-    count = end - start
-    if not count >= 0:
-        raise UnknownSize("whether a slice is empty depends on the input")
-    return start, 1, count
+        end = _placed(size, end, first, last, inferred)
+    count = end - start if step > 0 else start - end
+    if isinstance(count, int):
+        return start, step, max(0, -(-count // abs(step)))
+    return start, step, divide(count, abs(step))
 
 
-def _least(size: Size) -> int:
-    return size if isinstance(size, int) else 1
+def _placed(size: Size, position: Size, first: Size, last: Size, inferred: Inferred) -> Size:
+    """A position, which counts from the end if it is negative, between the first and the last."""
+    if isinstance(position, int) and isinstance(size, Dim) and abs(position) >= _LONG:
+        if abs(position) < _FAR:
+            inferred.at_most(size, abs(position))
+        return last if position > 0 else first
+    if _is_less(position, 0, inferred):
+        position = size + position
+    if _is_less(position, first, inferred):
+        return first
+    return last if _is_less(last, position, inferred) else position
+
+
+def _is_less(left: Size, right: Size, inferred: Inferred) -> bool:
+    """Whether one size is less than another; where it depends on the input, the input is limited
+    to sizes for which it is not."""
+    try:
+        return left < right
+    except UnknownSize:
+        inferred.at_least(left - right, 0)
+        return False
 
 
 # Rules for shapes
