@@ -179,6 +179,14 @@ def test_data_that_does_not_fit_the_graph_is_refused(onnx_cnn: onnx.ModelProto) 
         read_batches({"x": np.ones((5, 4, 9, 8), np.int64)}, inputs)
 
 
+def test_sizes_written_as_minus_one_are_free(onnx_cnn: onnx.ModelProto) -> None:
+    onnx_cnn.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
+    (given,) = open_model(onnx_cnn).inputs()
+    assert given.shape == (None, 4, 9, 8)
+    (batch,) = read_batches({"x": np.ones((5, 4, 9, 8), np.float32)}, [given])
+    assert len(batch["x"]) == 5
+
+
 def test_without_onnxruntime_the_extra_is_named(
     onnx_cnn: onnx.ModelProto, images: Arrays, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from gossamer.models import open_model
+from gossamer.models import Layer, open_model
 from gossamer.models.onnx_layers import constants
 from gossamer.models.onnx_targets import find_aim, find_consumers
 
@@ -32,7 +32,8 @@ def graph(*nodes: onnx.NodeProto, **weights: np.ndarray[Any, Any]) -> onnx.Graph
 
 
 def aim(made: onnx.GraphProto) -> Any:
-    return find_aim(made.node[0], find_consumers(made), constants(made))
+    layer = Layer("layer", "linear", 4, 4)
+    return find_aim(made.node[0], layer, find_consumers(made), constants(made))
 
 
 MATMUL = helper.make_node("MatMul", ["x", "w"], ["m"])
@@ -67,6 +68,61 @@ def test_what_is_no_bias_is_left_alone() -> None:
         MATMUL, helper.make_node("Add", ["m", "b"], ["y"]), **SQUARE, b=np.arange(8).reshape(2, 4)
     )
     assert aim(made) == ("m", None, None)
+
+
+GEMM = helper.make_node("Gemm", ["x", "w", "b"], ["y"])
+ADD = [MATMUL, helper.make_node("Add", ["m", "b"], ["y"])]
+CONV = [
+    helper.make_node("Unsqueeze", ["x", "axes"], ["images"]),
+    helper.make_node("Conv", ["images", "kernel"], ["c"], kernel_shape=[1, 1]),
+    helper.make_node("Add", ["c", "b"], ["y"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "shape", "changed"),
+    [
+        *((nodes, shape, False) for nodes in (ADD, [GEMM]) for shape in ((), (1,), (1, 1), (4, 1))),
+        *((nodes, (4, 4), False) for nodes in (ADD, [GEMM])),
+        *((nodes, shape, True) for nodes in (ADD, [GEMM]) for shape in ((4,), (1, 4))),
+        (ADD, (1, 1, 4), True),
+        *((CONV, shape, False) for shape in ((), (4,), (1, 4), (4, 4, 1), (1, 1, 1, 4))),
+        *((CONV, shape, True) for shape in ((4, 1, 1), (1, 4, 1, 1))),
+    ],
+)
+def test_only_a_constant_with_one_number_for_each_row_is_a_bias_to_change(
+    nodes: list[onnx.NodeProto], shape: tuple[int, ...], changed: bool
+) -> None:
+    random = np.random.default_rng(0)
+    weights = {"w": random.standard_normal((4, 4)), "b": random.standard_normal(shape)}
+    made = graph(*nodes, **weights)
+    if nodes is CONV:
+        made = graph(*nodes, kernel=weights["w"].reshape(4, 4, 1, 1), b=weights["b"])
+        made.initializer.append(numpy_helper.from_array(np.array([2, 3]), "axes"))
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    adapter = open_model(model).copy()
+    (layer,) = adapter.layers()
+    assert layer.bias is changed
+    seen: list[tuple[Tensor, Tensor | None]] = []
+    feeds = {"x": random.standard_normal((4, 4)).astype(np.float32)}
+    for _ in adapter.walk(
+        [feeds],
+        [[layer.name]],
+        lambda name, inputs, targets: seen.append((inputs, targets)),
+        open_model(model),
+    ):
+        pass
+    # Nothing has changed: the dense weight meets its targets, whatever constant is added to it.
+    ((inputs, targets),) = seen
+    if targets is not None:
+        torch.testing.assert_close(inputs @ adapter.weight(layer.name).T, targets)
+    if changed:
+        assert targets is not None or shape == (1, 1, 4), "a sum of more axes is no target"
+        before = onnxruntime.InferenceSession(model.SerializeToString()).run(None, feeds)[0]
+        adapter.add_to_bias(layer.name, torch.arange(4.0))
+        after = onnxruntime.InferenceSession(adapter.model.SerializeToString()).run(None, feeds)[0]
+        rows = np.arange(4.0).reshape(-1, 1, 1) if nodes is CONV else np.arange(4.0)
+        np.testing.assert_allclose(after - before, np.broadcast_to(rows, after.shape), atol=1e-6)
 
 
 @pytest.mark.parametrize("scale", ["alpha", "beta"])

@@ -170,7 +170,9 @@ def _input(value: onnx.ValueInfoProto) -> Input:
     shape: tuple[int | None, ...] | None = None
     if tensor.HasField("shape"):
         shape = tuple(
-            axis.dim_value if axis.HasField("dim_value") else None for axis in tensor.shape.dim
+            # Some exporters write -1 for an axis that is free.
+            axis.dim_value if axis.HasField("dim_value") and axis.dim_value >= 0 else None
+            for axis in tensor.shape.dim
         )
     kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).kind
     return Input(value.name, required=True, shape=shape, floating=kind not in "iub")

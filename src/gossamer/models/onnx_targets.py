@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import onnx
 
+from gossamer.models.adapter import Layer
 from gossamer.models.onnx_layers import OnnxLayer, attribute, operands
 
 Consumers = Mapping[str, list[onnx.NodeProto]]
@@ -23,7 +24,8 @@ class Aim(NamedTuple):
     Attributes:
         value: in the dense model: what the layer gives, with its bias, and the residual if any.
         residual: in the sparse model, to be taken off; None if nothing is added.
-        bias: name of the constant `[rows]` that is to be taken off; None if there is none.
+        bias: name of the constant that is to be taken off, of any shape that is broadcast with
+            the layer's output; None if there is none.
     """
 
     value: str
@@ -32,12 +34,16 @@ class Aim(NamedTuple):
 
 
 def find_aim(
-    node: onnx.NodeProto, consumers: Consumers, constants: Mapping[str, onnx.TensorProto]
+    node: onnx.NodeProto,
+    layer: Layer,
+    consumers: Consumers,
+    constants: Mapping[str, onnx.TensorProto],
 ) -> Aim | None:
     """Return where the target of a layer's node is found; None where its output is scaled.
 
     Args:
         node: MatMul, Gemm or Conv.
+        layer: that it computes.
         consumers: of every value; see `find_consumers`.
         constants: of the graph; see `gossamer.models.onnx_layers.constants`.
     """
@@ -53,22 +59,37 @@ def find_aim(
     for other, total in _sums(value, consumers):
         if other not in constants:
             return Aim(total, other, bias)
-        dims = constants[other].dims
-        if bias is not None or node.op_type == "Conv" or prod(dims) != dims[-1]:
+        if bias is not None or not _has_one_a_row(constants[other].dims, layer):
             break
         bias, value = other, total
     return Aim(value, None, bias)
 
 
+def _has_one_a_row(dims: Sequence[int], layer: Layer) -> bool:
+    """Return whether a constant that is added to a layer's output holds one number for each row.
+
+    It then lies along the last axis, or along that of the channels, and along no other.
+    """
+    axis = 1 + len(layer.kernel)
+    return len(dims) >= axis and dims[-axis] == prod(dims) == layer.rows
+
+
 def find_biases(
     graph: onnx.GraphProto, layers: Sequence[OnnxLayer], constants: Mapping[str, onnx.TensorProto]
 ) -> dict[str, onnx.TensorProto]:
-    """Return the biases that can be changed, by the layer's name: those that nothing else reads."""
+    """Return the biases that can be changed, by the layer's name.
+
+    They have one number for each of the layer's rows, and nothing else reads them.
+    """
     consumers = find_consumers(graph)
     found = {}
     for layer in layers:
-        aim = find_aim(layer.uses[0].node, consumers, constants)
-        if aim and aim.bias and len(layer.uses) == len(consumers[aim.bias]) == 1:
+        node = layer.uses[0].node
+        aim = find_aim(node, layer.layer, consumers, constants)
+        if aim is None or aim.bias is None or not len(layer.uses) == len(consumers[aim.bias]) == 1:
+            continue
+        own = node.op_type == "Conv" and aim.bias in node.input
+        if own or _has_one_a_row(constants[aim.bias].dims, layer.layer):
             found[layer.layer.name] = constants[aim.bias]
     return found
 

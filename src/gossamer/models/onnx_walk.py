@@ -145,7 +145,11 @@ class OnnxWalk:
         import torch
 
         uses = [
-            (name, use, find_aim(use.node, self._consumers, self._constants))
+            (
+                name,
+                use,
+                find_aim(use.node, self._chosen[name].layer, self._consumers, self._constants),
+            )
             for name in names
             for use in self._chosen[name].uses
         ]
@@ -164,11 +168,18 @@ class OnnxWalk:
                 # A sum that broadcasts the layer's output is no target for it.
                 if aim and dense and dense[aim.value].shape == dense[use.node.output[0]].shape:
                     target = _target(aim, dense, values)
-                bias = read(self._constants[aim.bias]) if aim and aim.bias else None
-                for piece, own in _pieces(
-                    use.node, self._chosen[name], inputs, target, bias, batch
-                ):
+                if target is not None and aim and aim.bias:
+                    target -= torch.from_numpy(self._bias(use.node, aim.bias))
+                for piece, own in _pieces(use.node, self._chosen[name], inputs, target, batch):
                     self._record(name, piece, own)
+
+    def _bias(self, node: onnx.NodeProto, name: str) -> np.ndarray[Any, Any]:
+        """Return a bias as it is broadcast with the node's output."""
+        bias = read(self._constants[name])
+        if node.op_type == "Conv" and len(node.input) > 2 and name == node.input[2]:
+            axes = len(self._constants[node.input[1]].dims) - 2
+            return bias.reshape(-1, *[1] * axes)
+        return bias
 
     def _compute(self, wanted: Sequence[str], alive: Sequence[Values]) -> Iterator[Values]:
         """Yield, batch by batch, the values wanted, from those that are alive."""
@@ -281,18 +292,12 @@ def _pieces(
     found: OnnxLayer,
     inputs: Tensor,
     target: Tensor | None,
-    bias: np.ndarray[Any, Any] | None,
     batch: Batch,
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield a layer's inputs as matrices, each with its part of the target without the bias."""
-    import torch
-
+    """Yield a layer's inputs as matrices, each with its part of the target."""
     from gossamer.models.torch_batches import without_padding
 
     layer = found.layer
-    if target is not None and bias is not None:
-        shape = (-1,) if layer.kind == "linear" else (-1, *[1] * (target.ndim - 2))
-        target = target - torch.from_numpy(bias.reshape(shape))
     if layer.kind == "linear":
         mask = batch.get("attention_mask")
         yield (
