@@ -57,7 +57,7 @@ def _native(node: Node, opset: int, same: dict[Value, Value]) -> list[Node] | No
     inner: dict[Value, Value] = {}
     for part in made.nodes:
         part.inputs = [inner.get(v, v) if v is not None else None for v in part.inputs]
-        found = _native(part, made.opset, inner)
+        found = _native(part, made.written, inner)
         if found is None:
             return None
         nodes += found
@@ -85,7 +85,7 @@ def _by_definition(node: Node, opset: int) -> tuple[Expansion, Sequence[Value]] 
     if function is None:
         return None
     versions = {item.domain: item.version for item in function.opset_import}
-    made = Expansion(node, versions.get("", opset))
+    made = Expansion(node, opset, written=versions.get("", opset))
     values: dict[str, Value | None] = {"": None}
     values |= {value.name: value for value in node.inputs if value is not None}
     for proto in _inlined(node, function, opset):

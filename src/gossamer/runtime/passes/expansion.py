@@ -12,17 +12,22 @@ from gossamer.runtime.graph import Array, Node, Shape, Value, constant
 from gossamer.runtime.onnx_import import infer
 from gossamer.runtime.shapes import Inferred
 
+OPSET = 18
+"""The operator set that expansions are written in, whatever the model's is: all that a node becomes
+runs natively or is computed ahead, and never reaches ONNX Runtime beside nodes of the model."""
+
 
 class Expansion:
     """What a node becomes. Called with an operator and its inputs, it gives that one's output.
 
     Args:
         node: the node, whose names the new ones begin with.
-        opset: the operator set that the new nodes are of.
+        opset: the operator set that the node is of.
+        written: the one that the new nodes are of.
     """
 
-    def __init__(self, node: Node, opset: int) -> None:
-        self.node, self.opset = node, opset
+    def __init__(self, node: Node, opset: int, written: int = OPSET) -> None:
+        self.node, self.opset, self.written = node, opset, written
         self.nodes: list[Node] = []
         self._values = 0
 
@@ -40,7 +45,7 @@ class Expansion:
         """All outputs of an operator."""
         made = [Value(self._name()) for _ in range(outputs)]
         node = Node(op, list(inputs), made, attributes, name=self.node.name)
-        inferred = Inferred(self.opset, [])
+        inferred = Inferred(self.written, [])
         infer(node, inferred, {})
         if inferred.limits:
             raise UnknownSize("whether a size is negative depends on the input")
@@ -55,6 +60,10 @@ class Expansion:
         made = Value(self._name(), x.dtype, shape)
         self.nodes.append(Node(op, [x], [made], attributes, name=self.node.name))
         return made
+
+    def reduced(self, op: str, x: Value, axes: Sequence[int], keepdims: bool = True) -> Value:
+        """A reduction along some axes; along none it does nothing."""
+        return self(op, x, self.sizes(axes), keepdims=int(keepdims)) if axes else x
 
     def constant(self, data: Array) -> Value:
         """A value with known elements."""

@@ -30,7 +30,8 @@ _LONGEST_SCAN = 4096
 
 def _reduce(e: Expansion, node: Node, op: str, x: Value) -> Value:
     """A reduction of something else along the same axes."""
-    return e.add(op, [x, *node.inputs[1:]], dict(node.attributes), 1)[0]
+    axes = reduced_axes(node, len(shape_of(x)))
+    return e.reduced(op, x, axes, keepdims=bool(node.attributes.get("keepdims", 1)))
 
 
 def _plain_reduction(e: Expansion, node: Node) -> Sequence[Value] | None:
@@ -56,10 +57,10 @@ def _log_sum_exp(e: Expansion, node: Node) -> Sequence[Value]:
     """With the largest element subtracted first, so that nothing overflows."""
     x = node.source(0)
     axes = reduced_axes(node, len(shape_of(x)))
-    top = e("ReduceMax", x, axes=axes, keepdims=1) if axes else x
+    top = e.reduced("ReduceMax", x, axes)
     top = e("Where", e("IsInf", top), e.like(x, 0), top)
     rest = e("Exp", e("Sub", x, top))
-    total = e("Log", e("ReduceSum", rest, axes=axes, keepdims=1) if axes else rest)
+    total = e("Log", e.reduced("ReduceSum", rest, axes))
     result = e("Add", total, top)
     return [e.reshaped(result, shape_of(node.output))]
 
@@ -78,7 +79,6 @@ def _softmax(e: Expansion, node: Node) -> Sequence[Value] | None:
         # Made explicit, as the default was another.
         node.attributes["axis"] = axis
         return None
-    e.opset = 13
     flat = e.reshaped(x, [product(shape[:axis]), product(shape[axis:])])
     return [e.reshaped(e(node.op, flat, axis=1), shape)]
 
@@ -103,8 +103,8 @@ def _along(e: Expansion, vector: Value, axis: int, rank: int) -> Value:
 
 def _standardised(e: Expansion, node: Node, x: Value, axes: list[int]) -> Value:
     """Of mean 0 and variance 1 along some axes together."""
-    centred = e("Sub", x, e("ReduceMean", x, axes=axes))
-    variance = e("ReduceMean", e("Mul", centred, centred), axes=axes)
+    centred = e("Sub", x, e.reduced("ReduceMean", x, axes))
+    variance = e.reduced("ReduceMean", e("Mul", centred, centred), axes)
     epsilon = e.like(x, node.attributes.get("epsilon", 1e-5))
     return e("Div", centred, e("Sqrt", e("Add", variance, epsilon)))
 
@@ -166,7 +166,7 @@ def _lp_norm(e: Expansion, node: Node) -> Sequence[Value]:
     order = node.attributes.get("p", 2)
     if order not in (1, 2):
         raise UnknownSize(f"no lowering for LpNormalization of order {order}")
-    norm = e(f"ReduceL{order}", x, axes=[axis], keepdims=1)
+    norm = e.reduced(f"ReduceL{order}", x, [axis])
     # Zeros stay zeros.
     norm = e("Where", e("Equal", norm, e.like(x, 0)), e.like(x, 1), norm)
     return [e("Div", x, norm)]
@@ -189,7 +189,7 @@ def _matmul(e: Expansion, node: Node) -> Sequence[Value] | None:
     rank = len(shape_of(left))
     left = e("Unsqueeze", left, e.sizes([rank]))
     right = e("Unsqueeze", right, e.sizes([len(shape_of(right)) - 2]))
-    return [e("ReduceSum", e("Mul", left, right), axes=[-2], keepdims=0)]
+    return [e.reduced("ReduceSum", e("Mul", left, right), [-2], keepdims=False)]
 
 
 def _gemm(e: Expansion, node: Node) -> Sequence[Value]:
@@ -283,7 +283,7 @@ def _cumulative_sum(e: Expansion, node: Node) -> Sequence[Value]:
     first = node.attributes.get("exclusive", 0)
     diagonal = e.size(first if backwards else -first)
     kept = e("Trilu", square, diagonal, upper=int(bool(backwards)))
-    sums = e("ReduceSum", kept, axes=[rank], keepdims=0)
+    sums = e.reduced("ReduceSum", kept, [rank], keepdims=False)
     return [e("Transpose", sums, perm=[order.index(a) for a in range(rank)])]
 
 

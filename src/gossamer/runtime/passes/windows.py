@@ -73,7 +73,7 @@ def _max_pool(e: Expansion, node: Node) -> Sequence[Value] | None:
     kernel = node.attributes["kernel_shape"]
     axes = list(range(2, 2 + len(kernel)))
     windows = _pooled(e, node, -math.inf)
-    largest = e("ReduceMax", windows, axes=axes, keepdims=0)
+    largest = e.reduced("ReduceMax", windows, axes, keepdims=False)
     return [largest] if len(node.outputs) == 1 else [largest, _places(e, node, windows)]
 
 
@@ -104,7 +104,7 @@ def _average_pool(e: Expansion, node: Node) -> Sequence[Value] | None:
         return None
     kernel = node.attributes["kernel_shape"]
     axes = list(range(2, 2 + len(kernel)))
-    total = e("ReduceSum", _pooled(e, node, 0.0), axes=axes, keepdims=0)
+    total = e.reduced("ReduceSum", _pooled(e, node, 0.0), axes, keepdims=False)
     return [e("Div", total, e.constant(_counts(node).astype(total.dtype)))]
 
 
@@ -128,7 +128,7 @@ def _global_pool(op: str) -> Rule:
         if node.op == "GlobalAveragePool" and not image_reason(node):
             return None
         x = node.source(0)
-        return [e(op, x, axes=list(range(2, len(shape_of(x)))), keepdims=1)]
+        return [e.reduced(op, x, list(range(2, len(shape_of(x)))))]
 
     return rule
 
@@ -214,7 +214,7 @@ def _local_response(e: Expansion, node: Node) -> Sequence[Value]:
     squares = e.reshaped(e("Mul", x, x), [shape[0], 1, shape[1], product(shape[2:])])
     steps = ([1, 1], [1, 1], [(size - 1) // 2, 0])
     windows = _windows(e, squares, [size, 1], shape_of(squares)[2:], steps)
-    total = e.reshaped(e("ReduceSum", windows, axes=[2, 3], keepdims=0), shape)
+    total = e.reshaped(e.reduced("ReduceSum", windows, [2, 3], keepdims=False), shape)
     factor = e.like(x, node.attributes.get("alpha", 1e-4) / size)
     scaled = e("Add", e("Mul", total, factor), e.like(x, node.attributes.get("bias", 1.0)))
     return [e("Div", x, e("Pow", scaled, e.like(x, node.attributes.get("beta", 0.75))))]
