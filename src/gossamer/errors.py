@@ -13,6 +13,10 @@ class ModelError(GossamerError):
     """A model that cannot be read, is broken, or holds what Gossamer does not handle."""
 
 
+class UnsafeModelError(ModelError):
+    """A model that no engine may be given: it would end the process, or take all of its memory."""
+
+
 class DataError(GossamerError):
     """Calibration data, inputs or feeds that do not fit the model."""
 

@@ -7,6 +7,7 @@ memory at a large batch, so the machine decides what is too large, not a constan
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import onnx
 
-from gossamer.errors import ModelError
+from gossamer.errors import ModelError, UnsafeModelError
 from gossamer.runtime.dims import Dim, number
 from gossamer.runtime.graph import Graph, Value
 from gossamer.runtime.layouts import Planes
@@ -25,6 +26,8 @@ _UNKNOWN = 1 << 40
 _LARGEST_PLANE = 1 << 28
 # Large language models have some ten thousand.
 _MOST_NODES = 1 << 18
+# Functions that call each other.
+_DEEPEST = 100
 
 
 @cache
@@ -50,34 +53,46 @@ def check(graph: Graph) -> None:
     """Refuse a graph with a value that is too large even where all open sizes are 1.
 
     Raises:
-        ModelError: that names the value and its shape.
+        UnsafeModelError: that names the value and its shape.
+        ModelError: likewise, where only its layout in generated code is too large.
     """
     for value in _values(graph):
         if not value.known or value.shape is None:
             continue
+        assert value.dtype is not None
         symbols = {s for size in value.shape if isinstance(size, Dim) for s in size.symbols}
         sizes = dict.fromkeys(symbols, 1)
         # Beside a size of 0 any other takes no memory, but it is a number in generated code.
-        longest = max((number(size, sizes) for size in value.shape), default=0)
-        size = max(size_of(value, sizes), longest)
+        shape = [number(size, sizes) for size in value.shape]
+        size = max(math.prod(shape) * value.dtype.itemsize, max(shape, default=0))
+        if size > memory():
+            raise UnsafeModelError(f"{describe(value, size)}; make it smaller")
+        size = size_of(value, sizes)
         crowded = isinstance(value.layout, Planes) and value.layout.plane > _LARGEST_PLANE
         if size > memory() or crowded:
             raise ModelError(f"{describe(value, size)}; make it smaller")
 
 
 def check_functions(model: onnx.ModelProto) -> None:
-    """Refuse a model whose functions, which call each other, become too many nodes.
-
-    ONNX's checker has refused recursion before.
+    """Refuse a model whose functions call themselves, or become too many nodes.
 
     Raises:
-        ModelError: that says how many.
+        UnsafeModelError: that says so, or how many.
     """
     functions = {(function.domain, function.name): function for function in model.functions}
+    known: dict[tuple[str, str], int] = {}
+    open_calls: set[tuple[str, str]] = set()
 
-    @cache
     def nodes_of(key: tuple[str, str]) -> int:
-        return count(functions[key].node)
+        if key in open_calls:
+            raise UnsafeModelError(f"the model's function {key[1]!r} is recursive; export it anew")
+        if key not in known:
+            if len(open_calls) == _DEEPEST:
+                raise UnsafeModelError("the model's functions lie too deep; export it without them")
+            open_calls.add(key)
+            known[key] = count(functions[key].node)
+            open_calls.remove(key)
+        return known[key]
 
     def count(nodes: Iterable[onnx.NodeProto]) -> int:
         total = 0
@@ -90,8 +105,10 @@ def check_functions(model: onnx.ModelProto) -> None:
         return total
 
     total = count(model.graph.node)
-    if total > _MOST_NODES:
-        raise ModelError(f"the model's functions become {total:.3g} nodes; export it without them")
+    if model.functions and total > _MOST_NODES:
+        raise UnsafeModelError(
+            f"the model's functions become {total:.3g} nodes; export it without them"
+        )
 
 
 def describe(value: Value, size: int) -> str:

@@ -14,7 +14,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,10 @@ from gossamer.runtime.codegen import cache
 from gossamer.runtime.dims import Dim, Size, number, worded
 from gossamer.runtime.fallback import FallbackRegion
 from gossamer.runtime.graph import Array, Graph, Node, Value
+from gossamer.runtime.ort import Spinning
 from gossamer.runtime.passes.partition import HEAVY
 from gossamer.runtime.program import Call, Program
+from gossamer.runtime.whole import WholeModel
 
 # A multiply-add with a nonzero weight of a sparse layer takes as long as two of a dense one, at
 # most; a model with less than this part of its dense work left gains whatever the rest does.
@@ -37,6 +39,9 @@ _TRIES = 16
 _ROUNDS, _LEAST_ROUNDS, _SECONDS = 7, 3, 2.0
 # What differs by less than this is a tie, which generated code wins.
 _CLEARLY_SLOWER = 1.05
+_NOTHING_GAINS = "nothing in the model gains from sparsity"
+# Operators of ONNX that become layers, by themselves or by how ONNX defines them.
+_MAY_GAIN = {"MatMul", "Gemm", "Conv", "Einsum", "Attention"}
 
 
 def is_possible() -> bool:
@@ -48,7 +53,16 @@ def forfeit(graph: Graph) -> str:
     """Why a partitioned graph needs no timing to be left to ONNX Runtime; empty if it does."""
     if any(node.native and node.op in HEAVY for node in graph.nodes):
         return ""
-    return "nothing in the model gains from sparsity"
+    return _NOTHING_GAINS
+
+
+def forfeit_unread(operators: Collection[str]) -> str:
+    """Why a model is left to ONNX Runtime before its weights are read; empty if it is not.
+
+    Args:
+        operators: those of all nodes, of inner graphs and functions as well.
+    """
+    return "" if _MAY_GAIN & set(operators) else _NOTHING_GAINS
 
 
 def surely_won(graph: Graph) -> bool:
@@ -65,37 +79,35 @@ def surely_won(graph: Graph) -> bool:
     return left < _SURELY_LESS * dense
 
 
-def winner(ours: Program, make_theirs: Callable[[], Program]) -> Program:
-    """The faster of the two, on random inputs of a typical size; ours where that cannot be told.
+def lost(ours: Program, open_theirs: Callable[[str, Spinning], WholeModel]) -> str:
+    """Why the model is left to ONNX Runtime whole; empty where generated code is as fast.
+
+    Both run on random inputs of a typical size. Where that cannot be, generated code is taken.
 
     Args:
         ours: the compiled model.
-        make_theirs: makes the same model as one region of ONNX Runtime.
+        open_theirs: opens the model in ONNX Runtime, given a reason and how its threads spin.
     """
     try:
         sizes = _trial_sizes(ours.graph)
         if any(worded(limit, sizes) for limit in ours.graph.limits):
             # Generated code runs within its limits only.
-            return ours
+            return ""
         name = _key(ours, sizes)
-        theirs = None
         seconds = _kept(name)
         if seconds is None:
-            theirs = make_theirs()
-            seconds = _time_in_turn(ours, theirs, sizes)
+            # Between runs its threads would take the cores that ours need.
+            seconds = _time_in_turn(ours, open_theirs("a trial", "within runs"), sizes)
             cache.write(name, json.dumps(seconds).encode())
-        if seconds[0] <= _CLEARLY_SLOWER * seconds[1]:
-            return ours
-        theirs = theirs or make_theirs()
     except (GossamerError, TypeError):
         # Inputs that it takes cannot be made up, or one of the two does not run the model.
-        return ours
-    reason = f"the whole model takes {seconds[1] * 1e3:.3g} ms in ONNX Runtime here"
-    for step in theirs.steps:
-        if isinstance(step, FallbackRegion):
-            for node in step.nodes:
-                node.reason = f"{reason}, and {seconds[0] * 1e3:.3g} ms in generated code"
-    return theirs
+        return ""
+    if seconds[0] <= _CLEARLY_SLOWER * seconds[1]:
+        return ""
+    return (
+        f"the whole model takes {seconds[1] * 1e3:.3g} ms in ONNX Runtime here, and "
+        f"{seconds[0] * 1e3:.3g} ms in generated code"
+    )
 
 
 def _trial_sizes(graph: Graph) -> dict[str, int]:
@@ -156,17 +168,22 @@ def _kept(name: str) -> tuple[float, float] | None:
         return None
 
 
-def _time_in_turn(ours: Program, theirs: Program, sizes: Mapping[str, int]) -> tuple[float, float]:
+def _time_in_turn(
+    ours: Program, theirs: WholeModel, sizes: Mapping[str, int]
+) -> tuple[float, float]:
     """Median seconds of a run of each."""
-    arrays = [_made_up(value, sizes) for value in ours.graph.inputs]
-    programs = ours, theirs
-    feeds = [dict(zip(program.graph.inputs, arrays, strict=True)) for program in programs]
+    feeds = {value: _made_up(value, sizes) for value in ours.graph.inputs}
+    named = {value.name: array for value, array in feeds.items()}
+    runs: tuple[Callable[[], object], ...] = (
+        lambda: ours.run(sizes, feeds),
+        lambda: theirs.run(None, named),
+    )
     seconds: tuple[list[float], list[float]] = ([], [])
     begin = time.perf_counter()
     for turn in range(_ROUNDS + 1):
-        for program, given, times in zip(programs, feeds, seconds, strict=True):
+        for run, times in zip(runs, seconds, strict=True):
             start = time.perf_counter()
-            program.run(sizes, given)
+            run()
             # The first turn warms up.
             if turn:
                 times.append(time.perf_counter() - start)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from gossamer.errors import ModelError, first_line
+from gossamer.runtime import ort
 from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Array, Graph, Node, Value
 from gossamer.runtime.onnx_import import to_proto
@@ -50,36 +51,24 @@ def _session(
     threads: int,
 ) -> Any:
     reasons = "; ".join(dict.fromkeys(f"{node.op}: {node.reason}" for node in region.nodes))
-    try:
-        import onnxruntime
-    except ImportError:
-        raise ModelError(
-            f"part of the model needs ONNX Runtime ({reasons}); install gossamer[ort]"
-        ) from None
-    initializers = []
-    for value in constants:
-        assert value.data is not None
-        initializers.append(numpy_helper.from_array(value.data, value.name))
     graph = helper.make_graph(
         _protos(region.nodes),
         "fallback",
         [_info(value) for value in region.inputs],
         [_info(value) for value in region.outputs],
-        initializers,
     )
     imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     model = helper.make_model(graph, opset_imports=imports, ir_version=10)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Its threads would otherwise spin on while generated code runs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4
-    try:
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:
-        raise ModelError(f"ONNX Runtime refuses the model: {first_line(error)}") from error
+    weights = {value.name: value.data for value in constants if value.data is not None}
+    return ort.open_session(
+        model,
+        model,
+        weights=ort.add_weights(model, weights),
+        threads=threads,
+        # Its threads would otherwise spin on while generated code runs.
+        spinning="never",
+        why=f"part of the model needs ONNX Runtime ({reasons})",
+    )
 
 
 def _protos(nodes: Sequence[Node]) -> list[onnx.NodeProto]:

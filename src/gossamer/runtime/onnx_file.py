@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,11 +25,10 @@ from gossamer.errors import ModelError, first_line
 from gossamer.runtime import bounds
 from gossamer.runtime.graph import Array
 from gossamer.runtime.memory import empty
+from gossamer.runtime.wire import BinaryFile, Field, fields, read_bytes
 
 _LARGE = 4096
 """Bytes from which on a weight is taken out; smaller ones may be shapes, which inference needs."""
-
-BinaryFile: TypeAlias = "io.BufferedReader | io.BytesIO"
 
 # The numbers of the fields in onnx.proto that lead to the bytes of a weight.
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
@@ -62,7 +61,7 @@ def read(
     if isinstance(model, (str, Path)) and not Path(model).is_file():
         raise ModelError(f"there is no file {named}; check the path")
     try:
-        parts = _take_apart(model, dict(weights))
+        parts = take_apart(model, dict(weights))
         _declare(parts)
         onnx.checker.check_model(parts.model)
     except Exception as error:
@@ -75,15 +74,17 @@ def read(
     return parts
 
 
-def _take_apart(model: str | Path | bytes | onnx.ModelProto, weights: dict[str, Array]) -> Parts:
+def take_apart(model: str | Path | bytes | onnx.ModelProto, given: Mapping[str, Array]) -> Parts:
+    """The two parts of a model, unchecked; `given` are elements that it does not hold."""
     if isinstance(model, onnx.ModelProto):
-        return _from_message(model, weights)
+        return _from_message(model, given)
     if isinstance(model, bytes):
-        return _from_bytes(io.BytesIO(model), len(model))
-    with Path(model).open("rb") as file:
-        parts = _from_bytes(file, Path(model).stat().st_size)
-    _load_external(parts, str(Path(model).parent))
-    return parts
+        parts = _from_bytes(io.BytesIO(model), len(model))
+    else:
+        with Path(model).open("rb") as file:
+            parts = _from_bytes(file, Path(model).stat().st_size)
+        _load_external(parts, str(Path(model).parent))
+    return _from_message(parts.model, {**parts.weights, **given}) if given else parts
 
 
 def _load_external(parts: Parts, folder: str) -> None:
@@ -110,7 +111,7 @@ def _declare(parts: Parts) -> None:
 # From a message that somebody holds
 
 
-def _from_message(model: onnx.ModelProto, given: dict[str, Array]) -> Parts:
+def _from_message(model: onnx.ModelProto, given: Mapping[str, Array]) -> Parts:
     rest = onnx.ModelProto()
     _merge(rest, model, leave_out="graph")
     _merge(rest.graph, model.graph, leave_out="initializer")
@@ -140,50 +141,39 @@ def _merge(target: Any, source: Any, leave_out: str) -> None:
             setattr(target, field.name, value)
 
 
-# From the bytes of a file: the encoding of protocol buffers
-
-
-@dataclass(frozen=True)
-class _Field:
-    number: int
-    is_bytes: bool
-    """Whether its content is a run of bytes: a string, a message, packed numbers."""
-    start: int
-    """Where its key lies, then where its content begins and ends."""
-    begin: int
-    end: int
+# From the bytes of a file
 
 
 def _from_bytes(file: BinaryFile, size: int) -> Parts:
     model = onnx.ModelProto()
     weights: dict[str, Array] = {}
-    for field in _fields(file, 0, size):
+    for field in fields(file, 0, size):
         if field.number != _GRAPH or not field.is_bytes:
-            model.MergeFromString(_bytes(file, field.start, field.end))
+            model.MergeFromString(read_bytes(file, field.start, field.end))
             continue
         rest = bytearray()
-        for inner in _fields(file, field.begin, field.end):
+        for inner in fields(file, field.begin, field.end):
             found = None
             if inner.number == _INITIALIZER and inner.is_bytes:
                 found = _weight(file, inner)
             if found is None:
-                rest += _bytes(file, inner.start, inner.end)
+                rest += read_bytes(file, inner.start, inner.end)
             else:
                 weights[found[0]] = found[1]
         model.graph.MergeFromString(bytes(rest))
     return Parts(model, weights)
 
 
-def _weight(file: BinaryFile, tensor: _Field) -> tuple[str, Array] | None:
+def _weight(file: BinaryFile, tensor: Field) -> tuple[str, Array] | None:
     """An initializer's name and elements, None for one that is small or not held in raw bytes."""
     if tensor.end - tensor.begin < _LARGE:
         return None
     description, data = bytearray(), None
-    for field in _fields(file, tensor.begin, tensor.end):
+    for field in fields(file, tensor.begin, tensor.end):
         if field.number == _RAW_DATA and field.is_bytes:
             data = field
         else:
-            description += _bytes(file, field.start, field.end)
+            description += read_bytes(file, field.start, field.end)
     if data is None:
         return None
     proto = onnx.TensorProto.FromString(bytes(description))
@@ -200,47 +190,3 @@ def _weight(file: BinaryFile, tensor: _Field) -> tuple[str, Array] | None:
     if file.readinto(array.reshape(-1).view(np.uint8).data) != size:
         raise ModelError(f"tensor {proto.name!r} is cut short")
     return proto.name, array
-
-
-def _fields(file: BinaryFile, begin: int, end: int) -> Iterator[_Field]:
-    """The fields of the message that lies between two places in a file."""
-    while begin < end:
-        file.seek(begin)
-        key = _varint(file)
-        kind = key & 7
-        if kind == 0:
-            _varint(file)
-            size = 0
-        elif kind in _SIZES:
-            size = _SIZES[kind]
-        elif kind == 2:
-            size = _varint(file)
-        else:
-            raise ModelError("it is no message, or of a kind that ONNX does not use")
-        content = file.tell()
-        if content + size > end:
-            raise ModelError("it is cut short")
-        yield _Field(key >> 3, kind == 2, begin, content, content + size)
-        begin = content + size
-
-
-# Bytes of numbers of a fixed size, by the kind in a field's key.
-_SIZES = {1: 8, 5: 4}
-
-
-def _varint(file: BinaryFile) -> int:
-    """A number in groups of seven bits, the lowest first; the eighth bit says that more follow."""
-    number = 0
-    for shift in range(0, 70, 7):
-        byte = file.read(1)
-        if not byte:
-            break
-        number |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return number
-    raise ModelError("it is cut short")
-
-
-def _bytes(file: BinaryFile, begin: int, end: int) -> bytes:
-    file.seek(begin)
-    return file.read(end - begin)

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import operator
 import os
+import traceback
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import onnx
-from numpy.typing import ArrayLike
 
-from gossamer.errors import DataError, ModelError, OptionError
-from gossamer.runtime import bounds, contest, fallback, lowering, onnx_file, passes, samples
+from gossamer.errors import (
+    DataError,
+    GossamerError,
+    ModelError,
+    OptionError,
+    UnsafeModelError,
+    first_line,
+)
+from gossamer.runtime import bounds, contest, fallback, lowering, passes, samples
 from gossamer.runtime.codegen.target import target as find_target
-from gossamer.runtime.dims import Dim, worded
+from gossamer.runtime.dims import worded
+from gossamer.runtime.feeds import BeyondProgram, as_array, contiguous, match, of_type
 from gossamer.runtime.graph import Array, Graph, Node, Value
 from gossamer.runtime.memory import give_back
 from gossamer.runtime.onnx_import import import_model
+from gossamer.runtime.ort import Spinning
 from gossamer.runtime.passes.assign_layouts import assign_layouts
 from gossamer.runtime.passes.group_pointwise import group_pointwise
 from gossamer.runtime.passes.partition import partition
 from gossamer.runtime.passes.place_images import place_images
+from gossamer.runtime.ports import Port, Ports, merged
 from gossamer.runtime.program import Alias, Call, Constants, Program, Step
 from gossamer.runtime.threads import Team
+from gossamer.runtime.whole import Source, WholeModel
 
 Engine: TypeAlias = Literal["auto", "gossamer", "onnxruntime"]
 """What runs a model: `gossamer` is generated code wherever there is a kernel, `onnxruntime` is
@@ -33,15 +46,6 @@ ONNX Runtime alone, `auto` is the faster of the two."""
 
 # Bytes of constants from which on it is worth a tenth of a second to return what compiling leaves.
 _LARGE = 16 << 20
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input or output of a session, described as ONNX Runtime does."""
-
-    name: str
-    shape: list[int | str | None]
-    type: str
 
 
 @dataclass(frozen=True)
@@ -85,74 +89,131 @@ def compile(
         A session for any batch size and sequence length that the model leaves open.
 
     Raises:
-        ModelError: if the model is broken, or needs ONNX Runtime where that is not installed.
-        OptionError: if there is no such target here, no such engine, or `threads` is not positive.
+        ModelError: if the model is broken; if it needs ONNX Runtime where that is not installed; or
+            if no code could be generated for it with the engine `gossamer`.
+        UnsafeModelError: if the model is one that no engine may be given.
+        OptionError: if there is no such target here, no such engine, or `threads` is no positive
+            whole number.
     """
     try:
-        parts = onnx_file.read(model, weights)
-        graph = import_model(parts.model, parts.weights)
-        # From here on the graph alone holds the weights, and lets go of each once it is packed.
-        del parts, weights
-        is_large = graph.constant_bytes() > _LARGE
-        session = Session(graph, threads=threads, target=target, engine=engine)
+        source = Source(model, weights)
+        # From here on the source alone holds the weights, if they cannot be had again.
+        del model, weights
+        return Session(source, threads=threads, target=target, engine=engine)
     except MemoryError:
         raise ModelError("there is not enough memory to compile the model; free some") from None
-    if is_large:
-        give_back()
-    return session
 
 
 class Session:
-    """A compiled model. Several threads may call `run` at once; they take turns.
+    """A compiled model. Several threads may call `run` at once; in generated code they take turns.
 
     Args:
-        graph: an imported model.
-        threads: how many threads an inference uses; by default all cores of this process.
+        source: where the model comes from.
+        threads: how many threads an inference uses; by default all cores of this process, and what
+            is left to ONNX Runtime whole uses as many as that would by itself.
         target: the processor to generate code for.
         engine: what runs it.
     """
 
     def __init__(
         self,
-        graph: Graph,
+        source: Source,
         *,
         threads: int | None = None,
         target: str = "host",
         engine: Engine = "auto",
     ) -> None:
-        if threads is not None and threads < 1:
-            raise OptionError(f"threads must be at least 1, not {threads}")
         if engine not in get_args(Engine):
             raise OptionError(f"no engine {engine!r}; choose from {', '.join(get_args(Engine))}")
-        self.threads = threads or _cores()
+        self._asked = _checked_threads(threads)
+        self.threads = self._asked or _cores()
         self._target = find_target(target)
         if not self._target.runs_here:
             raise OptionError(f"target {target!r} is for another processor; use 'host' here")
-        # Kept: passes rename what stands behind an output, never what the user calls it.
-        self._names = [value.name for value in graph.outputs]
-        self._team = Team(self.threads, self._target)
-        self._program = self._compile(graph, engine)
-        self._graph = self._program.graph
-        self._inputs = {value.name: value for value in self._graph.inputs}
+        self._source = source
+        # Feeds that generated code does not take are ONNX Runtime's, where the engine may be that.
+        self._may_leave = engine == "auto" and contest.is_possible()
+        self._beyond: WholeModel | None = None
+        self._program: Program | None = None
+        self._whole: WholeModel | None = None
+        reason = "the engine asked for"
+        if engine != "onnxruntime":
+            reason = self._compile()
+        if reason:
+            self._whole = self._left(reason)
+        elif self._may_leave:
+            source.remember()
 
-    def _compile(self, graph: Graph, engine: Engine) -> Program:
+    def _compile(self) -> str:
+        """Generate code, or return why ONNX Runtime is to run the model whole.
+
+        Raises:
+            ModelError: if neither can be.
+        """
+        try:
+            return self._contend()
+        except (UnsafeModelError, MemoryError):
+            raise
+        except Exception as error:
+            if not self._may_leave:
+                raise _refusal(error) from error
+            refusal, is_ours = _refusal(error), isinstance(error, GossamerError)
+            # They hold the weights.
+            traceback.clear_frames(error.__traceback__)
+        try:
+            self._whole = self._left(first_line(refusal))
+        except ModelError as theirs:
+            if is_ours:
+                raise refusal from theirs
+            raise
+        return ""
+
+    def _contend(self) -> str:
+        """Generate code; return why not, if ONNX Runtime is known or found to be faster."""
+        reason = contest.forfeit_unread(self._source.operators) if self._may_leave else ""
+        if reason:
+            return reason
+        _check_kinds(self._source.ports)
+        parts = self._source.read()
+        graph = import_model(parts.model, parts.weights)
+        # From here on the graph alone holds the weights, and lets go of each once it is packed.
+        del parts
         bounds.check(graph)
-        # As it was: what passes make of it is for generated code.
-        untouched = graph.copy()
-        if engine == "onnxruntime":
-            return self._leave(untouched, "the engine asked for")
+        names = [value.name for value in graph.outputs]
+        is_large = graph.constant_bytes() > _LARGE
         passes.optimize(graph)
         partition(graph)
-        if engine == "gossamer" or not contest.is_possible() or contest.surely_won(graph):
-            # It holds the weights as they were, which would stay beside what is made of them.
-            untouched.clear()
-            return self._generate(graph)
-        reason = contest.forfeit(graph)
-        if reason:
-            return self._leave(untouched, reason)
-        return contest.winner(self._generate(graph), lambda: self._leave(untouched))
+        is_sure = not self._may_leave or contest.surely_won(graph)
+        if not is_sure:
+            reason = contest.forfeit(graph)
+            if reason:
+                graph.clear()
+        if not reason:
+            team = Team(self.threads, self._target)
+            program = self._generate(graph, team)
+            if not is_sure:
+                reason = contest.lost(program, self._left)
+            if not reason:
+                self._take(program, names)
+            else:
+                team.close()
+                del program
+        del graph
+        if is_large:
+            give_back()
+        return reason
 
-    def _generate(self, graph: Graph) -> Program:
+    def _take(self, program: Program, names: list[str]) -> None:
+        self._program, self._team, self._graph = program, program.team, program.graph
+        self._inputs = {value.name: value for value in program.graph.inputs}
+        # Kept: passes rename what stands behind an output, never what the user calls it.
+        self._names = names
+
+    def _left(self, reason: str, spinning: Spinning = "default") -> WholeModel:
+        """The model in ONNX Runtime, as the user's own session would have it."""
+        return WholeModel(self._source, reason, self._asked, spinning)
+
+    def _generate(self, graph: Graph, team: Team) -> Program:
         """Generated code for what is native, and ONNX Runtime for the rest."""
         batch = samples.batch_symbol(graph)
         place_images(graph)
@@ -160,17 +221,8 @@ class Session:
         group_pointwise(graph)
         # Once more: layouts add what kernels need around the elements.
         bounds.check(graph)
-        return self._bind(graph, batch)
-
-    def _leave(self, graph: Graph, reason: str = "") -> Program:
-        """ONNX Runtime for the whole model."""
-        for node in graph.nodes:
-            node.reason = reason
-        return self._bind(graph)
-
-    def _bind(self, graph: Graph, batch: str | None = None) -> Program:
         constants = Constants()
-        return Program(graph, self._lower(graph, constants), constants, self._team, batch)
+        return Program(graph, self._lower(graph, constants), constants, team, batch)
 
     def _lower(self, graph: Graph, constants: Constants) -> list[Step]:
         steps: list[Step] = []
@@ -196,68 +248,119 @@ class Session:
     @property
     def engine(self) -> str:
         """`onnxruntime` where the whole model is left to it, else `gossamer`."""
+        if self._program is None:
+            return "onnxruntime"
         kinds = {type(step) for step in self._program.steps}
         return "onnxruntime" if kinds == {fallback.FallbackRegion} else "gossamer"
 
     def get_inputs(self) -> list[Port]:
-        """The inputs: name, shape (a string for a size that is open) and type."""
-        return [_port(value, value.name) for value in self._graph.inputs]
+        """The inputs: name, shape (a word or None for a size that is open) and type."""
+        if self._whole is not None:
+            return self._whole.inputs
+        return [port for port in self._source.ports.inputs if port.name in self._inputs]
 
     def get_outputs(self) -> list[Port]:
         """The outputs, described likewise."""
-        pairs = zip(self._graph.outputs, self._names, strict=True)
-        return [_port(value, name) for value, name in pairs]
+        if self._whole is not None:
+            return self._whole.outputs
+        pairs = zip(self._source.ports.outputs, self._graph.outputs, strict=True)
+        return [merged(port, value) for port, value in pairs]
+
+    def get_overridable_initializers(self) -> list[Port]:
+        """Inputs that need not be fed, since the model holds what they are by default."""
+        return self._source.ports.defaults if self._whole is None else self._whole.defaults
 
     def run(
-        self, output_names: Sequence[str] | None, feeds: Mapping[str, ArrayLike]
-    ) -> list[Array]:
+        self,
+        output_names: Sequence[str] | None,
+        feeds: Mapping[str, Any],
+        run_options: Any = None,
+    ) -> list[Any]:
         """Run the model.
 
         Args:
             output_names: the outputs wanted, all if None.
-            feeds: an array for each input by name.
+            feeds: an array for each input by name; a list of arrays for a sequence.
+            run_options: an `onnxruntime.RunOptions` for what is left to ONNX Runtime whole;
+                generated code has none of these options.
 
         Raises:
             DataError: if an input is missing, unknown, or of another type or shape than the model
                 takes; or if an index in it points outside the table that it looks up.
             OptionError: if there is no output of a name.
+            ModelError: if ONNX Runtime cannot run what is left to it.
         """
+        if self._program is None:
+            assert self._whole is not None
+            return self._whole.run(output_names, feeds, run_options)
         for name in output_names or ():
             if name not in self._names:
                 raise OptionError(f"no output {name!r}; the outputs are {', '.join(self._names)}")
-        arrays, sizes = self._check(feeds)
-        results = dict(zip(self._names, self._program.run(sizes, arrays), strict=True))
+        try:
+            arrays, sizes = self._check(feeds)
+            found = self._program.run(sizes, arrays)
+        except (BeyondProgram, ModelError) as error:
+            if not self._may_leave:
+                raise
+            return self._run_beyond(error, output_names, feeds, run_options)
+        results = dict(zip(self._names, found, strict=True))
         return [results[name] for name in output_names or self._names]
 
-    def _check(self, feeds: Mapping[str, ArrayLike]) -> tuple[dict[Value, Array], dict[str, int]]:
+    def _run_beyond(
+        self,
+        error: BeyondProgram | ModelError,
+        output_names: Sequence[str] | None,
+        feeds: Mapping[str, Any],
+        run_options: Any,
+    ) -> list[Any]:
+        """Run in ONNX Runtime what the program does not take.
+
+        Raises:
+            DataError: the program's own, if ONNX Runtime does not take it either.
+        """
+        try:
+            if self._beyond is None:
+                self._beyond = self._left(first_line(error))
+            results = self._beyond.run(output_names, feeds, run_options)
+        except GossamerError as theirs:
+            raise error from theirs
+        if isinstance(error, BeyondProgram) and error.against_onnx:
+            warnings.warn(f"{error}; ONNX Runtime runs it all the same", stacklevel=3)
+        return results
+
+    def _check(self, feeds: Mapping[str, Any]) -> tuple[dict[Value, Array], dict[str, int]]:
         known = self._inputs
+        beyond = None
         for name in feeds:
-            if name not in known:
+            if name in known:
+                continue
+            if name not in [port.name for port in self._source.ports.defaults]:
                 raise DataError(f"no input {name!r}; the inputs are {', '.join(known)}")
+            beyond = BeyondProgram(
+                f"input {name!r} is a constant in generated code; leave it out, or compile with "
+                "engine='auto'"
+            )
         arrays: dict[Value, Array] = {}
         sizes: dict[str, int] = {}
         for name, value in known.items():
             if name not in feeds:
                 raise DataError(f"input {name!r} is missing; give an array of shape {value.shape}")
-            try:
-                array = np.asarray(feeds[name])
-            except ValueError:
-                raise DataError(f"input {name!r} is no array; give rows of one length") from None
-            if value.dtype is not None and array.dtype != value.dtype:
-                raise DataError(
-                    f"input {name!r} must be {value.dtype}, not {array.dtype}; "
-                    f"convert it with .astype('{value.dtype}')"
-                )
+            array = as_array(name, feeds[name])
+            if value.dtype is not None:
+                array = of_type(name, array, value.dtype)
             if value.shape is not None:
-                _match(name, value, array, sizes)
-            arrays[value] = np.asarray(array, order="C")
+                misfit = match(name, value.shape, array, sizes)
+                beyond = beyond or misfit
+            arrays[value] = array
         for limit in self._graph.limits:
             broken = worded(limit, sizes)
-            if broken:
-                raise DataError(broken)
-        return arrays, sizes
+            if broken and beyond is None:
+                beyond = BeyondProgram(broken)
+        if beyond is not None:
+            raise beyond
+        return {value: contiguous(value.name, array) for value, array in arrays.items()}, sizes
 
-    def explain(self, feeds: Mapping[str, ArrayLike] | None = None) -> list[Explanation]:
+    def explain(self, feeds: Mapping[str, Any] | None = None) -> list[Explanation]:
         """How each node runs: its kernel, or why it is left to ONNX Runtime.
 
         Args:
@@ -269,6 +372,9 @@ class Session:
         Raises:
             DataError: if `feeds` do not fit; see `run`.
         """
+        if self._program is None:
+            assert self._whole is not None
+            return _explain_whole(self._whole, feeds)
         seconds: dict[Step, float] = {}
         if feeds is not None:
             arrays, sizes = self._check(feeds)
@@ -285,7 +391,8 @@ class Session:
 
     def close(self) -> None:
         """End the session's threads; a later run starts them again."""
-        self._team.close()
+        if self._program is not None:
+            self._team.close()
 
     def __enter__(self) -> Session:
         return self
@@ -309,6 +416,47 @@ def _explain(step: Step) -> list[Explanation]:
     return [Explanation(node.name, node.op, "ONNX Runtime", node.reason) for node in step.nodes]
 
 
+def _explain_whole(whole: WholeModel, feeds: Mapping[str, Any] | None) -> list[Explanation]:
+    """A line for each node of a model that is left to ONNX Runtime; the first bears all time."""
+    lines = [Explanation(name, op, "ONNX Runtime", whole.reason) for name, op in whole.nodes]
+    if feeds is not None and lines:
+        lines[0] = replace(lines[0], seconds=whole.seconds(feeds), share=1.0)
+    return lines
+
+
+def _refusal(error: Exception) -> GossamerError:
+    """What was raised on the way to generated code, as an error that says so."""
+    if isinstance(error, GossamerError):
+        return error
+    return ModelError(
+        f"no code could be generated for the model ({type(error).__name__}: "
+        f"{first_line(error)[:200]}); install gossamer[ort] and compile it with engine='auto', "
+        "which leaves it to ONNX Runtime"
+    )
+
+
+def _check_kinds(ports: Ports) -> None:
+    """Refuse what is no array in generated code."""
+    for port in (*ports.inputs, *ports.outputs):
+        if port.type and not port.is_tensor:
+            raise ModelError(
+                f"{port.name!r} is {port.type}, which generated code does not take; compile the "
+                "model with engine='auto', which leaves it to ONNX Runtime"
+            )
+
+
+def _checked_threads(threads: int | None) -> int | None:
+    if threads is None:
+        return None
+    try:
+        number = operator.index(threads)
+    except TypeError:
+        raise OptionError(f"threads must be a whole number, not {threads!r}") from None
+    if number < 1:
+        raise OptionError(f"threads must be at least 1, not {number}")
+    return number
+
+
 def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -320,35 +468,3 @@ def _make_contiguous(node: Node) -> None:
     for value in node.inputs:
         if value is not None and value.data is not None:
             value.data = np.asarray(value.data, order="C")
-
-
-def _match(name: str, value: Value, array: Array, sizes: dict[str, int]) -> None:
-    """Check an array's shape against the input's, and learn what its symbols stand for."""
-    assert value.shape is not None
-
-    def misfit(remedy: str) -> DataError:
-        shape = "[" + ", ".join(map(str, value.shape or ())) + "]"
-        found = list(array.shape)
-        return DataError(f"input {name!r} must have the shape {shape}, not {found}{remedy}")
-
-    if array.ndim != len(value.shape):
-        raise misfit("; add or remove axes")
-    for size, number in zip(value.shape, array.shape, strict=True):
-        if isinstance(size, Dim):
-            (symbol,) = size.symbols
-            if number < 1:
-                raise misfit("; give at least one along each axis")
-            if sizes.setdefault(symbol, number) != number:
-                raise misfit(f", as {symbol} is {sizes[symbol]} elsewhere")
-        elif size != number:
-            raise misfit("; pad or reshape it")
-
-
-def _port(value: Value, name: str) -> Port:
-    shape: list[int | str | None] = [
-        str(size) if isinstance(size, Dim) else size for size in value.shape or ()
-    ]
-    return Port(name, shape, f"tensor({_TYPE_NAMES.get(str(value.dtype), str(value.dtype))})")
-
-
-_TYPE_NAMES = {"float32": "float", "float64": "double"}

@@ -1,0 +1,98 @@
+"""What no engine may be given: models that would end the process, or take all of its memory.
+
+ONNX's checker lets some models pass that ONNX Runtime dies of, and others go to it unchecked, so
+they are refused here, wherever a model is handed over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from gossamer.errors import UnsafeModelError
+from gossamer.runtime import bounds
+
+# Operators of which ONNX Runtime reads every input of a list, whether it has a name or not.
+_LISTS = {"Max", "Min", "Sum", "Mean"}
+
+
+def check(model: onnx.ModelProto) -> None:
+    """Refuse a model that is not safe to hand over.
+
+    Args:
+        model: the model, or its outline.
+
+    Raises:
+        UnsafeModelError: that names the node or tensor.
+    """
+    bounds.check_functions(model)
+    _check_sparse(model.graph)
+    for node in nodes(model):
+        _check_node(node)
+
+
+def _check_node(node: onnx.NodeProto) -> None:
+    if node.domain not in ("", "ai.onnx"):
+        return
+    named = f"{node.op_type} {node.name or next(iter(node.output), '')!r}"
+    if node.op_type in _LISTS and "" in node.input:
+        raise UnsafeModelError(f"{named} has an input without a name; export the model anew")
+    if node.op_type == "Split":
+        for attribute in node.attribute:
+            if attribute.name == "num_outputs" and attribute.i < len(node.output):
+                raise UnsafeModelError(
+                    f"{named} has more outputs than its num_outputs; export the model anew"
+                )
+
+
+def _check_sparse(graph: onnx.GraphProto) -> None:
+    """Refuse sparse tensors that, filled with zeros, memory does not hold all together."""
+    total = 0
+    for sparse in graph.sparse_initializer:
+        total += math.prod(sparse.dims) * _item_size(sparse.values.data_type)
+        if min(sparse.dims, default=1) < 0 or total > bounds.memory():
+            raise UnsafeModelError(
+                f"sparse tensor {sparse.values.name!r} of shape {list(sparse.dims)} is, with those "
+                "before it, more than this machine's memory holds; make it smaller"
+            )
+
+
+def _item_size(kind: int) -> int:
+    try:
+        return int(np.dtype(helper.tensor_dtype_to_np_dtype(kind)).itemsize)
+    except (KeyError, TypeError):
+        return np.dtype(np.float64).itemsize
+
+
+def check_external(model: onnx.ModelProto, given: Iterable[str]) -> None:
+    """Refuse a model without a file whose weights lie in other files.
+
+    Raises:
+        UnsafeModelError: that names one of them.
+    """
+    known = set(given)
+    for tensor in model.graph.initializer:
+        if tensor.data_location == TensorProto.EXTERNAL and tensor.name not in known:
+            # They would be looked for wherever this process happens to be.
+            raise UnsafeModelError(
+                f"tensor {tensor.name!r} lies in another file; give the path of the model instead"
+            )
+
+
+def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Every node of a model, those of inner graphs and functions among them."""
+    yield from _inner(model.graph.node)
+    for function in model.functions:
+        yield from _inner(function.node)
+
+
+def _inner(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _inner(graph.node)

@@ -1,0 +1,128 @@
+"""The inputs and outputs of a model, described as ONNX Runtime does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import onnx
+from onnx import TensorProto, helper
+
+from gossamer.runtime.dims import Dim
+from gossamer.runtime.graph import Value
+
+# Since this version of the format an initializer that is listed among the inputs is a default.
+_FIRST_WITH_DEFAULTS = 4
+_TYPE_NAMES = {TensorProto.FLOAT: "float", TensorProto.DOUBLE: "double"}
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a session, described as ONNX Runtime does."""
+
+    name: str
+    shape: list[int | str | None]
+    """A word or None for a size that is open; no sizes where the model states none."""
+    type: str
+    """Such as `tensor(float)` or `seq(tensor(int64))`; empty where the model does not state it."""
+
+    @property
+    def is_tensor(self) -> bool:
+        """Whether it is one array."""
+        return self.type.startswith("tensor(")
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What a model takes and gives."""
+
+    inputs: list[Port]
+    outputs: list[Port]
+    defaults: list[Port]
+    """Inputs that are initializers too, and need not be fed."""
+
+
+def declared(model: onnx.ModelProto, given: Collection[str] = ()) -> Ports:
+    """The ports as the model states them.
+
+    Args:
+        model: the model, or its outline.
+        given: names of initializers that the model lacks.
+    """
+    graph = model.graph
+    constants = {tensor.name for tensor in graph.initializer} | set(given)
+    constants |= {sparse.values.name for sparse in graph.sparse_initializer}
+    may_override = model.ir_version >= _FIRST_WITH_DEFAULTS
+    return Ports(
+        [_port(info) for info in graph.input if info.name not in constants],
+        [_port(info) for info in graph.output],
+        [_port(info) for info in graph.input if info.name in constants and may_override],
+    )
+
+
+def merged(stated: Port, inferred: Value) -> Port:
+    """An output as the model states it, and where it does not as inferred from its inputs."""
+    kind = stated.type
+    if not kind and inferred.dtype is not None:
+        kind = f"tensor({_type_name(helper.np_dtype_to_tensor_dtype(inferred.dtype))})"
+    if inferred.shape is None or (stated.type and not stated.is_tensor):
+        return Port(stated.name, stated.shape, kind)
+    found = [_symbol(size) if isinstance(size, Dim) else int(size) for size in inferred.shape]
+    if len(stated.shape) != len(found):
+        return Port(stated.name, [*found], kind)
+    pairs = zip(stated.shape, found, strict=True)
+    return Port(stated.name, [_merged_size(one, other) for one, other in pairs], kind)
+
+
+def _merged_size(stated: int | str | None, found: int | str | None) -> int | str | None:
+    if isinstance(found, int):
+        return None if isinstance(stated, int) and stated != found else found
+    return found if stated is None else stated
+
+
+def _symbol(size: Dim) -> str | None:
+    """The word for an open size, None for one that is computed or that the model does not name."""
+    (name, *others) = size.symbols
+    named = not others and size == Dim.symbol(name) and "." not in name
+    return name if named else None
+
+
+def _port(info: onnx.ValueInfoProto) -> Port:
+    tensor = info.type
+    while tensor.WhichOneof("value") == "optional_type":
+        tensor = tensor.optional_type.elem_type
+    shape: list[int | str | None] = []
+    if tensor.WhichOneof("value") in ("tensor_type", "sparse_tensor_type"):
+        kind = getattr(tensor, str(tensor.WhichOneof("value")))
+        shape = [_size(size) for size in kind.shape.dim]
+    return Port(info.name, shape, _type(info.type))
+
+
+def _size(size: onnx.TensorShapeProto.Dimension) -> int | str | None:
+    if size.HasField("dim_value"):
+        # Some exporters write -1 for what is open.
+        return size.dim_value if size.dim_value >= 0 else None
+    return size.dim_param or None
+
+
+def _type(found: onnx.TypeProto) -> str:
+    kind = found.WhichOneof("value")
+    if kind == "tensor_type":
+        return f"tensor({_type_name(found.tensor_type.elem_type)})"
+    if kind == "sparse_tensor_type":
+        return f"sparse_tensor({_type_name(found.sparse_tensor_type.elem_type)})"
+    if kind == "sequence_type":
+        return f"seq({_type(found.sequence_type.elem_type)})"
+    if kind == "optional_type":
+        return f"optional({_type(found.optional_type.elem_type)})"
+    if kind == "map_type":
+        key = _type_name(found.map_type.key_type)
+        return f"map({key},{_type(found.map_type.value_type)})"
+    return ""
+
+
+def _type_name(number: int) -> str:
+    if number in _TYPE_NAMES:
+        return _TYPE_NAMES[number]
+    known = {value: name for name, value in TensorProto.DataType.items()}
+    return str(known.get(number, "undefined")).lower()

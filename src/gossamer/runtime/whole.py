@@ -1,0 +1,209 @@
+"""Models that ONNX Runtime runs whole, opened as their user's own session would be: from the same
+file or bytes, with the same options, and nothing of ours beside it in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from gossamer.errors import DataError, ModelError, OptionError, first_line
+from gossamer.runtime import feeds as feeding
+from gossamer.runtime import hazards, onnx_file, ort
+from gossamer.runtime.graph import Array
+from gossamer.runtime.outline import fingerprint, outline
+from gossamer.runtime.ports import Port, declared
+
+# The largest message that protocol buffers write.
+_LARGEST_MESSAGE = (1 << 31) - 1
+_WALKS = 5
+_DTYPES: dict[str, Any] = {"float": np.float32, "double": np.float64, "string": object}
+
+
+class Source:
+    """Where a model comes from: it can be read, and opened in ONNX Runtime, at any time.
+
+    Args:
+        model: a file, its bytes, or the loaded model.
+        weights: names and elements of initializers that the model leaves empty. They are kept if
+            they can be iterated only once.
+
+    Raises:
+        ModelError: if there is no such file, or it is no ONNX model.
+        UnsafeModelError: if no engine may be given it.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | bytes | onnx.ModelProto,
+        weights: Iterable[tuple[str, Array]] = (),
+    ) -> None:
+        self.model = model
+        self._weights = list(weights) if iter(weights) is weights else weights
+        self._state: object = None
+        outlined = outline(model)
+        hazards.check(outlined)
+        self.ports = declared(outlined)
+        self.nodes = [
+            (node.name, node.op_type) for node in outlined.graph.node if node.op_type != "Constant"
+        ]
+        self.operators = {node.op_type for node in hazards.nodes(outlined)}
+
+    def read(self) -> onnx_file.Parts:
+        """The model, checked, in two parts."""
+        return onnx_file.read(self.model, self._weights)
+
+    def remember(self) -> None:
+        """Take note of what the model is now, since it will perhaps be opened later."""
+        self._state = self._found()
+
+    def open(self, threads: int | None, spinning: ort.Spinning, why: str) -> Any:
+        """A session of ONNX Runtime; see `ort.open_session`.
+
+        Raises:
+            DataError: if the model is no longer what it was when it was remembered.
+        """
+        if self._state is not None and self._state != self._found():
+            raise DataError("the model was changed since it was compiled; compile it anew")
+        source: str | bytes | onnx.ModelProto
+        weights = dict(self._weights)
+        if weights or _is_too_large(self.model):
+            parts = onnx_file.take_apart(self.model, weights)
+            source = outlined = parts.model
+            weights = ort.add_weights(parts.model, parts.weights)
+        else:
+            outlined = outline(self.model)
+            source = str(self.model) if isinstance(self.model, Path) else self.model
+        if not isinstance(self.model, (str, Path)):
+            hazards.check_external(outlined, weights)
+        return ort.open_session(
+            source, outlined, weights=weights, threads=threads, spinning=spinning, why=why
+        )
+
+    def _found(self) -> object:
+        if isinstance(self.model, onnx.ModelProto):
+            return fingerprint(self.model)
+        if isinstance(self.model, bytes):
+            return len(self.model)
+        try:
+            status = Path(self.model).stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _is_too_large(model: object) -> bool:
+    """Whether a message is larger than protocol buffers write."""
+    return isinstance(model, onnx.ModelProto) and model.ByteSize() > _LARGEST_MESSAGE
+
+
+class WholeModel:
+    """A model in one session of ONNX Runtime.
+
+    Args:
+        source: the model.
+        reason: why it is left to ONNX Runtime.
+        threads: how many a run uses; by default as many as ONNX Runtime itself would take.
+        spinning: of its threads.
+
+    Raises:
+        ModelError: if ONNX Runtime is not installed, or refuses the model.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        reason: str,
+        threads: int | None = None,
+        spinning: ort.Spinning = "default",
+    ) -> None:
+        self.reason = reason
+        self.nodes = source.nodes
+        why = f"the model needs ONNX Runtime ({reason})"
+        self._session = source.open(threads, spinning, why)
+        self.inputs = _ports(self._session.get_inputs())
+        self.outputs = _ports(self._session.get_outputs())
+        self.defaults = _ports(self._session.get_overridable_initializers())
+
+    def run(
+        self, names: Sequence[str] | None, feeds: Mapping[str, Any], options: Any = None
+    ) -> list[Any]:
+        """Run the model; arguments as ONNX Runtime takes them, arrays in other forms as well.
+
+        Raises:
+            DataError: if an input is missing, unknown, or of another type or shape.
+            OptionError: if there is no output of a name.
+            ModelError: if ONNX Runtime cannot run the model on them.
+        """
+        try:
+            return list(self._session.run(names, feeds, options))
+        except Exception as error:
+            self._check_names(names, feeds)
+            arrays = self._arrays(feeds)
+            if all(arrays[name] is feeds[name] for name in feeds):
+                raise _failed(error) from error
+        try:
+            return list(self._session.run(names, arrays, options))
+        except Exception as error:
+            raise _failed(error) from error
+
+    def _check_names(self, names: Sequence[str] | None, feeds: Mapping[str, Any]) -> None:
+        outputs = [port.name for port in self.outputs]
+        for name in names or ():
+            if name not in outputs:
+                raise OptionError(f"no output {name!r}; the outputs are {', '.join(outputs)}")
+        known = [port.name for port in self.inputs]
+        for name in feeds:
+            if name not in known and name not in [port.name for port in self.defaults]:
+                raise DataError(f"no input {name!r}; the inputs are {', '.join(known)}")
+        for port in self.inputs:
+            if port.name not in feeds and not port.type.startswith("optional("):
+                raise DataError(
+                    f"input {port.name!r} is missing; give {port.type} of shape {port.shape}"
+                )
+
+    def _arrays(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+        """The feeds, tensors as arrays of the types and shapes that the model states."""
+        arrays = dict(feeds)
+        for port in (*self.inputs, *self.defaults):
+            if port.name not in feeds or not port.is_tensor:
+                continue
+            array = feeding.as_array(port.name, feeds[port.name])
+            dtype = _dtype(port)
+            if dtype is not None:
+                array = feeding.of_type(port.name, array, dtype)
+            if port.shape:
+                feeding.match(port.name, port.shape, array, {})
+            arrays[port.name] = array
+        return arrays
+
+    def seconds(self, feeds: Mapping[str, Any]) -> float:
+        """The median seconds of some runs."""
+        taken = []
+        for _ in range(_WALKS + 1):
+            begin = time.perf_counter()
+            self.run(None, feeds)
+            taken.append(time.perf_counter() - begin)
+        return float(np.median(taken[1:]))
+
+
+def _failed(error: Exception) -> ModelError:
+    return ModelError(f"ONNX Runtime could not run the model: {first_line(error)}")
+
+
+def _dtype(port: Port) -> np.dtype[Any] | None:
+    """The type of a tensor's elements, None for one that NumPy lacks."""
+    name = port.type[len("tensor(") : -1]
+    try:
+        found: np.dtype[Any] = np.dtype(_DTYPES.get(name, name))
+    except TypeError:
+        return None
+    return found
+
+
+def _ports(found: Sequence[Any]) -> list[Port]:
+    return [Port(port.name, list(port.shape), port.type) for port in found]
