@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import onnx
 import pytest
 from hypothesis import settings
 from onnx import TensorProto, helper, numpy_helper
+
+if TYPE_CHECKING:
+    from gossamer.runtime.graph import Graph
+
+Pass: TypeAlias = "Callable[[Graph], None]"
 
 # The same examples in every run: a change is to blame for what it breaks, not chance.
 settings.register_profile("stable", derandomize=True)
@@ -30,6 +39,56 @@ def untimed() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gossamer.runtime.contest.lost", lambda ours, open_theirs: "")
         yield
+
+
+def check_after(change: Pass) -> Pass:
+    """A pass after which the graph must be whole, and each name of the same type and shape."""
+
+    @functools.wraps(change)
+    def apply(graph: Graph) -> None:
+        before = _described(graph)
+        outputs = [value.known and (value.dtype, value.shape) for value in graph.outputs]
+        change(graph)
+        try:
+            graph.check()
+            for value, kind in zip(graph.outputs, outputs, strict=True):
+                assert kind in (False, (value.dtype, value.shape)), f"{value.name} was {kind}"
+            after = _described(graph)
+            changed = {name for name in before.keys() & after if before[name] != after[name]}
+            assert not changed, f"{changed} are of another type or shape than before"
+        except AssertionError as error:
+            raise AssertionError(f"after {change.__name__}: {error}") from error
+
+    return apply
+
+
+def _described(graph: Graph) -> dict[str, object]:
+    """Type and shape of each named value of a graph."""
+    values = [*graph.inputs, *(v for node in graph.nodes for v in (*node.inputs, *node.outputs))]
+    return {v.name: (v.dtype, v.shape) for v in values if v is not None and v.name and v.known}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def checked_passes() -> Iterator[Callable[[Pass], Pass]]:
+    """Whatever a test compiles, the graph is checked after each pass, wherever one is called."""
+    from gossamer.runtime import passes, session
+    from gossamer.runtime.passes import assign_layouts, group_pointwise, partition, place_images
+
+    assert session
+    found = {
+        *passes.FUSIONS,
+        partition.partition,
+        place_images.place_images,
+        assign_layouts.assign_layouts,
+        group_pointwise.group_pointwise,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes, "FUSIONS", tuple(map(check_after, passes.FUSIONS)))
+        for module in [m for name, m in sys.modules.items() if name.startswith("gossamer.runtime")]:
+            for name, member in list(vars(module).items()):
+                if inspect.isfunction(member) and member in found:
+                    patch.setattr(module, name, check_after(member))
+        yield check_after
 
 
 def perceptron(seed: int = 0) -> onnx.ModelProto:

@@ -90,6 +90,7 @@ def assert_agrees(
 def apply_passes(model: onnx.ModelProto, *passes: Callable[[Graph], None]) -> Graph:
     """Import a model and apply passes to it."""
     graph = import_model(model)
+    graph.check()
     for change in passes:
         change(graph)
         graph.drop_unused()
@@ -121,8 +122,9 @@ def agrees() -> Callable[..., Session]:
 
 
 @pytest.fixture(scope="session")
-def after() -> Callable[..., Graph]:
-    return apply_passes
+def after(checked_passes: Any) -> Callable[..., Graph]:
+    """Import a model and apply passes to it, checking the graph after each."""
+    return lambda model, *passes: apply_passes(model, *map(checked_passes, passes))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -64,6 +65,10 @@ class Node:
     def __post_init__(self) -> None:
         for output in self.outputs:
             output.producer = self
+
+    def is_a(self, *ops: str) -> bool:
+        """Whether it is one of these operators of ONNX's own, not another set's of the name."""
+        return not self.domain and self.op in ops
 
     @property
     def output(self) -> Value:
@@ -157,6 +162,39 @@ class Graph:
             node.inputs = [new if value is old else value for value in node.inputs]
         self.outputs = [new if value is old else value for value in self.outputs]
 
+    def check(self) -> None:
+        """Whether the nodes can run in their order, and each value's producer is the one here.
+
+        Raises:
+            AssertionError: if a pass left the graph otherwise; it says where.
+        """
+        made: dict[Value, Node | None] = dict.fromkeys(self.inputs)
+        assert len(made) == len(self.inputs), "a value is twice an input"
+        assert all(v.data is None and v.producer is None for v in made), "an input is made"
+
+        def check_taken(value: Value, by: str) -> None:
+            if value.data is not None or (value.content is not None and value not in made):
+                assert value.producer is None, f"{value.name}, a constant, has a producer"
+            else:
+                assert value in made, f"{value.name} is taken by {by} before it is made"
+
+        for node in self.nodes:
+            about = f"{node.op} {node.name or [value.name for value in node.outputs]}"
+            for value in node.inputs:
+                if value is not None:
+                    check_taken(value, about)
+            for value in node.outputs:
+                assert value not in made, f"{value.name} is made twice, again by {about}"
+                assert value.data is None, f"{about} makes a constant"
+                assert value.producer is node, f"{value.name} has another producer than {about}"
+                made[value] = node
+        for value in self.outputs:
+            check_taken(value, "the caller")
+        constants = {v for node in self.nodes for v in node.inputs if v is not None} - made.keys()
+        names = Counter(v.name for v in (*made, *constants) if v.name)
+        twice = [name for name, count in names.items() if count > 1]
+        assert not twice, f"several values are called {', '.join(twice)}"
+
     def drop_unused(self) -> None:
         """Remove the nodes whose outputs nobody takes."""
         needed = set(self.outputs)
@@ -189,6 +227,12 @@ class Graph:
             if value is not None and last[value] is node and value not in self.outputs:
                 value.data = None
         node.attributes = {}
+
+
+def derived(value: Value, what: str) -> str:
+    """The name of what is made of a value: ONNX Runtime knows values by name, so the model's own
+    (`bn1` and `bn1.weight`) must not be met."""
+    return f"{value.name}/gossamer.{what}"
 
 
 def constant(name: str, data: Array) -> Value:

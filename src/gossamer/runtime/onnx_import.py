@@ -169,6 +169,10 @@ def infer(node: Node, inferred: Inferred, hints: Mapping[str, Value]) -> None:
             output.shape = output.shape if output.shape is not None else hint.shape
     _infer_content(node, inferred)
     _fold(node, inferred)
+    for output in node.outputs:
+        if output.data is not None:
+            # Nothing makes it any more.
+            output.producer = None
 
 
 def follows_rule(node: Node) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from gossamer.runtime import passes
 
@@ -29,6 +30,7 @@ def build(model: Any, middle: str, ports: str = "", **changes: Any) -> Any:
 
 PLAIN = """s = MatMul(qt, kt)  p = Softmax<axis=-1>(s)  o = MatMul(p, qt)
     ot = Transpose<perm=[0, 2, 1, 3]>(o)"""
+MASK_PORT = ", float[B, 1, S, S] m"
 X = {"x": np.random.default_rng(1).standard_normal((2, 5, 12)).astype(np.float32)}
 
 
@@ -94,3 +96,75 @@ def test_layers_that_share_a_mask_turn_it_once(after: Any, model: Any) -> None:
     graph = after(build(model, first + second, ", float[B, 1, S, S] m"), passes.optimize)
     assert [node.op for node in graph.nodes].count("Attention") == 2
     assert [node.op for node in graph.nodes].count("Transpose") == 1
+
+
+MASKED = PLAIN.replace("s = MatMul(qt, kt)", "r = MatMul(qt, kt)  s = Add(r, m)")
+MASK = np.random.default_rng(2).standard_normal((1, 3, 5, 5))
+FIVE = {"x": X["x"], "m": MASK.astype(np.float32)}
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 5, 5), (1, 3, 5, 5), (1, 3, 1, 5), (1, 1, 1, 5), (1, 3, 5, 1), (1, 1, 1, 1)]
+)
+def test_a_mask_may_be_a_constant(
+    after: Any, model: Any, agrees: Any, shape: tuple[int, ...]
+) -> None:
+    """As it is, or made of constants: a causal one, or a table of relative positions."""
+    mask = MASK[:, : shape[1], : shape[2], : shape[3]]
+    fixed = build(model, MASKED, m=mask)
+    fixed.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 5
+    assert attentions(after, fixed)
+    agrees(fixed, X, tolerance=1e-4)
+    made = build(model, "h = Mul(n, two)  m = Neg(h) " + MASKED, n=mask)
+    made.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 5
+    assert attentions(after, made)
+    agrees(made, X, tolerance=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("middle", "ports"),
+    [
+        # More sequences among the masks than among the queries.
+        (MASKED, ", float[C, 3, S, S] m"),
+        # A number of a higher rank gives more axes.
+        (PLAIN.replace("s = MatMul(qt, kt)", "r = MatMul(qt, kt)  s = Mul(r, five)"), ""),
+        (PLAIN.replace("s = MatMul(qt, kt)", "r = Mul(qt, five)  s = MatMul(r, kt)"), ""),
+        # The mask has the factor too.
+        (MASKED.replace("s = Add(r, m)", "a = Add(r, m)  s = Mul(a, factor)"), MASK_PORT),
+        (MASKED.replace("s = Add(r, m)", "s = Sub(r, m)"), MASK_PORT),
+    ],
+)
+def test_what_gives_another_shape_or_value_stays(
+    after: Any, model: Any, middle: str, ports: str
+) -> None:
+    small = build(model, middle, ports, five=np.full((1, 1, 1, 1, 1), 0.5))
+    assert not attentions(after, small)
+
+
+@pytest.mark.parametrize("taken", ["s", "p", "o", "ot", "qt"])
+def test_what_an_output_takes_is_still_made(model: Any, agrees: Any, taken: str) -> None:
+    small = build(model, PLAIN)
+    small.graph.output.append(helper.make_tensor_value_info(taken, 1, [None] * 4))
+    agrees(small, X, tolerance=1e-4)
+
+
+NOBODY = """s = Add(r, m)  u = Softmax<axis=-1>(s)  t = IsNaN(u)  p = Where(t, zero, u)
+    o = MatMul(p, vt)"""
+
+
+def test_who_may_attend_to_nothing_gets_zeros_and_others_what_they_attend_to(
+    after: Any, model: Any, agrees: Any
+) -> None:
+    """NaN and infinities among the values are no sign of that."""
+    middle = MASKED.replace("s = Add(r, m)  p = Softmax<axis=-1>(s)  o = MatMul(p, qt)", NOBODY)
+    middle = middle.replace("r = MatMul", "vt = Transpose<perm=[0, 2, 1, 3]>(vs)  r = MatMul")
+    middle = "vs = Reshape(z, split) " + middle
+    small = build(model, middle, ", float[B, S, 12] z, float[B, 1, S, S] m", zero=np.array(0.0))
+    assert attentions(after, small)
+    mask = np.zeros((2, 1, 5, 5), np.float32)
+    mask[0, 0, 1] = -np.inf
+    values = np.random.default_rng(3).standard_normal((2, 5, 12)).astype(np.float32)
+    feeds = {**X, "m": mask, "z": values}
+    agrees(small, feeds, tolerance=1e-4)
+    values[1, 2, 0] = np.nan
+    agrees(small, feeds, tolerance=1e-4)

@@ -100,3 +100,61 @@ def test_of_two_layers_the_later_takes_the_sum(after: Any, model: Any) -> None:
 def test_a_product_of_nothing_still_runs(model: Any, agrees: Any) -> None:
     small = model("(float[N, 0] x) => (float[N, 4] y) { y = MatMul(x, w) }", w=np.zeros((0, 4)))
     agrees(small, {"x": np.zeros((3, 0), f32)}, native=False)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(1, 0), (-1, -2), (0.5, 0.5), (np.nan, 1), (0, np.nan), (-np.inf, 0)]
+)
+@pytest.mark.parametrize("layer", ["MatMul(x, w)", "Conv(x, w)"])
+def test_bounds_that_cross_give_the_upper_one(
+    model: Any, agrees: Any, layer: str, low: float, high: float
+) -> None:
+    shape, weight = ("N, 4", (4, 4)) if "MatMul" in layer else ("N, 4, 3, 3", (4, 4, 1, 1))
+    small = model(
+        f"(float[{shape}] x) => (float[{shape}] y) {{ a = {layer}  y = Clip(a, low, high) }}",
+        w=np.random.default_rng(0).standard_normal(weight),
+        low=np.float32(low),
+        high=np.float32(high),
+    )
+    x = np.random.default_rng(1).standard_normal((3, 4, 3, 3)).astype(f32)
+    agrees(small, {"x": x if "Conv" in layer else x[..., 0, 0]})
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (1, 1, 4), (1,), (1, 1, 1), (2, 1, 4), (2, 1, 1)])
+def test_a_bias_of_a_higher_rank_gives_more_axes(
+    model: Any, agrees: Any, shape: tuple[int, ...]
+) -> None:
+    axes = ", ".join("ABC"[: max(2, len(shape))])
+    small = model(
+        f"(float[N, 4] x) => (float[{axes}] y) {{ a = MatMul(x, w)  y = Add(a, b) }}",
+        w=np.random.default_rng(0).standard_normal((4, 4)),
+        b=np.random.default_rng(1).standard_normal(shape),
+    )
+    agrees(small, {"x": np.random.default_rng(2).standard_normal((3, 4)).astype(f32)})
+
+
+def test_one_output_may_have_one_bias_of_any_rank(model: Any, agrees: Any) -> None:
+    small = model(
+        "(float[N, 4] x) => (float[A, B, C] y) { a = MatMul(x, w)  y = Add(a, b) }",
+        w=np.random.default_rng(0).standard_normal((4, 1)),
+        b=np.ones((1, 1, 1)),
+    )
+    agrees(small, {"x": np.random.default_rng(2).standard_normal((3, 4)).astype(f32)})
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        "a = MatMul(x, w)  y = Relu(a)  z = Neg(a)",
+        "a = MatMul(x, w)  z = Identity(a)  y = Add(a, r)",
+        "a = MatMul(x, w)  z = MatMul(x, w)  y = Add(a, z)",
+        "a = MatMul(x, w)  y = Add(a, a)  z = Relu(x)",
+    ],
+)
+def test_a_layer_that_others_take_keeps_its_output(model: Any, agrees: Any, nodes: str) -> None:
+    small = model(
+        f"(float[N, 4] x, float[N, 4] r) => (float[N, 4] y, float[N, 4] z) {{ {nodes} }}",
+        w=np.random.default_rng(0).standard_normal((4, 4)),
+    )
+    x = np.random.default_rng(2).standard_normal((2, 3, 4)).astype(f32)
+    agrees(small, {"x": x[0], "r": x[1]})

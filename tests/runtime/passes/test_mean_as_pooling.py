@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gossamer.runtime.passes.mean_as_pooling import mean_as_pooling
@@ -32,7 +33,21 @@ def test_the_last_two_of_four_axes(after: Any, model: Any, axes: str) -> None:
         ("keepdims=1", "float", "B, 3, 5, 5"),
         ("axes=[1, 2]", "float", "B, 3, 5"),
         ("axes=[2, 3]", "int64", "B, 3, 5, 5"),
+        ("axes=[2, 3]", "double", "B, 3, 5, 5"),
+        ("axes=[2, 3]", "float", "B, 3, 5, 5, 5"),
     ],
 )
 def test_other_means_stay(after: Any, model: Any, attributes: str, kind: str, shape: str) -> None:
     assert ops(after, model, attributes, kind, shape) == ["ReduceMean"]
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+def test_what_others_take_too_is_pooled_for_all(model: Any, agrees: Any, keep: int) -> None:
+    rank = "B, C, H, W" if keep else "B, C"
+    small = model(
+        f"""(float[B, 3, 5, 5] x) => (float[{rank}] y, float[{rank}] z) {{
+            y = ReduceMean<axes=[2, 3], keepdims={keep}>(x)  z = Exp(y) }}""",
+        opset=13,
+    )
+    x = np.random.default_rng(0).standard_normal((2, 3, 5, 5)).astype(np.float32)
+    agrees(small, {"x": x})

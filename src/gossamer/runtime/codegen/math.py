@@ -44,9 +44,9 @@ def _polynomial(b: Builder, name: str, x: Term, low: float, high: float, degree:
 
 
 def _clamp(b: Builder, x: Term, low: float, high: float) -> Term:
-    """The value kept within bounds; NaN stays NaN."""
-    x = b.select(x > high, b.number(x.type, high), x)
-    return b.select(x < low, b.number(x.type, low), x)
+    """The value kept within bounds, `high` if they are crossed; NaN stays NaN, and bounds none."""
+    x = b.select(x < low, b.number(x.type, low), x)
+    return b.select(x > high, b.number(x.type, high), x)
 
 
 def maximum(b: Builder, x: Term, y: Term) -> Term:

@@ -188,8 +188,9 @@ class _Writer:
                 for group, part in enumerate(line):
                     value = part.get() * factors[group]
                     if self.kernel.zero_nan:
-                        is_number = value.compare("==", value)
-                        value = b.select(is_number, value, b.number(VEC, 0))
+                        # NaN among the weights, which are so all together; among values it stays.
+                        attends = factors[group].compare("==", factors[group])
+                        value = b.select(attends, value, b.number(VEC, 0))
                     address = b.at(output, (channel + index) * TILE + group * LANES)
                     b.store(value, address, align=64)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gossamer.runtime import tuning
-from gossamer.runtime.graph import Graph, Layout, Node, Value
+from gossamer.runtime.graph import Graph, Layout, Node, Value, derived
 from gossamer.runtime.kernels.elements import ELEMENTWISE
 from gossamer.runtime.layouts import PLAIN, TOKENS, Planes
 from gossamer.runtime.passes.partition import ALIASES, PLAIN_OPS
@@ -27,7 +27,7 @@ def assign_layouts(graph: Graph) -> None:
         if value.layout == layout:
             return value
         if (value, layout) not in converted:
-            made = Value(f"{value.name}.{type(layout).__name__.lower()}", value.dtype, value.shape)
+            made = Value(derived(value, type(layout).__name__), value.dtype, value.shape)
             made.layout = layout
             if isinstance(value.layout, Planes) and layout == PLAIN:
                 nodes.append(Node("Rearrange", [value], [made], {}, "gossamer", native=True))

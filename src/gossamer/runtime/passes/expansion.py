@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gossamer.runtime.dims import Dim, Size, UnknownSize
-from gossamer.runtime.graph import Array, Node, Shape, Value, constant
+from gossamer.runtime.graph import Array, Node, Shape, Value, constant, derived
 from gossamer.runtime.onnx_import import infer
 from gossamer.runtime.shapes import Inferred
 
@@ -91,7 +91,7 @@ class Expansion:
 
     def _name(self) -> str:
         self._values += 1
-        return f"{self.node.output.name}/{self.node.op}.{self._values}"
+        return derived(self.node.output, f"{self.node.op}.{self._values}")
 
 
 Rule: TypeAlias = Callable[[Expansion, Node], "Sequence[Value] | None"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gossamer.runtime.graph import Graph, Node, Value, constant
+from gossamer.runtime.graph import Graph, Node, Value, constant, derived
 
 
 def fold_batch_norm(graph: Graph) -> None:
@@ -56,10 +56,10 @@ def _folded(conv: Node, norm: Node) -> tuple[Value, Value] | None:
         return None
     factor = scale / np.sqrt(variance + np.float32(norm.attributes.get("epsilon", 1e-5)))
     shape = (-1, *([1] * (weight.ndim - 1)))
-    name = norm.output.name
+    scaled, shift = weight * factor.reshape(shape), (before - mean) * factor + bias
     return (
-        constant(f"{name}.weight", (weight * factor.reshape(shape)).astype(np.float32)),
-        constant(f"{name}.bias", ((before - mean) * factor + bias).astype(np.float32)),
+        constant(derived(norm.output, "weight"), scaled.astype(np.float32)),
+        constant(derived(norm.output, "bias"), shift.astype(np.float32)),
     )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from gossamer.runtime.dims import UnknownSize
 from gossamer.runtime.graph import Graph, Node, scalar
 from gossamer.runtime.movement_shapes import pads_of
+from gossamer.runtime.onnx_import import follows_rule
 from gossamer.runtime.shapes import fixed
 
 
 def fold_padding(graph: Graph) -> None:
     """Let each Conv pad as the Pad before it does, and drop each Pad that adds nothing."""
-    for node in graph.nodes:
-        if node.op == "Pad" and not node.domain and node.source(0).known:
+    for node in list(graph.nodes):
+        if node.is_a("Pad") and node.source(0).known and follows_rule(node):
             _fold(graph, node)
 
 
@@ -21,14 +22,14 @@ def _fold(graph: Graph, pad: Node) -> None:
     except UnknownSize:
         return
     if not any((*before, *after)):
-        graph.replace(pad.output, pad.source(0))
-        return
-    users = [node for node in graph.nodes if pad.output in node.inputs]
-    if pad.output in graph.outputs or not all(_can_pad(node, pad) for node in users):
+        graph.substitute(pad, pad.source(0))
         return
     if not _is_zero(pad) or any((*before[:2], *after[:2])) or min((*before, *after)) < 0:
         return
     more = (*before[2:], *after[2:])
+    users = set(graph.takers(pad.output))
+    if pad.output in graph.outputs or not all(_can_pad(node, pad, len(more)) for node in users):
+        return
     for conv in users:
         none = conv.attributes.pop("auto_pad", "NOTSET") == "VALID"
         given = [0] * len(more) if none else conv.attributes.get("pads", [0] * len(more))
@@ -36,8 +37,10 @@ def _fold(graph: Graph, pad: Node) -> None:
         conv.inputs[0] = pad.source(0)
 
 
-def _can_pad(node: Node, pad: Node) -> bool:
-    if node.op != "Conv" or node.domain or node.source(0) is not pad.output:
+def _can_pad(node: Node, pad: Node, pads: int) -> bool:
+    if not node.is_a("Conv") or node.source(0) is not pad.output:
+        return False
+    if len(node.attributes.get("pads", [0] * pads)) != pads:
         return False
     return node.attributes.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
 

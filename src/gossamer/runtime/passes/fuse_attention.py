@@ -7,14 +7,16 @@ reshapes and transposes with the right result is recognised.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gossamer.runtime.dims import Size, UnknownSize, divide
-from gossamer.runtime.graph import Graph, Node, Shape, Value, scalar
+from gossamer.runtime.graph import Graph, Node, Shape, Value, derived, scalar
 from gossamer.runtime.layouts import PADDED
+from gossamer.runtime.onnx_import import follows_rule
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def fuse_attention(graph: Graph) -> None:
     """
     masks: dict[Value, Value] = {}
     for node in list(graph.nodes):
-        if node.op == "Softmax" and not node.domain:
+        if node.is_a("Softmax"):
             _fuse(graph, node, masks)
 
 
@@ -50,20 +52,20 @@ def _fuse(graph: Graph, softmax: Node, masks: dict[Value, Value]) -> None:
     # Up: the mask, a factor, and the product of queries and keys.
     mask, scale = None, 1.0
     node = scores.producer
-    if node is not None and node.op == "Add":
+    if node is not None and _is_whole(node, "Add"):
         left, right = node.source(0), node.source(1)
         found = next((v for v in (left, right) if _is_product(v)), None)
         if found is None or graph.only_user(node.output) is not softmax:
             return
+        if found.shape != scores.shape:
+            # Several masks for one product.
+            return
         mask = right if found is left else left
         node = found.producer
-    while node is not None and node.op in ("Mul", "Div"):
-        factor = scalar(node.input(1))
-        if factor is None or factor == 0:
-            return
-        scale = scale * factor if node.op == "Mul" else scale / factor
+    while node is not None and (factor := _factor(node)) is not None:
+        scale *= factor
         node = node.source(0).producer
-    if node is None or node.op != "MatMul":
+    if node is None or not _is_whole(node, "MatMul"):
         return
     query, key = _view(node.source(0)), _view(node.source(1))
 
@@ -73,11 +75,12 @@ def _fuse(graph: Graph, softmax: Node, masks: dict[Value, Value]) -> None:
     if {user.op for user in taken} == {"IsNaN", "Where"} and len(taken) == 2:
         where = next(user for user in taken if user.op == "Where")
         test = where.source(0).producer
-        if test not in taken or scalar(where.input(1)) != 0 or where.source(2) is not weights:
+        zero = scalar(where.input(1)) == 0 and where.source(2) is weights
+        if test not in taken or not zero or where.output.shape != weights.shape:
             return
         weights, zero_nan = where.output, True
     mixed = graph.only_user(weights)
-    if mixed is None or mixed.op != "MatMul" or mixed.source(0) is not weights:
+    if mixed is None or not _is_whole(mixed, "MatMul") or mixed.source(0) is not weights:
         return
     value = _view(mixed.source(1))
     if query is None or key is None or value is None:
@@ -98,6 +101,8 @@ def _fuse(graph: Graph, softmax: Node, masks: dict[Value, Value]) -> None:
     if not query.axes[0][0].size == key.axes[0][0].size == value.axes[0][0].size:
         # Broadcast along the batch, which the kernel does not do.
         return
+    if value.scale != 1:
+        return
     inputs: list[Value | None] = [query.base, key.base, value.base]
     kind = "none"
     if mask is not None:
@@ -114,8 +119,6 @@ def _fuse(graph: Graph, softmax: Node, masks: dict[Value, Value]) -> None:
         "mask": kind,
         "zero_nan": zero_nan,
     }
-    if value.scale != 1:
-        return
     output = Value(last.output.name, last.output.dtype, last.output.shape)
     fused = Node("Attention", inputs, [output], attributes, domain="gossamer", name=softmax.name)
     graph.substitute(last, output, fused)
@@ -123,9 +126,25 @@ def _fuse(graph: Graph, softmax: Node, masks: dict[Value, Value]) -> None:
 
 def _is_product(value: Value) -> bool:
     node = value.producer
-    while node is not None and node.op in ("Mul", "Div") and scalar(node.input(1)) is not None:
+    while node is not None and _factor(node) is not None:
         node = node.source(0).producer
-    return node is not None and node.op == "MatMul"
+    return node is not None and node.is_a("MatMul")
+
+
+def _factor(node: Node) -> float | None:
+    """What a node multiplies its first input by, if that is all it does."""
+    if not node.is_a("Mul", "Div") or node.output.shape != node.source(0).shape:
+        # A number of a higher rank gives more axes.
+        return None
+    factor = scalar(node.input(1))
+    if factor is None or factor == 0 or not math.isfinite(factor):
+        return None
+    return factor if node.op == "Mul" else 1 / factor
+
+
+def _is_whole(node: Node, *ops: str) -> bool:
+    """Whether a node is one of these operators, and its shape its own rule's."""
+    return node.is_a(*ops) and follows_rule(node)
 
 
 @dataclass(frozen=True)
@@ -141,20 +160,13 @@ def _view(value: Value) -> _View | None:
     """Follow a value up through reshapes, transposes and factors to `[batch, tokens, channels]`."""
     chain: list[Node] = []
     scale = 1.0
-    while value.producer is not None and value.producer.op in (
-        "Reshape",
-        "Transpose",
-        "Mul",
-        "Div",
-    ):
-        node = value.producer
-        if node.op in ("Mul", "Div"):
-            factor = scalar(node.input(1))
-            if factor is None or factor == 0:
-                break
-            scale = scale * factor if node.op == "Mul" else scale / factor
-        else:
+    while (node := value.producer) is not None:
+        if (factor := _factor(node)) is not None:
+            scale *= factor
+        elif _is_whole(node, "Reshape", "Transpose"):
             chain.append(node)
+        else:
+            break
         value = node.source(0)
     if value.shape is None or len(value.shape) != 3 or value.dtype != np.float32:
         return None
@@ -218,7 +230,7 @@ def _way_back(graph: Graph, mixed: Node, axes: Axes) -> Node | None:
     node = mixed
     while True:
         following = graph.only_user(node.output)
-        if following is None or following.op not in ("Reshape", "Transpose"):
+        if following is None or not _is_whole(following, "Reshape", "Transpose"):
             return None
         moved = _move(axes, following)
         if moved is None:
@@ -237,7 +249,7 @@ def _by_key(graph: Graph, mask: Value, masks: dict[Value, Value]) -> Value:
     if mask not in masks:
         assert mask.shape is not None
         shape = (*mask.shape[:2], mask.shape[3], mask.shape[2])
-        turned = Value(f"{mask.name}.by_key", mask.dtype, shape, layout=PADDED)
+        turned = Value(derived(mask, "by_key"), mask.dtype, shape, layout=PADDED)
         node = Node("Transpose", [mask], [turned], {"perm": [0, 1, 3, 2]})
         producer = mask.producer
         position = graph.nodes.index(producer) + 1 if producer is not None else 0

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from gossamer.runtime.graph import Array, Graph, Node, Value, constant, scalar
+from gossamer.runtime.graph import Array, Graph, Node, Value, constant, derived, scalar
 from gossamer.runtime.kernels.epilogue import Step
 from gossamer.runtime.onnx_import import follows_rule
 from gossamer.runtime.passes.place_images import image_reason
@@ -41,7 +41,7 @@ def fuse_layers(graph: Graph) -> None:
         if layer is not None:
             graph.nodes[position] = layer
     for node in list(graph.nodes):
-        if node.op in ("Add", *_ACTIVATIONS) and not node.domain:
+        if node.is_a("Add", *_ACTIVATIONS):
             fused = _absorb(graph, node)
             if fused is not None:
                 # The layer now runs where its last step stood.
@@ -51,7 +51,7 @@ def fuse_layers(graph: Graph) -> None:
 
 
 def _from_matmul(node: Node) -> Node | None:
-    if node.op != "MatMul" or node.domain or not follows_rule(node):
+    if not node.is_a("MatMul") or not follows_rule(node):
         return None
     weight = node.source(1).data
     if weight is None or weight.ndim != 2 or weight.dtype != np.float32 or not weight.size:
@@ -60,7 +60,7 @@ def _from_matmul(node: Node) -> Node | None:
 
 
 def _from_conv(node: Node) -> Node | None:
-    if node.op != "Conv" or node.domain or image_reason(node) or not follows_rule(node):
+    if not node.is_a("Conv") or image_reason(node) or not follows_rule(node):
         return None
     inputs = [node.inputs[0], node.inputs[1], node.input(2)]
     attributes = {"group": 1, **node.attributes, "steps": ()}
@@ -68,13 +68,15 @@ def _from_conv(node: Node) -> Node | None:
 
 
 def _linear(node: Node, weight: Array, bias: Value | None) -> Node:
-    weights = constant(node.source(1).name, weight)
+    weights = constant(derived(node.output, "weight"), weight)
     inputs = [node.inputs[0], weights, bias]
     return Node("Linear", inputs, node.outputs, {"steps": ()}, "gossamer", node.name)
 
 
 def _absorb(graph: Graph, node: Node) -> tuple[Node, Node] | None:
     """The layer before a node, and what it is with the node as its last step, if that can be."""
+    if not follows_rule(node):
+        return None
     candidates = [
         value.producer
         for value in node.inputs
@@ -84,6 +86,9 @@ def _absorb(graph: Graph, node: Node) -> tuple[Node, Node] | None:
     ]
     # Of two, the later one: the other's output is there when it runs.
     for layer in sorted(candidates, key=graph.nodes.index, reverse=True):
+        if layer.output.shape != node.output.shape:
+            # An operand of a higher rank gave it more axes.
+            continue
         inputs, steps = list(layer.inputs), layer.attributes["steps"]
         if node.op == "Add":
             other = node.source(1) if node.source(0) is layer.output else node.source(0)
@@ -134,4 +139,4 @@ def _bias(value: Value, layer: Node) -> Value | None:
         return None
     if value.data.ndim and value.data.shape[-1] != weight.shape[0]:
         return None
-    return constant(value.name, np.ascontiguousarray(value.data.reshape(-1)))
+    return constant(derived(layer.output, "bias"), np.ascontiguousarray(value.data.reshape(-1)))

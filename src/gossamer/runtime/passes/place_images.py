@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from gossamer.runtime.dims import Dim
-from gossamer.runtime.graph import Graph, Node, Value
+from gossamer.runtime.graph import Graph, Node, Value, derived
 from gossamer.runtime.kernels.elements import ELEMENTWISE
 from gossamer.runtime.kernels.planes import Tap, meeting
 from gossamer.runtime.layouts import Planes, cut
@@ -174,7 +174,8 @@ class _Placement:
         key = (value, (layout, strides, fill))
         if key not in self._copies:
             shape = (*value.shape[:2], height, width)
-            copied = Value(f"{value.name}.planes", value.dtype, shape, layout=layout)
+            name = derived(value, f"planes{len(self._copies)}")
+            copied = Value(name, value.dtype, shape, layout=layout)
             attributes = {"strides": strides, "fill": fill}
             nodes.append(Node("Rearrange", [value], [copied], attributes, "gossamer", native=True))
             self._copies[key] = copied
@@ -196,7 +197,7 @@ class _Placement:
             )
             if value.layout == value.layout.bare() or node.op == "Rearrange":
                 continue
-            filled = Value(f"{value.name}.filled", value.dtype, value.shape, layout=value.layout)
+            filled = Value(derived(value, "filled"), value.dtype, value.shape, layout=value.layout)
             found.append(Node("Surround", [value], [filled], {}, "gossamer", native=True))
             for reader in reach.readers:
                 reader.inputs[0] = filled
