@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -510,3 +511,26 @@ def test_importing_gossamer_is_light() -> None:
         "'sklearn', 'llvmlite', 'numpy'} & set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+STOPPED = """
+import os, signal, sys, tempfile
+from gossamer import api, files
+from gossamer.cli import main
+
+def inspect(*arguments):
+    with files.temporary_folder() as folder:
+        (folder / "large").write_bytes(bytes(1000))
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("it went on")
+
+api.inspect = inspect
+main(["inspect", "model.onnx"])
+"""
+
+
+def test_what_is_half_done_is_cleared_away_when_the_command_is_told_to_end(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", STOPPED], env=environment, capture_output=True)
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert list(tmp_path.iterdir()) == []

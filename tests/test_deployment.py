@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,18 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "mark").exists()
 
 
+@pytest.fixture
+def refuge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the system keeps temporary files."""
+    place = tmp_path / "refuge"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    return place
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, OutputError])
 def test_nothing_is_left_of_a_run_that_ends_early(
-    tmp_path: Path, error: type[BaseException]
+    tmp_path: Path, refuge: Path, error: type[BaseException]
 ) -> None:
     def stop(folder: Path) -> None:
         fill(folder)
@@ -37,21 +47,40 @@ def test_nothing_is_left_of_a_run_that_ends_early(
 
     with pytest.raises(error):
         write_folder(tmp_path / "out", stop)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [refuge] and list(refuge.iterdir()) == []
 
 
-def test_what_is_there_stays_unless_it_bears_the_mark(tmp_path: Path) -> None:
+def test_what_does_not_fit_where_it_should_go_is_kept_elsewhere(
+    tmp_path: Path, refuge: Path
+) -> None:
+    """It may have taken hours to make."""
+
+    def fill_up(folder: Path) -> None:
+        if refuge not in folder.parents:
+            raise OSError(28, "No space left on device")
+        fill(folder)
+
+    with pytest.raises(OutputError, match="No space left on device; the result is in") as raised:
+        write_folder(tmp_path / "out", fill_up)
+    assert not (tmp_path / "out").exists()
+    (kept,) = refuge.glob("*/out/mark")
+    assert str(kept.parent) in str(raised.value) and kept.read_text() == "new"
+
+
+def test_what_is_there_stays_unless_it_bears_the_mark(tmp_path: Path, refuge: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.txt").write_text("years of work")
     with pytest.raises(OutputError, match="exists already; choose a new folder"):
+        check_folder(out, mark="mark")
+    with pytest.raises(OutputError, match="exists already; the result is in"):
         write_folder(out, fill, mark="mark")
     assert [path.name for path in out.iterdir()] == ["thesis.txt"]
 
     (out / "thesis.txt").rename(out / "mark")
     write_folder(out, fill, mark="mark")
     assert (out / "mark").read_text() == "new"
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "refuge"]
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ hardly matters: the times are those of a model pruned with care to the same spar
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ import onnx
 from numpy.typing import NDArray
 
 from gossamer.errors import OptionError
+from gossamer.files import temporary_folder
 from gossamer.formats import save, save_onnx
 from gossamer.models.onnx_layers import OnnxLayer, find_layers, name_uses
 from gossamer.models.selection import choose_layers
@@ -202,8 +202,7 @@ def advise(
     graph = name_uses(as_onnx(model, example_inputs))
     feeds = one_inference(graph, example_inputs)
     layers = chosen_layers(graph)
-    with tempfile.TemporaryDirectory(prefix="gossamer-") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         file = folder / "dense.onnx"
         save_onnx(graph, file)
         reference = Candidate.from_file(file, threads=threads, name="dense, ONNX Runtime")

@@ -8,6 +8,7 @@ goes to stderr.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,11 +65,19 @@ def main(arguments: list[str] | None = None) -> None:
     Raises:
         SystemExit: always, as command lines do: 0 when all went well, 2 on bad input.
     """
+    # So that what is half done is cleared away, as after Ctrl-C.
+    before = signal.signal(signal.SIGTERM, _end)
     try:
         app(arguments, prog_name="gossamer")
     except GossamerError as error:
         print(f"gossamer: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, _: Any) -> None:
+    raise SystemExit(128 + number)
 
 
 def _version(asked: bool) -> None:

@@ -14,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from gossamer.errors import OutputError
+from gossamer.files import temporary_folder
 from gossamer.formats import save, save_onnx
 from gossamer.source import SPARSE_FILE, as_onnx
 
@@ -44,7 +45,8 @@ def check_folder(folder: Path, *, mark: str | None = None) -> None:
         if taken and not (mark and (folder / mark).is_file()):
             raise OutputError(f"{folder} exists already; choose a new folder, or remove it first")
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryDirectory(dir=folder.absolute().parent, prefix=_prefix(folder)).cleanup()
+        with temporary_folder(folder.absolute()):
+            pass
     except OSError as error:
         raise OutputError(
             f"cannot write {folder}: {error.strerror}; choose a folder that can be written"
@@ -56,32 +58,45 @@ def write_folder(
 ) -> Written:
     """Let `write` fill a temporary folder, which becomes `folder` when all of it is there.
 
+    What cannot be written there, for want of space or because it is gone, is written where the
+    system keeps temporary files: it may have taken hours to make.
+
     Returns:
         What `write` returned.
 
     Raises:
-        OutputError: if `folder` holds something already (see `check_folder`), or cannot be written.
+        OutputError: if `folder` holds something already (see `check_folder`), or cannot be written;
+            the message says where the result is instead.
     """
-    check_folder(folder, mark=mark)
-    with tempfile.TemporaryDirectory(
-        dir=folder.absolute().parent, prefix=_prefix(folder), ignore_cleanup_errors=True
-    ) as name:
-        filled = Path(name) / "new"
-        filled.mkdir()
-        written = write(filled)
+    try:
+        check_folder(folder, mark=mark)
+        return _fill(folder.absolute(), write)
+    except OutputError as error:
+        refuge = Path(tempfile.mkdtemp(prefix=f"{folder.absolute().name}-")) / folder.name
         try:
+            _fill(refuge, write)
+        except OutputError:
+            refuge.parent.rmdir()
+            raise error from None
+        raise OutputError(
+            f"{str(error).split(';')[0]}; the result is in {refuge} instead: move it from there"
+        ) from error
+
+
+def _fill(folder: Path, write: Callable[[Path], Written]) -> Written:
+    with temporary_folder(folder) as place:
+        filled = place / "new"
+        try:
+            filled.mkdir()
+            written = write(filled)
             if folder.exists():
-                folder.rename(Path(name) / "old")
+                folder.rename(place / "old")
             filled.rename(folder)
         except OSError as error:
             raise OutputError(
-                f"cannot write {folder}: {error.strerror}; choose another place"
+                f"cannot write {folder}: {error.strerror or error}; choose another place"
             ) from error
     return written
-
-
-def _prefix(folder: Path) -> str:
-    return f".{folder.absolute().name}."
 
 
 def write_model(

@@ -1,8 +1,15 @@
-"""Writing files so that a reader sees the old file or the whole new one, never a part."""
+"""Writing files so that a reader sees the old file or the whole new one, never a part.
+
+What is being written lies in a folder of a name of our own, locked by its writer. The lock ends
+with the process, however that ends, so that what a killed one left is known as such and removed.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,33 +17,117 @@ from pathlib import Path
 
 from gossamer.errors import OutputError
 
+try:
+    import fcntl
+except ImportError:  # Windows: what a killed process left stays.
+    fcntl = None  # type: ignore[assignment]
+
+_SUFFIX = ".gossamer-part"
+
+# Folders that were looked through already, which need not be for each file that is written.
+_swept: set[Path] = set()
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block ends well.
+    """Yield a path for a new file, which becomes `path` when the block ends well.
+
+    It is on the disk before it bears its name, so that a power failure leaves no half of it either.
 
     Raises:
         OutputError: if the folder is missing or cannot be written.
     """
     path = Path(path)
+    with _part_of(path) as folder:
+        temporary = folder / path.name
+        try:
+            yield temporary
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {path}: {error.strerror or error}; choose another place or free "
+                "some space"
+            ) from error
+
+
+@contextmanager
+def temporary_folder(beside: str | Path | None = None) -> Iterator[Path]:
+    """Yield a private folder, which is removed when the block ends, with all that it holds.
+
+    Args:
+        beside: makes it lie beside this path, so that what it holds may be renamed to that; by
+            default it lies where the system keeps temporary files.
+
+    Raises:
+        OutputError: if it cannot be made.
+    """
+    if beside is None:
+        beside = Path(tempfile.gettempdir()) / "run"
+    with _part_of(Path(beside)) as folder:
+        yield folder
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes of this user left half written in a folder."""
+    if fcntl is None:
+        return
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") and entry.name.endswith(_SUFFIX):
+                with contextlib.suppress(OSError):
+                    _remove_unlocked(entry.path)
+
+
+def _remove_unlocked(folder: str) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        if os.fstat(handle).st_uid == os.geteuid():
+            # Refused where the writer lives.
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _part_of(path: Path) -> Iterator[Path]:
+    """Yield a locked folder beside a path; remove it when the block ends."""
+    if path.parent not in _swept:
+        _swept.add(path.parent)
+        remove_leftovers(path.parent)
+    try:
+        folder, handle = _make_locked(path)
     except OSError as error:
         raise OutputError(
             f"cannot write {path}: {error.strerror}; choose a folder that exists and is writable"
         ) from error
-    os.close(handle)
-    temporary = Path(name)
     try:
-        yield temporary
-        # mkstemp makes private files; give the result the permissions of an ordinary new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror}; choose another place or free some space"
-        ) from error
+        yield folder
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def _make_locked(path: Path) -> tuple[Path, int | None]:
+    """Make a folder of a name that nobody has, and lock it where the system can."""
+    while True:
+        folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_SUFFIX}")
+        folder.mkdir(mode=0o700)
+        if fcntl is None:
+            return folder, None
+        handle = -1
+        try:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            # A file system without locks, where nobody gets one to remove anything either.
+            return folder, handle if handle >= 0 else None
+        if os.fstat(handle).st_nlink > 0:
+            return folder, handle
+        # Taken for a leftover, before it was locked.
+        os.close(handle)

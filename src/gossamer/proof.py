@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -30,6 +29,7 @@ from gossamer.energy.carbon import JOULES_PER_KWH, cost
 from gossamer.energy.spinning import spinning_seconds
 from gossamer.energy.statistics import LEAST_ROUNDS
 from gossamer.errors import GossamerError, OptionError, first_line
+from gossamer.files import temporary_folder
 from gossamer.formats import save, save_onnx
 from gossamer.inspection import Inspection, inspect_graph
 from gossamer.layer_comparison import LayerTimes, compare_layers
@@ -228,7 +228,7 @@ def compare(
     graphs = {"dense": as_onnx(dense, inputs), "sparse": as_onnx(model, inputs)}
     feeds = one_inference(graphs["dense"], inputs)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gossamer-")))
+        folder = stack.enter_context(temporary_folder())
         dense_file = _file(dense, graphs["dense"], folder / "dense.onnx")
         plain = _plain(dense_file, graphs["dense"], folder)
         sparse_path = _file(model, graphs["sparse"], folder / SPARSE_FILE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from gossamer.errors import DataError
+from gossamer.files import temporary_folder
 from gossamer.formats import load, load_onnx
 from gossamer.models import ModelAdapter, open_model
 from gossamer.models.calibration import read_batches
@@ -102,8 +102,8 @@ def export(adapter: ModelAdapter, example: Any = None) -> onnx.ModelProto:
         example = text_example(adapter)
     else:
         (example,) = read_inputs([example], adapter.inputs())
-    with tempfile.TemporaryDirectory(prefix="gossamer-") as folder:
-        path = Path(folder) / "model.onnx"
+    with temporary_folder() as folder:
+        path = folder / "model.onnx"
         adapter.export_onnx(path, example)
         return load_onnx(path)
 

@@ -68,3 +68,17 @@ def test_a_trial_after_a_line_that_was_cut_off_is_kept(tmp_path: Path) -> None:
         file.write(b'{"step": 2, "sco\xff')
     folder.add_trial({"step": 3})
     assert folder.trials() == [{"step": 1}, {"step": 3}]
+
+
+def test_what_a_kill_in_the_first_write_left_is_no_obstacle(tmp_path: Path) -> None:
+    left = tmp_path / "job" / ".job.json.0123abcd.gossamer-part"
+    left.mkdir(parents=True)
+    (left / "job.json").write_text('{"mod')
+    Folder(tmp_path / "job", job)
+    assert [path.name for path in (tmp_path / "job").iterdir()] == ["job.json"]
+
+
+def test_a_job_that_is_no_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text("{")
+    with pytest.raises(OutputError, match="cannot use folder"):
+        Folder(tmp_path, job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -142,14 +143,15 @@ def test_an_evaluation_that_fails_in_the_middle_loses_nothing(
 
     going_on = Closeness(branches, samples)
     result = guarded(branches, samples, going_on, folder=tmp_path / "job")
-    assert going_on.calls <= 2 + len(result.trials) - 2
+    # One logged trial is made again, to see that it is scored alike.
+    assert going_on.calls <= 2 + 1 + len(result.trials) - 2
     assert [trial.asked for trial in result.trials[:2]] == [t.asked for t in whole.trials[:2]]
     for name, when in solved.items():
         assert (tmp_path / "job/database" / name).stat().st_mtime_ns == when, "solved once"
 
     again = Closeness(branches, samples)
     finished = guarded(branches, samples, again, folder=tmp_path / "job")
-    assert again.calls == 2, "a finished search only makes its model again"
+    assert again.calls == 2 + 1, "a finished search only checks one trial, and makes its model"
     assert finished.trials == result.trials
     assert same_weights(finished.model, result.model)
     assert finished.drop == pytest.approx(result.drop)
@@ -161,7 +163,7 @@ def test_another_bound_goes_on_from_the_same_trials(
     guarded(branches, samples, folder=tmp_path / "job")
     other = Closeness(branches, samples)
     result = guarded(branches, samples, other, folder=tmp_path / "job", max_drop=0.02)
-    assert other.calls < 2 + len(result.trials)
+    assert other.calls < 2 + 1 + len(result.trials)
     assert result.drop is not None and result.drop <= 0.02
 
 
@@ -197,12 +199,62 @@ def test_the_folder_of_another_job_is_refused(
         guarded(branches, samples, folder=tmp_path / "job")
 
 
-def test_trials_by_another_evaluation_are_refused(
+def named_alike(measure: Callable[[Any], float]) -> Callable[[Any], float]:
+    """An evaluation whose name says nothing of what it measures."""
+
+    def evaluate(model: Any) -> float:
+        return measure(model)
+
+    return evaluate
+
+
+@pytest.mark.parametrize("value", [1.0, 5.0])
+def test_trials_by_another_evaluation_are_made_again(
+    branches: nn.Module, samples: np.ndarray, tmp_path: Path, value: float
+) -> None:
+    """Whether it scores the dense model alike (1) or not (5)."""
+    always = named_alike(lambda model: value)
+    lenient = guarded(branches, samples, always, folder=tmp_path / "job")
+    assert lenient.scores is not None and lenient.scores.sparse == value
+    closeness = Closeness(branches, samples)
+    evaluate = named_alike(lambda model: 1 + closeness(model))
+    result = guarded(branches, samples, evaluate, folder=tmp_path / "job")
+    fresh = guarded(branches, samples, evaluate)
+    assert result.scores is not None
+    assert result.scores.sparse == pytest.approx(evaluate(result.model))
+    assert [trial.score for trial in result.trials] == pytest.approx(
+        [trial.score for trial in fresh.trials]
+    )
+    assert any("another evaluation" in note for note in result.notes) == (value == 1.0)
+
+
+def test_a_log_that_was_damaged_by_hand_is_no_error(
     branches: nn.Module, samples: np.ndarray, tmp_path: Path
 ) -> None:
-    guarded(branches, samples, folder=tmp_path / "job")
-    with pytest.raises(OptionError, match="by another evaluation: the dense model scored"):
-        guarded(branches, samples, lambda model: 5.0, folder=tmp_path / "job")
+    whole = guarded(branches, samples, folder=tmp_path / "job")
+    log = tmp_path / "job" / "trials.jsonl"
+    line = json.loads(log.read_text().splitlines()[0])
+    broken: list[Any] = [[], 3, {}, {**line, "extra": 1}]
+    for key in line:
+        broken += [{**line, key: value} for value in (None, "x", [], {}, [1], -1, {"a": ["b"]})]
+        broken.append({other: line[other] for other in line if other != key})
+    log.write_text("\n".join(json.dumps(one) for one in broken) + "\n")
+    result = guarded(branches, samples, folder=tmp_path / "job")
+    assert result.drop is not None and result.drop <= 0.1
+    assert result.cost == pytest.approx(whole.cost)
+
+
+def test_costs_that_were_damaged_by_hand_are_measured_again(
+    branches: nn.Module, samples: np.ndarray, tmp_path: Path
+) -> None:
+    guarded(branches, samples, folder=tmp_path / "job", objective="energy", allocation="cost")
+    (file,) = (tmp_path / "job").glob("costs-*.json")
+    file.write_text(json.dumps({"rest": "much", "dense": [], "sparse": {"first": 1}, "notes": 2}))
+    again = guarded(
+        branches, samples, folder=tmp_path / "job", objective="energy", allocation="cost"
+    )
+    assert again.cost is not None
+    assert set(json.loads(file.read_text())["dense"]) == {"first", "loud", "quiet", "last"}
 
 
 def test_noise_larger_than_the_bound_is_said(branches: nn.Module, samples: np.ndarray) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 
 import gossamer
 from gossamer.errors import MeterError
+from gossamer.files import temporary_folder
 
 _LIMIT_SECONDS = 600
 _NAMES = "names.json"
@@ -37,8 +37,7 @@ def run_fresh(
         MeterError: if the program fails or takes longer than ten minutes; the message is its last
             line.
     """
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         for number, array in enumerate(feeds.values()):
             np.save(folder / f"{number}.npy", array, allow_pickle=False)
         (folder / _NAMES).write_text(json.dumps(list(feeds)), encoding="utf-8")
@@ -48,7 +47,7 @@ def run_fresh(
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         try:
             done = subprocess.run(
-                [sys.executable, "-P", "-m", program, *arguments, name],
+                [sys.executable, "-P", "-m", program, *arguments, str(folder)],
                 env=environment,
                 capture_output=True,
                 text=True,

@@ -10,8 +10,8 @@ import torch
 from transformers import TrainerCallback
 
 from gossamer.errors import OptionError
-from gossamer.files import atomic_path
 from gossamer.pruning.sparsifier import Sparsifier
+from gossamer.pruning.state_file import write_state
 
 STATE_FILE = "gossamer_sparsifier.pt"
 """In each of the Trainer's checkpoints: the sparsifier's state."""
@@ -66,8 +66,7 @@ class SparsifierCallback(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
         """Put the sparsifier's state into the checkpoint."""
         if state.is_world_process_zero:
-            with atomic_path(self._folder(args, state) / STATE_FILE) as path:
-                torch.save(self.sparsifier.state_dict(), path)
+            write_state(self.sparsifier.state_dict(), self._folder(args, state) / STATE_FILE)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
         """Make the sparsity exact."""

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from gossamer.errors import OptionError, OutputError
-from gossamer.files import atomic_path
+from gossamer.files import atomic_path, remove_leftovers
 from gossamer.models.adapter import Batch
 
 JOB_FILE = "job.json"
 TRIALS_FILE = "trials.jsonl"
 ENERGY_FILE = "energy.json"
+DATABASE = "database"
 
 
 class Folder:
@@ -43,6 +44,8 @@ class Folder:
         marked = path / JOB_FILE
         try:
             path.mkdir(parents=True, exist_ok=True)
+            for left in (path, path / DATABASE):
+                remove_leftovers(left)
             if marked.is_file():
                 self._refuse_other(json.loads(marked.read_text(encoding="utf-8")), job)
                 return

@@ -10,12 +10,11 @@ from typing import Any
 
 from gossamer import __version__
 from gossamer.energy.environment import describe
-from gossamer.errors import OptionError
 from gossamer.models.adapter import ModelAdapter
 from gossamer.pruning.allocations import ALLOCATIONS, Plan
-from gossamer.pruning.costs import Objective, figures, total
+from gossamer.pruning.costs import Objective, checked_objective, figures, total
 from gossamer.pruning.evaluation import TOLERANCE, Evaluate, Evaluation, compare, score
-from gossamer.pruning.folder import Folder
+from gossamer.pruning.folder import Folder, short_digest
 from gossamer.pruning.job import Job
 from gossamer.pruning.result import LayerResult, Scores, Trial
 from gossamer.pruning.search import STEPS, highest_accepted
@@ -69,6 +68,7 @@ class GuardedSearch:
 
     Attributes:
         trials: so far, those of an earlier process included where they are part of this search.
+        notes: what the user should know, each one sentence.
     """
 
     def __init__(
@@ -83,17 +83,19 @@ class GuardedSearch:
         folder: Folder | None,
     ) -> None:
         self.trials: list[Trial] = []
+        self.notes: list[str] = []
         self._job = job
         self._allocation = allocation
         self._objective = objective
         self._evaluate = evaluate
         self._dense = dense
+        self._noise = noise
         self._max_drop = max_drop
         self._folder = folder
         self._best: _Tried | None = None
         self._by_plan: dict[str, Trial] = {}
         self._plan = self._planner()
-        self._logged = self._read_log(noise)
+        self._logged = self._read_log()
 
     def run(self) -> Accepted | None:
         """Return the cheapest accepted model; None if not even the least step is accepted."""
@@ -170,8 +172,8 @@ class GuardedSearch:
             self._folder.add_trial(
                 {
                     **self._identity(),
+                    **self._evaluation(),
                     "step": step,
-                    "dense_score": self._dense.mean,
                     **tried.trial.to_dict(),
                     "plan": plan_to_json(tried.plan),
                     "coefficients": self._job.found_coefficients,
@@ -198,40 +200,93 @@ class GuardedSearch:
             "version": __version__,
         }
 
-    def _read_log(self, noise: float) -> dict[int, _Tried]:
+    def _evaluation(self) -> dict[str, Any]:
+        """Return what is known of the evaluation that scores were made by."""
+        name = getattr(self._evaluate, "__qualname__", type(self._evaluate).__qualname__)
+        return {
+            "evaluation": name,
+            "dense_score": self._dense.mean,
+            "dense_scores": digest_of_scores(self._dense),
+        }
+
+    def _read_log(self) -> dict[int, _Tried]:
+        """Return the trials of earlier processes that belong to this search, by step."""
         if self._folder is None:
             return {}
         found: dict[int, _Tried] = {}
-        identity = self._identity()
+        coefficients: list[float] | None = None
         for line in self._folder.trials():
-            if any(line.get(key) != value for key, value in identity.items()):
+            if any(line.get(key) != value for key, value in self._identity().items()):
                 continue
-            if not line.keys() >= _LOGGED:
+            try:
+                tried = _from_log(line)
+                step = int(line["step"])
+                belongs = set(tried.plan) <= set(self._job.names) and self._agrees(line)
+                coefficients = line["coefficients"] or coefficients
+            except (AttributeError, LookupError, TypeError, ValueError):
+                # Of an older version, or damaged: it is tried again.
                 continue
-            if abs(line["dense_score"] - self._dense.mean) > self._max_drop + 2 * noise + TOLERANCE:
-                raise OptionError(
-                    f"folder {self._folder.path} holds trials by another evaluation: the dense "
-                    f"model scored {line['dense_score']:.4g} there and {self._dense.mean:.4g} now; "
-                    "choose a new folder"
-                )
-            interval = line["interval"]
-            trial = Trial(
-                **{
-                    name: line[name]
-                    for name in Trial.__dataclass_fields__
-                    if name not in ("interval", "accepted")
-                },
-                interval=(interval[0], interval[1]) if interval else None,
-                accepted=False,
+            if belongs:
+                found[step] = tried
+        if coefficients:
+            self._job.start_from(coefficients)
+        if found and not self._is_scored_alike(found):
+            self.notes.append(
+                "The folder's trials were scored by another evaluation: they were made again."
             )
-            found[line["step"]] = _Tried(trial, plan_from_json(line["plan"]), None)
-            self._by_plan[json.dumps(line["plan"])] = trial
-            if line["coefficients"]:
-                self._job.start_from(line["coefficients"])
+            return {}
+        for tried in found.values():
+            self._by_plan[json.dumps(plan_to_json(tried.plan))] = tried.trial
         return found
 
+    def _agrees(self, line: Mapping[str, Any]) -> bool:
+        """Whether a logged trial's evaluation scored the dense model as this one does."""
+        known = self._evaluation()
+        if line.get("evaluation") != known["evaluation"]:
+            return False
+        if self._noise:
+            return bool(abs(line["dense_score"] - self._dense.mean) <= 2 * self._noise)
+        return bool(line.get("dense_scores") == known["dense_scores"])
 
-_LOGGED = {*Trial.__dataclass_fields__, "step", "dense_score", "plan", "coefficients"}
+    def _is_scored_alike(self, found: dict[int, _Tried]) -> bool:
+        """Whether the logged trial that lost most, made again, gets the score that it had.
+
+        Two evaluations may have one name and score the dense model alike (all answers are right,
+        of other questions): a model that lost something tells them apart.
+        """
+        step = max(found, key=lambda step: abs(found[step].trial.drop))
+        logged = found[step]
+        with self._job.stage("trials"):
+            model, layers = self._job.prune(logged.plan, "checking the folder's trials")
+            score_now = score(self._evaluate, model).mean
+        found[step] = replace(logged, made=(model, layers))
+        return abs(score_now - logged.trial.score) <= 2 * self._noise + TOLERANCE
+
+
+def _from_log(line: Mapping[str, Any]) -> _Tried:
+    """Return the trial that a line of the log tells of.
+
+    Raises:
+        AttributeError, LookupError, TypeError, ValueError: if it does not tell of one.
+    """
+    number = {name: float(line[name]) for name in _NUMBERS}
+    interval = line["interval"]
+    trial = Trial(
+        **number,
+        objective=checked_objective(line["objective"]),
+        figures={str(name): float(value) for name, value in line["figures"].items()},
+        interval=None if interval is None else (float(interval[0]), float(interval[1])),
+        accepted=False,
+    )
+    return _Tried(trial, plan_from_json(line["plan"]), None)
+
+
+_NUMBERS = ("asked", "sparsity", "cost", "score", "drop", "seconds")
+
+
+def digest_of_scores(evaluation: Evaluation) -> str:
+    """Return a digest of an evaluation's scores, one a sample where there are such."""
+    return short_digest(evaluation.mean if evaluation.samples is None else list(evaluation.samples))
 
 
 def plan_to_json(plan: Mapping[str, Choice]) -> dict[str, Any]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from functools import cached_property
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from gossamer.energy import Spender, Spending
 from gossamer.errors import DataError, OptionError, OutputError
+from gossamer.files import temporary_folder
 from gossamer.models.adapter import Batch, Layer, ModelAdapter
 from gossamer.pruning.coefficients import (
     Mix,
@@ -27,7 +26,7 @@ from gossamer.pruning.coefficients import (
 )
 from gossamer.pruning.costs import TIMED, Bytes, Costs, Objective, Weights, total
 from gossamer.pruning.database import Database
-from gossamer.pruning.folder import ENERGY_FILE, Folder
+from gossamer.pruning.folder import DATABASE, ENERGY_FILE, Folder
 from gossamer.pruning.measured_costs import measure, one_sample
 from gossamer.pruning.one_shot import count_zeros, prune
 from gossamer.pruning.progress import Progress
@@ -91,7 +90,7 @@ class Job:
         self._spent_earlier = None if folder is None else _earlier(folder)
         self._costs: dict[Objective, Costs] = {}
         self._coefficients: NDArray[np.float64] | None = None
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary = ExitStack()
 
     def __enter__(self) -> Job:
         return self
@@ -102,10 +101,8 @@ class Job:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with suppress(OutputError):
-            self.energy_spent()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._temporary.close()
+        self.energy_spent()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -128,7 +125,9 @@ class Job:
         if self._spent_earlier is not None:
             spent = self._spent_earlier + spent
         if self._folder is not None:
-            self._folder.write(ENERGY_FILE, asdict(spent))
+            # Where it cannot be written, what was worked out is worth more than this note.
+            with suppress(OutputError):
+                self._folder.write(ENERGY_FILE, asdict(spent))
         return spent
 
     @property
@@ -370,10 +369,9 @@ class Job:
     def _database(self) -> Database:
         self._need_batches("a database of solved layers")
         if self._folder is not None:
-            path = self._folder.path / "database"
+            path = self._folder.path / DATABASE
         else:
-            self._temporary = tempfile.TemporaryDirectory(prefix="gossamer-")
-            path = Path(self._temporary.name)
+            path = self._temporary.enter_context(temporary_folder())
         with self.stage("database"):
             database = Database(
                 self.dense, self.layers, self.levels, self._solver, self._solved_on, path

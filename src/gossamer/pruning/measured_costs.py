@@ -6,11 +6,9 @@ take a table of timed layers in the same way.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 from gossamer.energy import environment
 from gossamer.energy.engines import usable_cores
 from gossamer.errors import ModelError
+from gossamer.files import temporary_folder
 from gossamer.models.adapter import Batch, Layer, ModelAdapter
 from gossamer.pruning.costs import Objective
 from gossamer.pruning.folder import short_digest
@@ -121,7 +120,9 @@ def measure(
     file = f"costs-{key}.json"
     known = folder.read(file) if folder else None
     if known is not None:
-        return _from_json(known, objective)
+        # Damaged by hand, it is measured again.
+        with suppress(AttributeError, LookupError, TypeError, ValueError):
+            return _from_json(known, objective, [layer.name for layer in layers])
     found = _measure(dense, layers, levels, example, objective, threads, progress)
     if folder:
         folder.write(file, _to_json(found))
@@ -174,8 +175,8 @@ def _export(dense: ModelAdapter, example: Batch) -> onnx.ModelProto:
     if dense.kind == "onnx":
         model: onnx.ModelProto = dense.model
         return model
-    with tempfile.TemporaryDirectory(prefix="gossamer-") as folder:
-        path = Path(folder) / "model.onnx"
+    with temporary_folder() as folder:
+        path = folder / "model.onnx"
         dense.export_onnx(path, example)
         return load_onnx(path)
 
@@ -337,12 +338,19 @@ def _to_json(costs: Measured) -> dict[str, Any]:
     }
 
 
-def _from_json(found: Mapping[str, Any], objective: Objective) -> Measured:
+def _from_json(found: Mapping[str, Any], objective: Objective, names: list[str]) -> Measured:
+    """Undo `_to_json`.
+
+    Raises:
+        AttributeError, LookupError, TypeError, ValueError: if it is not what that wrote.
+    """
     sparse = {
         name: {
             pattern: [(float(sparsity), float(seconds)) for sparsity, seconds in points]
             for pattern, points in own.items()
         }
-        for name, own in found["sparse"].items()
+        for name, own in ((name, found["sparse"][name]) for name in names)
     }
-    return Measured(objective, found["rest"], found["dense"], sparse, tuple(found["notes"]))
+    dense = {name: float(found["dense"][name]) for name in names}
+    notes = tuple(str(note) for note in found["notes"])
+    return Measured(objective, float(found["rest"]), dense, sparse, notes)

@@ -291,6 +291,7 @@ def _by_search(
         objective = "sparsity"
     search = GuardedSearch(job, chosen, objective, evaluate, dense, noise, max_drop, folder)
     found = search.run()
+    notes += search.notes
     trials = tuple(search.trials)
     if found is None:
         notes.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,34 @@ def test_a_folder_of_another_call_is_refused(
         recover(sparse, dense, x[:64], steps=2, folder=tmp_path)
     with pytest.raises(OptionError, match="other dense model"):
         recover(sparse, sparse, x, steps=2, folder=tmp_path)
+
+
+def test_a_full_disk_costs_the_checkpoint_and_not_the_model(
+    sparse: nn.Module, dense: nn.Module, x: Any, tmp_path: Path
+) -> None:
+    """The system refuses files of more than 4 KiB, as a full disk would."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        found = recover(sparse, dense, x, steps=3, folder=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert found.steps == 3
+    assert any("could not be kept" in note and "File too large" in note for note in found.notes)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("state", [{}, {"step": "one"}, {"history": 3, "model": None}])
+def test_a_checkpoint_of_something_else_is_named(
+    sparse: nn.Module, dense: nn.Module, x: Any, tmp_path: Path, state: Any
+) -> None:
+    recover(sparse, dense, x, steps=2, folder=tmp_path)
+    file = tmp_path / "recovery.pt"
+    kept = torch.load(file, weights_only=True)
+    kept["state"] = {**kept["state"], **state} if state else state
+    torch.save(kept, file)
+    with pytest.raises(DataError, match=r"is not a checkpoint of recovery .*remove the file"):
+        recover(sparse, dense, x, steps=2, folder=tmp_path)
 
 
 def test_a_loss_that_is_nan_keeps_the_last_weights(

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from gossamer.errors import DataError, OptionError, OutputError
-from gossamer.files import atomic_path
 from gossamer.models.python_file import describe
+from gossamer.pruning.state_file import write_state
 
 NAME = "recovery.pt"
 # Seconds between two checkpoints: as much work as an interruption may cost.
@@ -26,6 +26,9 @@ class Checkpoint:
         call: what makes one call the same as another; numbers, texts, lists and dictionaries.
         writes: whether this process writes it.
 
+    Attributes:
+        trouble: why the last state could not be written, None if it was.
+
     Raises:
         OutputError: if the folder cannot be made.
     """
@@ -34,6 +37,7 @@ class Checkpoint:
         self.path = Path(folder) / NAME
         self._call = dict(call)
         self._writes = writes
+        self.trouble: OutputError | None = None
         self._written = time.monotonic()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,10 +62,7 @@ class Checkpoint:
                 key for key in {**call, **self._call} if call.get(key) != self._call.get(key)
             ]
         except Exception as error:
-            raise DataError(
-                f"{self.path} is not a checkpoint of recovery ({describe(error)}); choose another "
-                "folder, or remove the file to start anew"
-            ) from error
+            raise self.broken(error) from error
         if differing:
             raise OptionError(
                 f"{self.path} is of a recovery with other {', '.join(sorted(differing))}; choose "
@@ -69,18 +70,25 @@ class Checkpoint:
             )
         return dict(state)
 
+    def broken(self, error: Exception) -> DataError:
+        """Return what to raise where the file does not hold what it should."""
+        return DataError(
+            f"{self.path} is not a checkpoint of recovery ({describe(error)}); choose another "
+            "folder, or remove the file to start anew"
+        )
+
     def is_due(self) -> bool:
         """Return whether it is time to write the state again."""
         return self._writes and time.monotonic() - self._written >= INTERVAL
 
     def write(self, state: Mapping[str, Any]) -> None:
-        """Write the state; until it is whole, the old file stays.
-
-        Raises:
-            OutputError: if it cannot be written.
-        """
+        """Write the state; until it is whole, the old file stays. See `trouble`."""
         if not self._writes:
             return
-        with atomic_path(self.path) as path:
-            torch.save({"call": self._call, "state": dict(state)}, path)
+        # Training goes on where it cannot be written, and it is tried again after as long.
         self._written = time.monotonic()
+        try:
+            write_state({"call": self._call, "state": dict(state)}, self.path)
+            self.trouble = None
+        except OutputError as error:
+            self.trouble = error

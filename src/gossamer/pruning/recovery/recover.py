@@ -185,7 +185,12 @@ def recover(
             }
             checkpoint = Checkpoint(folder, call, writes=processes.main)
             kept = checkpoint.read()
-        state = State(steps) if kept is None else state_of(kept)
+        state = State(steps)
+        if checkpoint is not None and kept is not None:
+            try:
+                state = state_of(kept)
+            except (LookupError, TypeError, ValueError) as error:
+                raise checkpoint.broken(error) from error
         if kept is None:
             watch = Watch(processes, state.spent)
             # Whole mini-batches in every process, whose statistics so are the same.
@@ -227,7 +232,7 @@ def recover(
             whole=kept is None and processes.size == 1,
             gpu=processes.device.type == "cuda",
         ),
-        notes=_notes(state.steps, steps, before, after),
+        notes=_notes(state.steps, steps, before, after, checkpoint),
     )
 
 
@@ -334,8 +339,18 @@ def _compare(
     return compare(dense, score(evaluate, adapter))
 
 
-def _notes(steps: int, wanted: int, before: Scores | None, after: Scores | None) -> tuple[str, ...]:
+def _notes(
+    steps: int,
+    wanted: int,
+    before: Scores | None,
+    after: Scores | None,
+    checkpoint: Checkpoint | None,
+) -> tuple[str, ...]:
     notes = []
+    if checkpoint is not None and checkpoint.trouble is not None:
+        notes.append(
+            f"The last checkpoint could not be kept ({checkpoint.trouble}): save the model."
+        )
     if steps < wanted:
         notes.append(f"The CPU time allowed {steps} of {wanted} steps.")
     if before is not None and after is not None and after.sparse < before.sparse:

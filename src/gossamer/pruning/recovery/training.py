@@ -171,6 +171,7 @@ class Training:
             progress: is told of each step.
 
         Raises:
+            DataError: if the checkpoint's state is broken.
             OptionError: if the loss or its gradient is NaN or infinite.
         """
         sparse = self._objective.sparse
@@ -217,9 +218,8 @@ class Training:
         )
         if self._checkpoint is not None:
             self._keep(state)
-            message += (
-                f" (the weights before this step are 'state', 'model' in {self._checkpoint.path})"
-            )
+            if self._checkpoint.trouble is None:
+                message += f" (the weights before this step are in {self._checkpoint.path})"
         raise OptionError(message)
 
     def _keep(self, state: State) -> None:
@@ -238,13 +238,17 @@ class Training:
         )
 
     def _restore(self, kept: dict[str, Any]) -> None:
-        self._objective.sparse.load_state_dict(kept["model"])
-        self._optimizer.load_state_dict(kept["optimizer"])
-        self._scheduler.load_state_dict(kept["scheduler"])
-        torch.set_rng_state(kept["random"]["cpu"])
-        # A checkpoint of a run without a GPU has no state of one.
-        if self._processes.device.type == "cuda" and "cuda" in kept["random"]:
-            torch.cuda.set_rng_state(kept["random"]["cuda"], self._processes.device)
+        assert self._checkpoint is not None
+        try:
+            self._objective.sparse.load_state_dict(kept["model"])
+            self._optimizer.load_state_dict(kept["optimizer"])
+            self._scheduler.load_state_dict(kept["scheduler"])
+            torch.set_rng_state(kept["random"]["cpu"])
+            # A checkpoint of a run without a GPU has no state of one.
+            if self._processes.device.type == "cuda" and "cuda" in kept["random"]:
+                torch.cuda.set_rng_state(kept["random"]["cuda"], self._processes.device)
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise self._checkpoint.broken(error) from error
 
 
 class Watch:
@@ -311,14 +315,18 @@ def progress_of(state: State) -> dict[str, Any]:
 
 
 def state_of(kept: dict[str, Any]) -> State:
-    """Return the state that `progress_of` wrote down."""
+    """Return the state that `progress_of` wrote down.
+
+    Raises:
+        LookupError, TypeError, ValueError: if it did not write this.
+    """
     return State(
-        steps=kept["steps"],
-        step=kept["step"],
-        spent=Spent(kept["seconds"], kept["cpu_seconds"]),
+        steps=int(kept["steps"]),
+        step=int(kept["step"]),
+        spent=Spent(float(kept["seconds"]), float(kept["cpu_seconds"])),
         history=list(kept["history"]),
         sums=dict(kept["sums"]),
-        summed=kept["summed"],
+        summed=int(kept["summed"]),
     )
 
 
