@@ -453,10 +453,10 @@ def edge(
     """Place inference tasks on base stations for least power, and tell what sparsity saves."""
     from dataclasses import replace
 
+    from gossamer import machine
     from gossamer.edge.joules import compared_joules
     from gossamer.edge.scenario import read_scenario
     from gossamer.edge.study import study
-    from gossamer.energy.engines import usable_cores
     from gossamer.errors import OptionError
     from gossamer.report.progress import bar
 
@@ -474,7 +474,7 @@ def edge(
         result = study(
             read if realisations is None else replace(read, realisations=realisations),
             joules=joules,
-            processes=processes or usable_cores(),
+            processes=processes or machine.usable_processors(),
             progress=progress,
         )
     found = result.to_dict()

@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
+from gossamer import machine
 from gossamer.energy import Candidate
-from gossamer.energy.engines import usable_cores
 from gossamer.errors import ModelError, OptionError
 
 
@@ -25,7 +25,7 @@ def test_a_file_becomes_a_candidate_that_runs(small_onnx: Path) -> None:
 def test_by_default_it_is_named_after_its_file_and_uses_every_core(small_onnx: Path) -> None:
     candidate = Candidate.from_file(small_onnx)
     assert candidate.name == "small.onnx in onnxruntime"
-    assert candidate.threads == usable_cores()
+    assert candidate.threads == machine.default_threads()
 
 
 def test_the_bytes_to_deploy_include_external_data(small_onnx: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from gossamer.energy.engines import open_model, usable_cores
+from gossamer.energy.engines import open_model
 from gossamer.errors import DataError, ModelError, OptionError
 from gossamer.formats import save
 
@@ -140,7 +140,3 @@ def test_a_missing_engine_names_the_extra(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(OptionError, match=r"install gossamer\[ort\]"):
         open_model(small_onnx, "onnxruntime", 1)
-
-
-def test_there_is_at_least_one_core() -> None:
-    assert usable_cores() >= 1

@@ -8,14 +8,14 @@ import platform
 import numpy as np
 
 import gossamer
-from gossamer.energy.engines import usable_cores
+from gossamer import machine
 from gossamer.energy.environment import describe
 
 
 def test_it_names_processor_cores_and_versions() -> None:
     found = describe()
     assert found["processor"]
-    assert found["cores"] == usable_cores()
+    assert found["cores"] == machine.usable_processors()
     assert found["platform"].startswith(platform.system())
     assert found["versions"]["python"] == platform.python_version()
     assert found["versions"]["numpy"] == np.__version__

@@ -32,6 +32,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     cache.folder.cache_clear()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def roomy() -> Iterator[None]:
+    """As many threads as a test asks for, on a machine with one processor too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gossamer.machine.usable_processors", lambda: 64)
+        yield
+
+
 def write_model(text: str, opset: int = 17, **constants: Any) -> onnx.ModelProto:
     """The graph `(inputs) => (outputs) { nodes }` with constants as initializers."""
     model = parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]>\nsmall {text}')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import subprocess
 import sys
 import threading
 import weakref
@@ -15,8 +16,10 @@ import numpy as np
 import onnx
 import pytest
 
+from gossamer import machine
 from gossamer.errors import DataError
-from gossamer.runtime import Session, compile
+from gossamer.runtime import Session, compile, threads
+from gossamer.runtime.solo import Solo
 
 f32 = np.float32
 
@@ -82,8 +85,8 @@ def test_every_number_of_threads_gives_the_same(model: Any, random: np.random.Ge
         w=random.standard_normal((40, 30)),
     )
     expected = compile(small, threads=1).run(None, {"x": X})[0]
-    for threads in (2, 3, 5, 8):
-        with compile(small, threads=threads) as several:
+    for number in (2, 3, 5, 8):
+        with compile(small, threads=number) as several:
             for _ in range(10):
                 np.testing.assert_array_equal(several.run(None, {"x": X})[0], expected)
 
@@ -128,8 +131,6 @@ def test_a_session_runs_in_a_child_forked_while_another_thread_runs_it(session: 
 
 
 def test_a_process_with_waiting_helpers_ends(tmp_path: Any, model: Any) -> None:
-    import subprocess
-
     path = tmp_path / "m.onnx"
     small = model("(float[N, 4] x) => (float[N, 4] y) { y = MatMul(x, w) }", w=np.eye(4))
     path.write_bytes(small.SerializeToString())
@@ -152,8 +153,6 @@ def test_a_process_with_waiting_helpers_ends(tmp_path: Any, model: Any) -> None:
 @pytest.mark.slow
 def test_a_session_may_be_closed_while_another_thread_runs_it(tmp_path: Any, model: Any) -> None:
     """In a process of its own, since it crashes."""
-    import subprocess
-
     path = tmp_path / "m.onnx"
     small = model("(float[N, 64] x) => (float[N, 64] y) { y = MatMul(x, w) }", w=np.eye(64))
     path.write_bytes(small.SerializeToString())
@@ -286,7 +285,7 @@ def test_two_hundred_sessions_leave_nothing_behind(small: onnx.ModelProto) -> No
     assert open_files() == before[1]
 
 
-def test_a_helper_that_the_system_refused_is_started_by_the_next_run(
+def test_threads_that_the_system_refuses_are_asked_for_again(
     monkeypatch: pytest.MonkeyPatch, model: Any
 ) -> None:
     small = model("(float[N, 8] x) => (float[N, 8] y) { y = MatMul(x, w) }", w=np.eye(8))
@@ -300,9 +299,152 @@ def test_a_helper_that_the_system_refused_is_started_by_the_next_run(
         start(self)
 
     monkeypatch.setattr(threading.Thread, "start", refusing)
+    monkeypatch.setattr(threads, "_LOOK_AGAIN", 0)
     x = np.random.default_rng(0).standard_normal((40, 8)).astype(np.float32)
-    with pytest.raises(RuntimeError):
-        session.run(None, {"x": x})
     for _ in range(50):
         np.testing.assert_array_equal(session.run(None, {"x": x})[0], x)
-    assert started == ["gossamer-1", "gossamer-2", "gossamer-2"]
+    # Three, then the two that there may be, then three.
+    assert started == ["gossamer-1", "gossamer-2", "gossamer-1", "gossamer-1", "gossamer-2"]
+    session.close()
+
+
+# Processors
+
+
+def test_no_more_threads_run_than_there_are_processors_for(
+    monkeypatch: pytest.MonkeyPatch, model: Any
+) -> None:
+    small = model("(float[N, 8] x) => (float[N, 8] y) { y = MatMul(x, w) }", w=np.eye(8))
+    monkeypatch.setattr(machine, "usable_processors", lambda: 3)
+    session = compile(small, threads=32, engine="gossamer")
+    assert session.threads == 3
+    before = helpers()
+    session.run(None, {"x": X[:, :8].copy()})
+    assert len(helpers() - before) == 2
+    session.close()
+
+
+def test_a_team_follows_the_processors_that_are_left_and_come_back(
+    monkeypatch: pytest.MonkeyPatch, session: Session
+) -> None:
+    """Cores may be taken away from a process while it runs."""
+    monkeypatch.setattr(threads, "_LOOK_AGAIN", 0)
+    monkeypatch.setattr(Solo, "alone", False)
+    (expected,) = session.run(None, {"x": X})
+    for left, working in ((1, 0), (2, 1), (64, 2), (1, 0)):
+        monkeypatch.setattr(machine, "usable_processors", lambda left=left: left)
+        np.testing.assert_array_equal(session.run(None, {"x": X})[0], expected)
+        assert len(session._team._helpers) == working
+    session.close()
+
+
+# Interrupts
+
+INTERRUPTED = """
+import faulthandler, itertools, linecache, signal, sys, threading
+import numpy as np
+import gossamer.machine
+import gossamer.runtime as r
+from gossamer.runtime import threads
+from gossamer.runtime.solo import Solo
+
+faulthandler.dump_traceback_later(100, exit=True)
+gossamer.machine.usable_processors = lambda: 64
+Solo.alone = False
+session = r.compile(sys.argv[1], threads=3, engine="gossamer")
+x = np.random.default_rng(0).standard_normal((200, 64)).astype("float32")
+
+
+def helpers():
+    # Those that were interrupted before they began are listed for good.
+    return [t for t in threading.enumerate() if t.name.startswith("gossamer-") and t.is_alive()]
+
+
+def used():
+    session.run(None, {"x": x})
+    session.run(None, {"x": x})
+    session.close()
+
+
+def check():
+    for _ in range(3):
+        assert (session.run(None, {"x": x})[0] == x).all()
+    session.close()
+    for helper in helpers():
+        helper.join(20)
+        assert not helper.is_alive()
+
+
+used()
+"""
+
+AT_EVERY_LINE = """
+FILES = threads.__file__, threading.__file__
+
+
+def interrupt_at(number):
+    seen = itertools.count(1)
+
+    def trace(frame, event, _):
+        if frame.f_code.co_filename not in FILES:
+            return None
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+        # Where a block that holds a lock ends, Python looks at no signal before it is let go.
+        if event == "line" and not line.startswith("with ") and next(seen) == number:
+            raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        used()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+moments = 0
+while interrupt_at(moments + 1):
+    check()
+    moments += 1
+print(moments)
+"""
+
+AT_MANY_MOMENTS = """
+def stop(*_):
+    raise KeyboardInterrupt
+
+
+signal.signal(signal.SIGALRM, stop)
+hit = 0
+for moment in range(200):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 2e-5 + moment * 1e-5)
+        used()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        hit += 1
+    check()
+print(hit)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("moments", [AT_EVERY_LINE, AT_MANY_MOMENTS], ids=["line", "signal"])
+def test_a_session_that_was_interrupted_runs_and_ends(
+    tmp_path: Path, model: Any, moments: str
+) -> None:
+    """Ctrl-C while helpers start, run or end; in a process of its own, since it would hang."""
+    path = tmp_path / "m.onnx"
+    small = model("(float[N, 64] x) => (float[N, 64] y) { y = MatMul(x, w) }", w=np.eye(64))
+    path.write_bytes(small.SerializeToString())
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED + moments, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 20

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gossamer.energy.engines import EngineName, Feeds, open_model, usable_cores
+from gossamer import machine
+from gossamer.energy.engines import EngineName, Feeds, open_model
 from gossamer.errors import OptionError
 
 _CHUNK = 1 << 20
@@ -56,7 +57,7 @@ class Candidate:
         Args:
             path: an ONNX file, or a sparse Gossamer file that carries its graph.
             engine: "gossamer", "onnxruntime" with spinning off, or "openvino".
-            threads: for one inference; by default every core this process may use.
+            threads: for one inference; by default a physical core each that this process may use.
             name: by default the file's and the engine's.
 
         Raises:
@@ -64,7 +65,7 @@ class Candidate:
             OptionError: if the engine is unknown or not installed, or `threads` is below 1.
         """
         path = Path(path)
-        threads = usable_cores() if threads is None else threads
+        threads = machine.default_threads() if threads is None else threads
         model = open_model(path, engine, threads)
 
         def run(feeds: Feeds) -> list[Any]:

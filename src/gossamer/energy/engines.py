@@ -5,7 +5,6 @@ Every import is made when the engine is asked for, so that measuring itself stan
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,18 +32,6 @@ class OpenModel:
     run: Callable[[Feeds], list[Any]]
     close: Callable[[], None]
     ran_by: str
-
-
-def core_numbers() -> list[int]:
-    """Return the numbers of the logical cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
-def usable_cores() -> int:
-    """Return how many logical cores this process may use."""
-    return len(core_numbers())
 
 
 def open_model(path: Path, engine: EngineName, threads: int) -> OpenModel:

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from gossamer.energy.engines import usable_cores
+from gossamer import machine
 
 _PACKAGES = (
     "gossamer",
@@ -40,7 +40,7 @@ def describe() -> dict[str, Any]:
     versions["gossamer"] = gossamer.__version__
     return {
         "processor": processor(),
-        "cores": usable_cores(),
+        "cores": machine.usable_processors(),
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "platform": f"{platform.system()} {platform.machine()}",
         "versions": versions,

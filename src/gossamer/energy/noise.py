@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from gossamer.energy.engines import core_numbers, usable_cores
+from gossamer import machine
 
 # Shares of the cores' time that make latencies doubtful.
 _OTHERS = 0.05
@@ -92,7 +92,7 @@ class Watch:
             noisy_windows: share of windows that began while this process was busy otherwise.
         """
         busy, stolen = _cores()
-        room = (time.perf_counter() - self._begun) * usable_cores()
+        room = (time.perf_counter() - self._begun) * len(machine.processors())
         others = (busy - self._busy) - (time.process_time() - self._own)
         spread = drift = stolen_share = None
         if stolen is not None and self._stolen is not None:
@@ -115,7 +115,7 @@ class Watch:
 def _cores() -> tuple[float, float | None]:
     """Return busy and stolen seconds of the cores this process may use, since the start."""
     every = psutil.cpu_times(percpu=True)
-    cores = [every[index] for index in core_numbers() if index < len(every)] or every
+    cores = [every[index] for index in machine.processors() if index < len(every)] or every
     # Guest time is part of user time already; what was stolen is nobody's here.
     busy = sum(
         sum(getattr(core, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq"))

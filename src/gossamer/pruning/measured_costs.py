@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gossamer import machine
 from gossamer.energy import environment
-from gossamer.energy.engines import usable_cores
 from gossamer.errors import ModelError
 from gossamer.files import temporary_folder
 from gossamer.models.adapter import Batch, Layer, ModelAdapter
@@ -98,14 +98,14 @@ def measure(
         levels: at which, beside dense.
         example: one inference.
         objective: "latency", or "energy", for which a single thread runs.
-        threads: of one inference; by default every core.
+        threads: of one inference; by default a physical core each.
         folder: where costs that were measured before are found and new ones are kept.
         progress: told of each compilation and turn.
 
     Raises:
         ModelError: if the model cannot be exported or compiled, or no layer is found in the export.
     """
-    threads = 1 if objective == "energy" else threads or usable_cores()
+    threads = 1 if objective == "energy" else threads or machine.default_threads()
     surroundings = environment.describe()
     key = short_digest(
         dense.digest(),

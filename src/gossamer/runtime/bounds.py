@@ -6,40 +6,24 @@ memory at a large batch, so the machine decides what is too large, not a constan
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 from collections.abc import Iterable, Mapping
 from functools import cache
-from pathlib import Path
 
 import onnx
 
 from gossamer.errors import ModelError, UnsafeModelError
+from gossamer.machine import memory as memory
 from gossamer.runtime.dims import Dim, number
 from gossamer.runtime.graph import Graph, Value
 from gossamer.runtime.layouts import Planes
 
-# Where the system does not tell.
-_UNKNOWN = 1 << 40
 # Floats of one image of one channel: 16,384 x 16,384 pixels. Kernels hold a mask as large.
 _LARGEST_PLANE = 1 << 28
 # Large language models have some ten thousand.
 _MOST_NODES = 1 << 18
 # Functions that call each other.
 _DEEPEST = 100
-
-
-@cache
-def memory() -> int:
-    """Bytes that this machine, or the container that the process lives in, has in all."""
-    sizes = [_UNKNOWN]
-    with contextlib.suppress(AttributeError, ValueError, OSError):
-        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    with contextlib.suppress(ValueError, OSError):
-        # Of the container; the word `max` where it has no limit.
-        sizes.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
-    return min(sizes)
 
 
 def size_of(value: Value, sizes: Mapping[str, int]) -> int:

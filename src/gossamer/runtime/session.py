@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import os
 import traceback
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import onnx
 
+from gossamer import machine
 from gossamer.errors import (
     DataError,
     GossamerError,
@@ -80,7 +80,8 @@ def compile(
     Args:
         model: a file, its bytes, or the loaded model. External data must lie in the file's folder.
         weights: names and elements of initializers that the model leaves empty.
-        threads: how many threads an inference uses; by default all cores of this process.
+        threads: how many threads an inference uses at most; by default a physical core each
+            that this process may use. No more run than there are processors for them.
         target: `host`, or `avx2` to leave AVX-512 unused; `neon` is what `host` has on ARM.
         engine: `auto` leaves a model to ONNX Runtime whole where that is faster, by timing both
             unless the zeros leave no doubt; `gossamer` and `onnxruntime` force one of them.
@@ -109,8 +110,8 @@ class Session:
 
     Args:
         source: where the model comes from.
-        threads: how many threads an inference uses; by default all cores of this process, and what
-            is left to ONNX Runtime whole uses as many as that would by itself.
+        threads: how many threads an inference uses at most, see `compile`; by default what is left
+            to ONNX Runtime whole uses as many as that would by itself.
         target: the processor to generate code for.
         engine: what runs it.
     """
@@ -126,7 +127,7 @@ class Session:
         if engine not in get_args(Engine):
             raise OptionError(f"no engine {engine!r}; choose from {', '.join(get_args(Engine))}")
         self._asked = _checked_threads(threads)
-        self.threads = self._asked or _cores()
+        self.threads = min(self._asked or machine.default_threads(), machine.usable_processors())
         self._target = find_target(target)
         if not self._target.runs_here:
             raise OptionError(f"target {target!r} is for another processor; use 'host' here")
@@ -211,7 +212,7 @@ class Session:
 
     def _left(self, reason: str, spinning: Spinning = "default") -> WholeModel:
         """The model in ONNX Runtime, as the user's own session would have it."""
-        return WholeModel(self._source, reason, self._asked, spinning)
+        return WholeModel(self._source, reason, self._asked and self.threads, spinning)
 
     def _generate(self, graph: Graph, team: Team) -> Program:
         """Generated code for what is native, and ONNX Runtime for the rest."""
@@ -455,12 +456,6 @@ def _checked_threads(threads: int | None) -> int | None:
     if number < 1:
         raise OptionError(f"threads must be at least 1, not {number}")
     return number
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _make_contiguous(node: Node) -> None:

@@ -20,11 +20,12 @@ TRACE = 36
 """Where the caller's thread notes the clock before the first step and after each, or 0."""
 STATE_SIZE = 40
 
-# How long to spin before sleeping, in turns of the pause instruction. Within a run for about half
-# a millisecond: waking takes as long as a step, so once one thread sleeps at a barrier the other is
-# late for the next, sleeps in turn, and so on. Between runs some ten microseconds.
-_SPIN_BETWEEN_STEPS = 40_000
-_SPIN_BETWEEN_RUNS = 600
+# How often to look before sleeping: first with pauses, then letting others run in between, who may
+# be those that are waited for where there are fewer processors than threads. Within a run for about
+# half a millisecond: waking takes as long as a step, so once one thread sleeps at a barrier the
+# other is late for the next, sleeps in turn, and so on. Between runs some ten microseconds.
+_PAUSES_BETWEEN_STEPS, _YIELDS_BETWEEN_STEPS = 400, 1_000
+_PAUSES_BETWEEN_RUNS, _YIELDS_BETWEEN_RUNS = 600, 0
 
 _FUTEX_SYSTEM_CALL = {"x86_64": 202, "aarch64": 98}
 _YIELD_HINT = 1
@@ -69,6 +70,14 @@ def _pause(b: Builder, machine: str) -> None:
         b.call("llvm.x86.sse2.pause", ir.VoidType())
 
 
+def _yield(b: Builder) -> None:
+    """Let another thread run that waits for this processor, if there is any."""
+    if sys.platform == "win32":
+        b.call("SwitchToThread", I32)
+    else:
+        b.call("sched_yield", I32)
+
+
 def _sleep(b: Builder, machine: str, address: Term, seen: Term) -> None:
     """Sleep while the integer at the address is what was seen; waking early is allowed."""
     if sys.platform == "linux" and machine in _FUTEX_SYSTEM_CALL:
@@ -103,28 +112,34 @@ def _system_call(b: Builder, *arguments: Term) -> None:
 
 
 def _wait_for_change(
-    b: Builder, machine: str, state: Term, position: int, seen: Term, spins: int
+    b: Builder, machine: str, state: Term, position: int, seen: Term, pauses: int, yields: int
 ) -> None:
     """Return once the field differs from what was seen."""
-    test = b.ir.append_basic_block("test")
-    spin = b.ir.append_basic_block("spin")
-    rest = b.ir.append_basic_block("rest")
-    after = b.ir.append_basic_block("changed")
-    left = Variable(b, b.i64(spins))
+    test, look, spin, stand, give, rest, after = map(
+        b.ir.append_basic_block, ("test", "look", "spin", "stand", "give", "rest", "changed")
+    )
+    left = Variable(b, b.i64(pauses + yields))
     b.ir.branch(test)
     b.ir.position_at_end(test)
-    b.ir.cbranch(_read(b, state, position).compare("==", seen).ir, spin, after)
+    b.ir.cbranch(_read(b, state, position).compare("==", seen).ir, look, after)
+    b.ir.position_at_end(look)
+    left.set(left.get() - 1)
+    b.ir.cbranch((left.get() < yields).ir, stand, spin)
     b.ir.position_at_end(spin)
     _pause(b, machine)
-    left.set(left.get() - 1)
-    b.ir.cbranch((left.get() > 0).ir, test, rest)
+    b.ir.branch(test)
+    b.ir.position_at_end(stand)
+    b.ir.cbranch((left.get() < 0).ir, rest, give)
+    b.ir.position_at_end(give)
+    _yield(b)
+    b.ir.branch(test)
     b.ir.position_at_end(rest)
     # Counted before the field is looked at again (by the futex call itself), so that whoever
     # changes the field either sees a sleeper or is seen by it.
     _add(b, state, SLEEPERS, 1)
     _sleep(b, machine, _field(b, state, position), seen)
     _add(b, state, SLEEPERS, -1)
-    left.set(b.i64(spins))
+    left.set(b.i64(pauses + yields))
     b.ir.branch(test)
     b.ir.position_at_end(after)
 
@@ -156,7 +171,8 @@ def _write_walk(module: ir.Module, machine: str) -> ir.Function:
                 _wake(b, machine, state, GENERATION)
 
             def others(generation: Term = generation) -> None:
-                _wait_for_change(b, machine, state, GENERATION, generation, _SPIN_BETWEEN_STEPS)
+                patience = _PAUSES_BETWEEN_STEPS, _YIELDS_BETWEEN_STEPS
+                _wait_for_change(b, machine, state, GENERATION, generation, *patience)
 
             b.choose((arrived + 1).compare("==", threads), last, others)
         _note_clock(b, machine, trace, thread, step + 1)
@@ -192,7 +208,8 @@ def _write_work(module: ir.Module, machine: str, walk: ir.Function) -> None:
     leave = b.ir.append_basic_block("leave")
     b.ir.branch(head)
     b.ir.position_at_end(head)
-    _wait_for_change(b, machine, state, EPOCH, seen.get(), _SPIN_BETWEEN_RUNS)
+    patience = _PAUSES_BETWEEN_RUNS, _YIELDS_BETWEEN_RUNS
+    _wait_for_change(b, machine, state, EPOCH, seen.get(), *patience)
     seen.set(seen.get() + 1)
     b.ir.cbranch((_read(b, state, STOP) > 0).ir, leave, serve)
     b.ir.position_at_end(serve)
