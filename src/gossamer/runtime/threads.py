@@ -50,8 +50,10 @@ class _Crew:
     def __init__(
         self, threads: int, run: Callable[[int], None], work: Callable[[int, int, int], None]
     ) -> None:
-        self._dismissed = False
         self.state, self._run = _State(), run
+        self._dropped = weakref.finalize(self, _dismiss, self.state, run)
+        # They end with the process anyhow.
+        self._dropped.atexit = False
         self.helpers: list[threading.Thread] = []
         self._core = -1
         try:
@@ -84,14 +86,14 @@ class _Crew:
 
     def dismiss(self) -> None:
         """Tell the helpers to end; nobody may be running."""
-        self.state.fields[driver.COUNT] = 0
-        self.state.fields[driver.STOP] = 1
-        self._run(self.state.address)
-        self._dismissed = True
+        _dismiss(self.state, self._run)
+        self._dropped.detach()
 
-    def __del__(self) -> None:
-        if not self._dismissed:
-            self.dismiss()
+
+def _dismiss(state: _State, run: Callable[[int], None]) -> None:
+    state.fields[driver.COUNT] = 0
+    state.fields[driver.STOP] = 1
+    run(state.address)
 
 
 class Team:

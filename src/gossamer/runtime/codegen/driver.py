@@ -20,11 +20,12 @@ TRACE = 36
 """Where the caller's thread notes the clock before the first step and after each, or 0."""
 STATE_SIZE = 40
 
-# How often to look before sleeping: first with pauses, then letting others run in between, who may
-# be those that are waited for where there are fewer processors than threads. Within a run for about
-# half a millisecond: waking takes as long as a step, so once one thread sleeps at a barrier the
-# other is late for the next, sleeps in turn, and so on. Between runs some ten microseconds.
-_PAUSES_BETWEEN_STEPS, _YIELDS_BETWEEN_STEPS = 400, 1_000
+# How often to look before sleeping: first with pauses, some 25 to 70 ns each, then letting others
+# run in between (0.3 us where there are none), who may be those that are waited for: processors are
+# taken away, and other programs run. Within a run for about half a millisecond: waking takes as
+# long as a step, so once one thread sleeps at a barrier the other is late for the next, sleeps in
+# turn, and so on. Between runs some ten microseconds.
+_PAUSES_BETWEEN_STEPS, _YIELDS_BETWEEN_STEPS = 40, 2_000
 _PAUSES_BETWEEN_RUNS, _YIELDS_BETWEEN_RUNS = 600, 0
 
 _FUTEX_SYSTEM_CALL = {"x86_64": 202, "aarch64": 98}
