@@ -297,8 +297,10 @@ def test_an_unknown_target_is_refused(sentence: onnx.ModelProto) -> None:
         compile(sentence, target="pdp11")
 
 
-def test_all_cores_by_default(sentence: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gossamer.runtime.session._cores", lambda: 3)
+def test_a_thread_for_each_core_by_default(
+    sentence: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gossamer.machine.default_threads", lambda: 3)
     session = compile(sentence)
     assert session.threads == 3
     assert session.run(None, feeds())[0].shape == (2, 5, 6)
