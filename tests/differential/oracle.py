@@ -1,0 +1,166 @@
+"""ONNX Runtime: single nodes while a model grows, whole models, and the same in 64 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+if TYPE_CHECKING:
+    from differential.builder import Value
+
+Array: TypeAlias = NDArray[Any]
+Feeds: TypeAlias = Mapping[str, Array]
+
+onnxruntime.set_default_logger_severity(4)
+
+NEWEST = min(onnx.defs.onnx_opset_version(), 28)
+"""The newest operator set that ONNX and ONNX Runtime share."""
+
+
+class Unfit(Exception):
+    """ONNX Runtime refuses a model."""
+
+
+def session(model: onnx.ModelProto, optimized: bool = False) -> onnxruntime.InferenceSession:
+    """ONNX Runtime's session, by default of the model as it stands.
+
+    Raises:
+        Unfit: with ONNX Runtime's reason.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = (
+        levels.ORT_ENABLE_ALL if optimized else levels.ORT_DISABLE_ALL
+    )
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        raise Unfit(str(error)[:200]) from None
+
+
+def run(loaded: onnxruntime.InferenceSession, feeds: Feeds) -> list[Array]:
+    """A run.
+
+    Raises:
+        Unfit: with ONNX Runtime's reason.
+    """
+    try:
+        results = loaded.run(None, dict(feeds))
+    except Exception as error:
+        raise Unfit(str(error)[:200]) from None
+    for result in results:
+        if not isinstance(result, np.ndarray):
+            raise Unfit(f"an output that is no tensor but {type(result).__name__}")
+    return list(results)
+
+
+def run_node(
+    node: NodeProto, taken: Sequence[Value], opsets: Mapping[str, int], worlds: int
+) -> list[list[Array]]:
+    """The outputs of one node in every world.
+
+    Raises:
+        Unfit: if ONNX Runtime refuses it.
+    """
+    unique = {value.name: value for value in taken}.values()
+    variable = [value for value in unique if not value.constant]
+    graph = helper.make_graph(
+        [node],
+        "node",
+        [
+            helper.make_tensor_value_info(v.name, helper.np_dtype_to_tensor_dtype(v.dtype), None)
+            for v in variable
+        ],
+        [helper.make_empty_tensor_value_info(name) for name in node.output if name],
+        [numpy_helper.from_array(v.arrays[0], v.name) for v in unique if v.constant],
+    )
+    loaded = session(model_of(graph, opsets))
+    count = worlds if variable else 1
+    made = [run(loaded, {v.name: v.arrays[world] for v in variable}) for world in range(count)]
+    return made if variable else [list(made[0]) for _ in range(worlds)]
+
+
+def model_of(graph: onnx.GraphProto, opsets: Mapping[str, int], ir: int = 10) -> onnx.ModelProto:
+    imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    return helper.make_model(graph, opset_imports=imports, ir_version=ir)
+
+
+# The same in 64 bits
+
+
+def in_double(model: onnx.ModelProto, feeds: Feeds) -> list[Array] | None:
+    """The outputs with every float in 64 bits, None where that cannot be had.
+
+    Node by node in ONNX Runtime, or else by ONNX's own definition of each operator.
+    """
+    values: dict[str, Array] = {"": np.zeros(0)}
+    for tensor in model.graph.initializer:
+        values[tensor.name] = _double(numpy_helper.to_array(tensor))
+    values |= {name: _double(array) for name, array in feeds.items()}
+    opsets = {item.domain: item.version for item in model.opset_import}
+    for node in model.graph.node:
+        made = _node_in_double(node, values, opsets)
+        if made is None:
+            return None
+        values |= dict(zip([name for name in node.output if name], made, strict=False))
+    return [values[info.name] for info in model.graph.output]
+
+
+def _double(array: Array) -> Array:
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+def _node_in_double(
+    node: NodeProto, values: Mapping[str, Array], opsets: Mapping[str, int]
+) -> list[Array] | None:
+    from onnx.reference import ReferenceEvaluator
+
+    wide = NodeProto()
+    wide.CopyFrom(node)
+    for attribute in wide.attribute:
+        if attribute.name == "to" and attribute.i in (TensorProto.FLOAT, TensorProto.FLOAT16):
+            attribute.i = TensorProto.DOUBLE
+        if attribute.type == onnx.AttributeProto.TENSOR:
+            made = _double(numpy_helper.to_array(attribute.t))
+            attribute.t.CopyFrom(numpy_helper.from_array(made))
+    names = list(dict.fromkeys(name for name in node.input if name))
+    taken = {name: values[name] for name in names if name in values}
+    if any(attribute.type == onnx.AttributeProto.GRAPH for attribute in node.attribute):
+        return None
+    for width in (np.float64, np.float32):
+        given = {name: a.astype(width) if a.dtype == np.float64 else a for name, a in taken.items()}
+        form = wide if width == np.float64 else node
+        outputs = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
+        infos = [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(a.dtype), None)
+            for name, a in given.items()
+        ]
+        tensors = [numpy_helper.from_array(a, name) for name, a in given.items()]
+        # As constants first, for some operators take them in no other way.
+        for graph, feeds in (
+            (helper.make_graph([form], "node", [], outputs, tensors), {}),
+            (helper.make_graph([form], "node", infos, outputs), given),
+        ):
+            model = model_of(graph, opsets)
+            try:
+                return [_double(array) for array in run(session(model), feeds)]
+            except Unfit:
+                pass
+            if feeds and width == np.float64:
+                try:
+                    with np.errstate(all="ignore"):
+                        results = ReferenceEvaluator(model).run(None, feeds)
+                    return [_double(np.asarray(array)) for array in results]
+                except Exception:
+                    pass
+    return None

@@ -1,0 +1,75 @@
+"""The generator of random valid models, and a few hundred of them in Gossamer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from differential import compare, models, runner
+from differential.registry import GROWTHS, definitions
+
+f32 = np.float32
+
+
+def test_a_model_is_determined_by_its_seed() -> None:
+    first, second = models.make(3), models.make(3)
+    assert first.model.SerializeToString() == second.model.SerializeToString()
+    for ours, theirs in zip(first.worlds, second.worlds, strict=True):
+        assert all(np.array_equal(ours[name], theirs[name], equal_nan=True) for name in ours)
+
+
+def test_nearly_all_models_are_valid_and_pass_onnx_checker() -> None:
+    invalid = 0
+    for seed in range(40):
+        try:
+            onnx.checker.check_model(models.make(seed).model)
+        except models.Invalid:
+            invalid += 1
+    assert invalid <= 2
+
+
+def test_every_operator_that_has_a_rule_is_generated() -> None:
+    from gossamer.runtime.kernels.elements import ELEMENTWISE
+    from gossamer.runtime.onnx_import import RULES
+    from gossamer.runtime.passes.expand import _RULES
+
+    known = {op for op, _ in definitions()}
+    ruled = {op for op in {*RULES, *_RULES, *ELEMENTWISE} if onnx.defs.has(op)}
+    # Constants are among the operands of all others.
+    assert ruled - known <= {"Constant"}
+    assert len({growth.name for growth in GROWTHS}) == len(GROWTHS)
+
+
+def test_outputs_differ_by_type_shape_places_of_nan_and_more_than_1e4_of_the_largest() -> None:
+    wanted = np.array([[1.0, -100.0, np.nan, np.inf]], f32)
+    assert not compare.difference(wanted + f32(0.009), wanted)
+    assert "off" in compare.difference(wanted + f32(0.02), wanted)
+    assert "type" in compare.difference(wanted.astype(np.float64), wanted)
+    assert "shape" in compare.difference(wanted[0], wanted)
+    assert "NaN" in compare.difference(np.nan_to_num(wanted, nan=1.0, posinf=np.inf), wanted)
+    assert "infinities" in compare.difference(-wanted, wanted)
+    assert compare.difference(np.array([1, 2]), np.array([1, 3]))
+
+
+def test_no_farther_from_64_bits_than_onnx_runtime_is_agreement() -> None:
+    exact = np.array([1.0, 2.0])
+    theirs = np.array([1.001, 2.0], f32)
+    assert compare.nearer(np.array([1.0005, 2.0], f32), theirs, exact)
+    assert not compare.nearer(np.array([1.002, 2.0], f32), theirs, exact)
+    assert not compare.nearer(np.array([np.nan, 2.0], f32), theirs, exact)
+
+
+@pytest.mark.slow
+def test_the_summary_counts_what_ran(tmp_path: Path) -> None:
+    results = runner.run(tmp_path, range(12))
+    told = runner.summary(results)
+    assert told["graphs"] == 12
+    assert told["native"] > 0.5
+    # A rerun finds all of them there.
+    assert runner.run(tmp_path, range(12)) == results
