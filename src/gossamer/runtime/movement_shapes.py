@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from gossamer.runtime.dims import Dim, Size, UnknownSize, divide
 from gossamer.runtime.graph import Node
 from gossamer.runtime.shapes import (
@@ -13,7 +11,6 @@ from gossamer.runtime.shapes import (
     Typed,
     content_of,
     dtype_of,
-    fixed,
     numbers_of,
     shape_of,
 )
@@ -52,48 +49,6 @@ def parts_of(node: Node) -> list[Size]:
     return [min(each, total - each * position) for position in range(count)]
 
 
-def scaled_shape(node: Node) -> list[Size]:
-    """The shape that a Resize or Upsample gives."""
-    shape = list(shape_of(node.source(0)))
-    rank = len(shape)
-    axes, sizes = axes_in(node, rank), node.input(3)
-    if sizes is not None:
-        wanted = content_of(sizes)
-        policy = node.attributes.get("keep_aspect_ratio_policy", "stretch")
-        if policy != "stretch":
-            old, new = fixed([shape[axis] for axis in axes]), fixed(wanted)
-            ratios = [b / a for a, b in zip(old, new, strict=True)]
-            ratio = min(ratios) if policy == "not_larger" else max(ratios)
-            wanted = [math.floor(size * ratio + 0.5) for size in old]
-        for axis, size in zip(axes, wanted, strict=True):
-            shape[axis] = size
-        return shape
-    for axis, factor in zip(axes, factors_of(node), strict=True):
-        if factor != 1:
-            (size,) = fixed([shape[axis]])
-            shape[axis] = math.floor(size * factor)
-    return shape
-
-
-def axes_in(node: Node, rank: int) -> list[int]:
-    """The axes that a Resize changes, all unless it names some."""
-    return [axis % rank for axis in node.attributes.get("axes", range(rank))]
-
-
-def factors_of(node: Node) -> list[float]:
-    """The factors of a Resize or Upsample, along each of its axes.
-
-    Raises:
-        UnknownSize: where only a run knows them.
-    """
-    if "scales" in node.attributes:
-        return list(node.attributes["scales"])
-    scales = node.input(1 if node.op == "Upsample" or len(node.inputs) == 2 else 2)
-    if scales is None or scales.data is None:
-        raise UnknownSize("a size is scaled by what is known only when the model runs")
-    return [float(number) for number in scales.data]
-
-
 def _pad(node: Node, inferred: Inferred) -> list[Typed]:
     shape = shape_of(node.source(0))
     before, after = pads_of(node)
@@ -122,10 +77,6 @@ def _split(node: Node, inferred: Inferred) -> list[Typed]:
     if total != shape[axis] or len(parts) != len(node.outputs):
         raise UnknownSize("a split whose parts do not add up")
     return [(dtype, (*shape[:axis], part, *shape[axis + 1 :])) for part in parts]
-
-
-def _resize(node: Node, inferred: Inferred) -> list[Typed]:
-    return [(dtype_of(node.input(0)), tuple(scaled_shape(node)))]
 
 
 def _depth_to_space(node: Node, inferred: Inferred) -> list[Typed]:
@@ -169,8 +120,6 @@ MOVEMENT_SHAPES: dict[str, Rule] = {
     "Pad": _pad,
     "Tile": _tile,
     "Split": _split,
-    "Resize": _resize,
-    "Upsample": _resize,
     "DepthToSpace": _depth_to_space,
     "SpaceToDepth": _space_to_depth,
     "Trilu": _same,

@@ -16,9 +16,10 @@ from gossamer.runtime.contents import CONTENT, LIMIT
 from gossamer.runtime.dims import LARGEST, Dim, Size, UnknownSize, product
 from gossamer.runtime.graph import RANDOM, Array, Graph, Node, Shape, Value, constant
 from gossamer.runtime.movement_shapes import MOVEMENT_SHAPES
+from gossamer.runtime.resizing import RESIZE_SHAPES
 from gossamer.runtime.shapes import SHAPES, Inferred
 
-RULES = {**SHAPES, **MOVEMENT_SHAPES}
+RULES = {**SHAPES, **MOVEMENT_SHAPES, **RESIZE_SHAPES}
 
 # Bytes of constants that are computed ahead, in all, beside so many times those of the model's own:
 # enough for masks and tables that exporters write as operators, and for weights stored in 8 bits or
