@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 from gossamer.errors import DataError
 from gossamer.formats import SparseFile, load
 from gossamer.models import ModelAdapter, open_model
 from gossamer.models.eligibility import eligibility
-from gossamer.models.onnx_layers import constants, find_layers
+from gossamer.models.onnx_constants import count_zeros
+from gossamer.models.onnx_layers import OnnxLayer, Use, find_layers
 from gossamer.models.selection import default_layers
 from gossamer.runtime.onnx_import import import_model
 from gossamer.source import adapter_of, graph_example, sparse_file, text_example
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Array = NDArray[Any]
-
-_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 
 
 @dataclass(frozen=True)
@@ -152,29 +150,39 @@ def inspect_graph(model: onnx.ModelProto, example: Mapping[str, Array] | None = 
             example = {}
     shapes = {name: tuple(array.shape) for name, array in example.items()}
     sizes = _value_shapes(model, shapes)
+    adapter = open_model(model)
     layers = []
     for found in find_layers(model):
-        outputs = [sizes.get(use.node.output[0]) for use in found.uses]
-        work = [math.prod(size) * found.layer.columns for size in outputs if size is not None]
+        work = [_work(found, use, sizes) for use in found.uses]
         layers.append(
             Layer(
                 name=found.layer.name,
                 operator=found.uses[0].node.op_type,
                 rows=found.layer.rows,
                 columns=found.layer.columns,
-                zeros=_zeros(numpy_helper.to_array(found.tensor)),
-                multiply_adds=sum(work) if len(work) == len(found.uses) else None,
+                zeros=count_zeros(found.weight, {}),
+                multiply_adds=sum(known)
+                if len(known := [w for w in work if w is not None]) == len(work)
+                else None,
             )
         )
-    tensors = {id(tensor): tensor for tensor in constants(model.graph).values()}
-    arrays = [
-        numpy_helper.to_array(tensor)
-        for tensor in tensors.values()
-        if tensor.data_type in _FLOATS and tensor.dims
-    ]
-    weights = sum(array.size for array in arrays)
-    notes = _notes(open_model(model), weights)
-    return Inspection(tuple(layers), weights, sum(map(_zeros, arrays)), shapes, notes)
+    weights, zeros = adapter.count_weights()
+    return Inspection(tuple(layers), weights, zeros, shapes, _notes(adapter, weights))
+
+
+def _work(found: OnnxLayer, use: Use, sizes: Mapping[str, tuple[int, ...]]) -> int | None:
+    """Return the multiply-adds of one use of a layer; None where a size is unknown."""
+    layer, node = found.layer, use.node
+    if layer.kind == "embedding":
+        return 0
+    if node.op_type == "ConvTranspose" or layer.kind == "recurrent":
+        size = sizes.get(node.input[0])
+        if size is None:
+            return None
+        positions = size[0] * (size[1] if layer.kind == "recurrent" else math.prod(size[2:]))
+        return positions * layer.weights
+    size = sizes.get(node.output[0])
+    return None if size is None else math.prod(size) * layer.columns
 
 
 def _notes(adapter: ModelAdapter, weights: int) -> tuple[str, ...]:

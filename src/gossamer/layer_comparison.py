@@ -74,7 +74,7 @@ def _timed(
     from gossamer.runtime import compile
 
     named = name_uses(model)
-    layers = find_layers(named)
+    layers = [found for found in find_layers(named) if found.layer.gain]
     nodes = [[use.node.name for use in found.uses] for found in layers]
     with compile(named, threads=threads, engine="gossamer") as session:
         seconds, rest = layer_seconds(session, dict(feeds), nodes)

@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from gossamer.models import Layer, open_model
-from gossamer.models.onnx_layers import constants
+from gossamer.models.onnx_constants import constants
+from gossamer.models.onnx_layers import Use
 from gossamer.models.onnx_targets import find_aim, find_consumers
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -33,7 +34,7 @@ def graph(*nodes: onnx.NodeProto, **weights: np.ndarray[Any, Any]) -> onnx.Graph
 
 def aim(made: onnx.GraphProto) -> Any:
     layer = Layer("layer", "linear", 4, 4)
-    return find_aim(made.node[0], layer, find_consumers(made), constants(made))
+    return find_aim(Use(made.node[0], "x", 0), layer, find_consumers(made), constants(made, {}))
 
 
 MATMUL = helper.make_node("MatMul", ["x", "w"], ["m"])

@@ -17,6 +17,7 @@ from gossamer.errors import ModelError
 from gossamer.formats.description import Malformed
 from gossamer.formats.dtypes import NAMES
 from gossamer.formats.onnx_io import constant_values, densify, tensors
+from gossamer.formats.onnx_message import without_elements
 
 Array = np.ndarray[Any, Any]
 
@@ -41,13 +42,15 @@ def split(model: ModelProto) -> tuple[ModelProto, dict[str, Array]]:
                 f"the graph keeps tensor {tensor.name!r} in an external file; "
                 "read the model with gossamer.formats.load_onnx"
             )
-    stripped = ModelProto()
-    stripped.CopyFrom(model)
+    stripped = without_elements(model, keep=_SMALLEST_WEIGHT_BYTES)
     densify(stripped, "the graph")
     weights: dict[str, Array] = {}
-    for name, tensor in _weights(stripped):
+    # Behind the initializers that the model has come those that were sparse.
+    full = list(model.graph.initializer)
+    for index, (name, tensor) in enumerate(_weights(stripped)):
+        held = full[index] if index < len(full) else tensor
         try:
-            array = numpy_helper.to_array(tensor)
+            array = numpy_helper.to_array(held)
         except (ValueError, TypeError, RuntimeError) as error:
             raise ModelError(
                 f"the graph's tensor {name!r} does not fit its shape; export the model again"
@@ -57,6 +60,8 @@ def split(model: ModelProto) -> tuple[ModelProto, dict[str, Array]]:
         if array.nbytes >= _SMALLEST_WEIGHT_BYTES and array.dtype.name in NAMES:
             weights[name] = array
             _clear(tensor)
+        elif held.HasField("raw_data"):
+            tensor.raw_data = held.raw_data
     return stripped, weights
 
 

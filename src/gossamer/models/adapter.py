@@ -97,11 +97,14 @@ class ModelAdapter(Protocol):
 
     Attributes:
         kind: "torch", "hugging_face", "exported" or "onnx".
-        model: the model itself, of the kind that was given.
     """
 
     kind: str
-    model: Any
+
+    @property
+    def model(self) -> Any:
+        """The model itself, of the kind that was given."""
+        ...
 
     def copy(self) -> ModelAdapter:
         """Return an independent copy, ready for inference (modules in eval mode)."""

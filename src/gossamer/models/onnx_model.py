@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
+from gossamer.formats.onnx_graph import join, split
 from gossamer.formats.onnx_io import save_onnx
+from gossamer.formats.onnx_message import LARGEST
 from gossamer.models.adapter import Batch, Input, Layer, LeftOut, ModelAdapter, Record, Seen
-from gossamer.models.onnx_layers import OnnxLayer, constants, find_layers, read, write
+from gossamer.models.onnx_constants import Stored, constants, read, write
+from gossamer.models.onnx_layers import OnnxLayer, count_weights, find_layers, find_left_out
 from gossamer.models.onnx_targets import find_biases
 from gossamer.models.onnx_walk import OnnxWalk
 
@@ -35,29 +38,50 @@ def gossamer_session(model: onnx.ModelProto) -> Any:
 class OnnxModel:
     """An ONNX model behind the `ModelAdapter` protocol.
 
+    The elements of its large tensors are kept apart from the graph and are shared with copies until
+    one of them replaces them.
+
     Args:
-        model: used as it is, so take a `copy()` before changing weights.
+        model: it is left as it is. Its functions must have been inlined.
         session: makes what a user's `evaluate` receives.
+        notes: what was assumed in opening it.
+
+    Raises:
+        ModelError: if a tensor is broken, or its data is still in an external file.
     """
 
     kind = "onnx"
 
     def __init__(
-        self, model: onnx.ModelProto, *, session: SessionFactory = gossamer_session
+        self,
+        model: onnx.ModelProto,
+        *,
+        session: SessionFactory = gossamer_session,
+        notes: Sequence[str] = (),
     ) -> None:
-        self.model = model
+        self._graph, self._apart = split(model)
         self._make_session = session
+        self._notes = tuple(notes)
+
+    @property
+    def model(self) -> onnx.ModelProto:
+        """The model as it is now, put together anew."""
+        return join(self._graph, lambda name: self._apart[name], set(self._apart))
 
     def copy(self) -> OnnxModel:
         """Return an independent copy."""
-        model = onnx.ModelProto()
-        model.CopyFrom(self.model)
-        return OnnxModel(model, session=self._make_session)
+        copy = OnnxModel.__new__(OnnxModel)
+        copy._graph = onnx.ModelProto()
+        copy._graph.CopyFrom(self._graph)
+        copy._apart = dict(self._apart)
+        copy._make_session, copy._notes = self._make_session, self._notes
+        return copy
 
     def inputs(self) -> list[Input]:
         """Return the graph's inputs, with their shapes and types."""
-        initializers = {tensor.name for tensor in self.model.graph.initializer}
-        return [_input(value) for value in self.model.graph.input if value.name not in initializers]
+        graph = self._graph.graph
+        initializers = {tensor.name for tensor in graph.initializer}
+        return [_input(value) for value in graph.input if value.name not in initializers]
 
     def layers(self) -> list[Layer]:
         """Return the prunable layers; see `find_layers` and `find_biases`."""
@@ -67,55 +91,38 @@ class OnnxModel:
 
     def left_out(self) -> list[LeftOut]:
         """See `ModelAdapter.left_out`."""
-        return []
+        return find_left_out(self._graph, list(self._found.values()), self._apart)
 
     def notes(self) -> list[str]:
         """See `ModelAdapter.notes`."""
-        return []
+        return list(self._notes)
 
     def weight(self, name: str) -> Tensor:
         """Return a copy of a layer's weight, float32 `[rows, columns]`."""
         import torch
 
-        found = self._found[name]
-        values = read(found.tensor)
-        if found.transposed:
-            values = values.T
-        shape = (found.layer.rows, found.layer.columns)
-        return torch.from_numpy(np.array(values.reshape(shape), order="C"))
+        return torch.from_numpy(np.array(read(self._found[name].weight, self._apart), order="C"))
 
     def set_weight(self, name: str, weight: Tensor) -> None:
         """Replace a layer's weight in the model, in the tensor's own precision."""
-        found = self._found[name]
-        values = weight.detach().cpu().numpy()
-        write(found.tensor, values.T if found.transposed else values)
+        write(self._found[name].weight, weight.detach().cpu().numpy(), self._apart)
 
     def add_to_bias(self, name: str, offset: Tensor) -> None:
         """Add `[rows]` to a layer's bias in the model, in the tensor's own precision."""
-        tensor = self._biases[name]
-        bias = read(tensor)
-        write(tensor, bias + offset.detach().cpu().numpy().reshape(bias.shape))
+        stored = self._biases[name]
+        bias = read(stored, self._apart)
+        write(stored, bias + offset.detach().cpu().numpy().reshape(bias.shape), self._apart)
 
     def norm_correction(self, batches: Sequence[Batch]) -> Callable[[OnnxModel], None]:
         """Return what does nothing: exporters fold batch normalisation into the layers before."""
         return lambda sparse: None
 
     def count_weights(self) -> tuple[int, int]:
-        """Return the number of floating-point constants of the graph, and how many are zero.
+        """Return the number of floating-point or quantized constants, and how many are zero.
 
         Single numbers are left out: they are parts of formulas.
         """
-        tensors = {id(tensor): tensor for tensor in constants(self.model.graph).values()}
-        total = zeros = 0
-        for tensor in tensors.values():
-            values = onnx.numpy_helper.to_array(tensor)
-            if values.size > 1 and (
-                np.issubdtype(values.dtype, np.floating)
-                or tensor.data_type == onnx.TensorProto.BFLOAT16
-            ):
-                total += values.size
-                zeros += values.size - int(np.count_nonzero(values))
-        return total, zeros
+        return count_weights(self._graph, list(self._found.values()), self._apart)
 
     def walk(
         self,
@@ -126,8 +133,12 @@ class OnnxModel:
     ) -> Iterator[list[str]]:
         """See `ModelAdapter.walk`; layers run in ONNX Runtime."""
         chosen = {name: self._found[name] for group in groups for name in group}
-        twin = dense.model if dense is not None else None
-        return OnnxWalk(self.model, batches, chosen, record, dense=twin).run(groups)
+        twin = None
+        if dense is not None:
+            assert isinstance(dense, OnnxModel)
+            twin = OnnxWalk(dense._graph, dense._apart, batches, chosen, record)
+        walk = OnnxWalk(self._graph, self._apart, batches, chosen, record, dense=twin)
+        return walk.run(groups)
 
     def capture(self, batches: Sequence[Batch], names: Sequence[str], seen: Seen) -> None:
         """See `ModelAdapter.capture`."""
@@ -140,12 +151,20 @@ class OnnxModel:
         def nothing(name: str, inputs: Tensor, targets: Tensor | None) -> None:
             """No layer is looked at."""
 
-        return OnnxWalk(self.model, batches, {}, nothing).outputs()
+        return OnnxWalk(self._graph, self._apart, batches, {}, nothing).outputs()
 
     def digest(self) -> str:
         """See `ModelAdapter.digest`."""
-        content = self.model.SerializeToString(deterministic=True)
-        return hashlib.blake2b(content, digest_size=16).hexdigest()
+        digest = hashlib.blake2b(digest_size=16)
+        if sum(array.nbytes for array in self._apart.values()) < LARGEST // 2:
+            # As one message: so the folders of earlier versions' jobs know it.
+            digest.update(self.model.SerializeToString(deterministic=True))
+            return digest.hexdigest()
+        digest.update(self._graph.SerializeToString(deterministic=True))
+        for name, array in self._apart.items():
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        return digest.hexdigest()
 
     def evaluated(self) -> Any:
         """Return a session that runs the model."""
@@ -156,13 +175,13 @@ class OnnxModel:
         save_onnx(self.model, path)
 
     @cached_property
-    def _biases(self) -> dict[str, onnx.TensorProto]:
-        graph = self.model.graph
-        return find_biases(graph, list(self._found.values()), constants(graph))
+    def _biases(self) -> dict[str, Stored]:
+        graph = self._graph.graph
+        return find_biases(graph, list(self._found.values()), constants(graph, self._apart))
 
     @cached_property
     def _found(self) -> dict[str, OnnxLayer]:
-        return {found.layer.name: found for found in find_layers(self.model)}
+        return {found.layer.name: found for found in find_layers(self._graph, self._apart)}
 
 
 def _input(value: onnx.ValueInfoProto) -> Input:

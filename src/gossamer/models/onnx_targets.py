@@ -6,6 +6,7 @@ minus the sparse residual, so that each such layer also makes up for what the la
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import NamedTuple
@@ -13,7 +14,8 @@ from typing import NamedTuple
 import onnx
 
 from gossamer.models.adapter import Layer
-from gossamer.models.onnx_layers import OnnxLayer, attribute, operands
+from gossamer.models.onnx_constants import Constants, Stored, attribute
+from gossamer.models.onnx_layers import OnnxLayer, Use, operands
 
 Consumers = Mapping[str, list[onnx.NodeProto]]
 
@@ -33,21 +35,18 @@ class Aim(NamedTuple):
     bias: str | None
 
 
-def find_aim(
-    node: onnx.NodeProto,
-    layer: Layer,
-    consumers: Consumers,
-    constants: Mapping[str, onnx.TensorProto],
-) -> Aim | None:
-    """Return where the target of a layer's node is found; None where its output is scaled.
+def find_aim(use: Use, layer: Layer, consumers: Consumers, constants: Constants) -> Aim | None:
+    """Return where the target of a layer is found; None where its output is scaled or rearranged.
 
     Args:
-        node: MatMul, Gemm or Conv.
-        layer: that it computes.
+        use: of the layer's weight.
+        layer: the layer.
         consumers: of every value; see `find_consumers`.
-        constants: of the graph; see `gossamer.models.onnx_layers.constants`.
+        constants: of the graph; see `gossamer.models.onnx_constants.constants`.
     """
-    bias = None
+    node, bias = use.node, None
+    if not layer.gain or use.left or node.op_type not in ("MatMul", "Gemm", "Conv"):
+        return None
     if len(node.input) > 2 and node.input[2]:
         scaled = attribute(node, "alpha", 1.0) != 1.0 or attribute(node, "beta", 1.0) != 1.0
         if scaled or node.input[2] not in constants:
@@ -75,18 +74,25 @@ def _has_one_a_row(dims: Sequence[int], layer: Layer) -> bool:
 
 
 def find_biases(
-    graph: onnx.GraphProto, layers: Sequence[OnnxLayer], constants: Mapping[str, onnx.TensorProto]
-) -> dict[str, onnx.TensorProto]:
+    graph: onnx.GraphProto, layers: Sequence[OnnxLayer], constants: Constants
+) -> dict[str, Stored]:
     """Return the biases that can be changed, by the layer's name.
 
     They have one number for each of the layer's rows, and nothing else reads them.
     """
     consumers = find_consumers(graph)
+    readers: Counter[int] = Counter()
+    for name, stored in constants.items():
+        # A node that shows a tensor in another form is none of those that use it.
+        shown = {output for node in consumers.get(name, []) for output in node.output}
+        readers[id(stored.tensor)] += len(shown - constants.keys())
     found = {}
     for layer in layers:
         node = layer.uses[0].node
-        aim = find_aim(node, layer.layer, consumers, constants)
-        if aim is None or aim.bias is None or not len(layer.uses) == len(consumers[aim.bias]) == 1:
+        aim = find_aim(layer.uses[0], layer.layer, consumers, constants)
+        if aim is None or aim.bias is None:
+            continue
+        if not len(layer.uses) == readers[id(constants[aim.bias].tensor)] == 1:
             continue
         own = node.op_type == "Conv" and aim.bias in node.input
         if own or _has_one_a_row(constants[aim.bias].dims, layer.layer):

@@ -18,8 +18,9 @@ import onnx
 from onnx import helper
 
 from gossamer.errors import DataError, ModelError
-from gossamer.models.adapter import Batch, Record
-from gossamer.models.onnx_layers import OnnxLayer, attribute, constants, operands, read
+from gossamer.models.adapter import Batch, Layer, Record
+from gossamer.models.onnx_constants import Apart, attribute, constants, read
+from gossamer.models.onnx_layers import OnnxLayer, Use, operands
 from gossamer.models.onnx_targets import Aim, find_aim, find_consumers
 from gossamer.models.python_file import describe
 from gossamer.models.unfold import unfold
@@ -34,31 +35,34 @@ class OnnxWalk:
     """One walk through a model; see `ModelAdapter.walk`.
 
     Args:
-        model: whose weights the caller may change on the way.
+        model: without the elements that are kept apart.
+        apart: these elements; the caller may replace them on the way.
         batches: calibration batches.
         chosen: the layers to record, by name.
         record: receives their inputs.
-        dense: the same model before any change: says what the layers should give.
+        dense: a walk through the same model before any change: says what the layers should give.
     """
 
     def __init__(
         self,
         model: onnx.ModelProto,
+        apart: Apart,
         batches: Sequence[Batch],
         chosen: Mapping[str, OnnxLayer],
         record: Record,
         *,
-        dense: onnx.ModelProto | None = None,
+        dense: OnnxWalk | None = None,
     ) -> None:
-        self._twin = OnnxWalk(dense, batches, chosen, record) if dense is not None else None
+        self._twin = dense
         self._model = model
+        self._apart = apart
         self._batches = batches
         self._chosen = chosen
         self._record = record
         self._position = {
             output: at for at, node in enumerate(model.graph.node) for output in node.output
         }
-        self._constants = constants(model.graph)
+        self._constants = constants(model.graph, apart)
         self._consumers = find_consumers(model.graph)
         self._shell = onnx.ModelProto(
             ir_version=model.ir_version,
@@ -86,7 +90,7 @@ class OnnxWalk:
         """Return a group in parts: the layers with the same inputs."""
         parts: dict[str, list[str]] = {}
         for name in group:
-            parts.setdefault(self._chosen[name].uses[0].inputs, []).append(name)
+            parts.setdefault(self._chosen[name].uses[0].inputs or name, []).append(name)
         return list(parts.values())
 
     def _cross(self, crossing: Sequence[str], alive: Sequence[Values]) -> list[Values]:
@@ -126,9 +130,7 @@ class OnnxWalk:
         return parts
 
     def _positions(self, group: Sequence[str]) -> list[int]:
-        return [
-            self._position[use.node.output[0]] for name in group for use in self._chosen[name].uses
-        ]
+        return [use.at for name in group for use in self._chosen[name].uses]
 
     def _crossing(self, end: int) -> list[str]:
         """Return the values that nodes from `end` on read from the nodes before."""
@@ -144,38 +146,41 @@ class OnnxWalk:
         """Record the inputs of a group's layers, as the model stands, and their targets."""
         import torch
 
-        uses = [
-            (
-                name,
-                use,
-                find_aim(use.node, self._chosen[name].layer, self._consumers, self._constants),
-            )
-            for name in names
-            for use in self._chosen[name].uses
-        ]
-        wanted = {use.inputs for _, use, _ in uses}
+        uses = []
+        for name in names:
+            found = self._chosen[name]
+            seen = [use for use in found.uses if use.inputs is not None]
+            if not seen:
+                # Every solver then goes by the size of the weights.
+                self._record(name, _identity(found.layer), None)
+            for use in seen:
+                aim = find_aim(use, found.layer, self._consumers, self._constants)
+                uses.append((name, use, aim))
+        if not uses:
+            return
+        wanted = {use.inputs for _, use, _ in uses if use.inputs}
         given: Iterator[Values] = iter([{}] * len(alive))
         if self._twin:
             aims = [aim for _, _, aim in uses if aim]
             wanted |= {aim.residual for aim in aims if aim.residual}
             shown = {aim.value for aim in aims} | {use.node.output[0] for _, use, _ in uses}
             given = self._twin._compute(sorted(shown), twins)
-        found = self._compute(sorted(wanted), alive)
-        for values, dense, batch in zip(found, given, self._batches, strict=True):
+        own = self._compute(sorted(wanted), alive)
+        for values, dense, batch in zip(own, given, self._batches, strict=True):
             for name, use, aim in uses:
-                inputs = torch.from_numpy(values[use.inputs])
+                inputs = torch.from_numpy(values[use.inputs or ""])
                 target = None
                 # A sum that broadcasts the layer's output is no target for it.
                 if aim and dense and dense[aim.value].shape == dense[use.node.output[0]].shape:
                     target = _target(aim, dense, values)
                 if target is not None and aim and aim.bias:
                     target -= torch.from_numpy(self._bias(use.node, aim.bias))
-                for piece, own in _pieces(use.node, self._chosen[name], inputs, target, batch):
-                    self._record(name, piece, own)
+                for piece, part in _pieces(use, self._chosen[name], inputs, target, batch):
+                    self._record(name, piece, part)
 
     def _bias(self, node: onnx.NodeProto, name: str) -> np.ndarray[Any, Any]:
         """Return a bias as it is broadcast with the node's output."""
-        bias = read(self._constants[name])
+        bias = read(self._constants[name], self._apart)
         if node.op_type == "Conv" and len(node.input) > 2 and name == node.input[2]:
             axes = len(self._constants[node.input[1]].dims) - 2
             return bias.reshape(-1, *[1] * axes)
@@ -216,42 +221,37 @@ class OnnxWalk:
             name = needed.pop()
             if name in alive:
                 inputs.add(name)
+            elif name in self._apart:
+                continue
             elif name in self._position and self._position[name] not in kept:
                 kept.add(self._position[name])
                 needed += operands(graph.node[self._position[name]])
         nodes = [graph.node[at] for at in sorted(kept)]
         read = {name for node in nodes for name in operands(node)}
-        part = helper.make_graph(
-            nodes,
-            "part",
-            [
-                helper.make_tensor_value_info(
-                    name, helper.np_dtype_to_tensor_dtype(alive[name].dtype), None
-                )
-                for name in sorted(inputs)
-            ],
-            [onnx.ValueInfoProto(name=name) for name in wanted],
-            [tensor for tensor in graph.initializer if tensor.name in read],
-            sparse_initializer=[
-                tensor for tensor in graph.sparse_initializer if tensor.values.name in read
-            ],
-        )
         model = onnx.ModelProto()
         model.CopyFrom(self._shell)
-        model.graph.CopyFrom(part)
+        model.graph.name = "part"
+        model.graph.node.extend(nodes)
+        for name in sorted(inputs):
+            model.graph.input.append(_declared(name, alive[name]))
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
+        held = [tensor for tensor in graph.initializer if tensor.name not in self._apart]
+        model.graph.initializer.extend(tensor for tensor in held if tensor.name in read)
+        apart = {name: array for name, array in self._apart.items() if name in read}
         options = ort.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         # Its threads would spin on while torch makes statistics and solves on the same cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
+            _add(model, apart, options)
             return ort.InferenceSession(
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
             raise ModelError(
                 f"ONNX Runtime cannot run the model ({describe(error)}); check that it is a valid "
-                "ONNX model of at most 2 GB"
+                "ONNX model"
             ) from error
 
     def _feeds(self, batch: Batch) -> Values:
@@ -261,6 +261,28 @@ class OnnxWalk:
             for value in self._model.graph.input
         }
         return {name: np.asarray(array).astype(types[name]) for name, array in batch.items()}
+
+
+def _declared(name: str, value: np.ndarray[Any, Any]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), None)
+
+
+def _add(model: onnx.ModelProto, apart: Apart, options: Any) -> None:
+    """Give a model the tensors that are kept apart, without writing their elements into it."""
+    ort = _onnxruntime()
+    names, values = [], []
+    for name, array in apart.items():
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        tensor = model.graph.initializer.add(name=name, data_type=kind, dims=array.shape)
+        if array.dtype.isbuiltin != 1:
+            # Types that numpy has from elsewhere, which ONNX Runtime does not take from it.
+            tensor.raw_data = array.tobytes()
+            continue
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="memory")
+        names.append(name)
+        values.append(ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array)))
+    options.add_external_initializers(names, values)
 
 
 def _onnxruntime() -> Any:
@@ -287,19 +309,27 @@ def _target(aim: Aim, dense: Values, sparse: Values) -> Tensor | None:
     return torch.from_numpy(value)
 
 
+def _identity(layer: Layer) -> Tensor:
+    """Return inputs by which all weights of a layer count alike."""
+    import torch
+
+    return torch.eye(layer.columns).expand(layer.groups, -1, -1)
+
+
 def _pieces(
-    node: onnx.NodeProto,
-    found: OnnxLayer,
-    inputs: Tensor,
-    target: Tensor | None,
-    batch: Batch,
+    use: Use, found: OnnxLayer, inputs: Tensor, target: Tensor | None, batch: Batch
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield a layer's inputs as matrices, each with its part of the target."""
     from gossamer.models.torch_batches import without_padding
 
     layer = found.layer
-    if layer.kind == "linear":
-        mask = batch.get("attention_mask")
+    if layer.kind == "experts":
+        yield _by_expert(inputs, found), None
+        return
+    if layer.kind != "convolution":
+        inputs = inputs.transpose(-1, -2) if use.left else inputs
+        # The time comes first in recurrent layers.
+        mask = None if layer.kind == "recurrent" else batch.get("attention_mask")
         yield (
             without_padding(inputs, mask),
             None if target is None else without_padding(target, mask),
@@ -309,15 +339,25 @@ def _pieces(
         grouped = target.reshape(len(target), layer.groups, layer.rows // layer.groups, -1)
         target = grouped.permute(1, 0, 3, 2).reshape(layer.groups, -1, grouped.shape[2])
     start = 0
-    for piece in _unfolded(node, found, inputs):
+    for piece in _unfolded(use.node, found, inputs):
         end = start + piece.shape[1]
         yield piece, None if target is None else target[:, start:end]
         start = end
 
 
+def _by_expert(inputs: Tensor, found: OnnxLayer) -> Tensor:
+    """Return the inputs of stacked products as `[groups, n, columns]`."""
+    shape = np.broadcast_shapes(tuple(inputs.shape[:-2]), found.stack)
+    stack = (*[1] * (len(shape) - len(found.stack)), *found.stack)
+    # Where all groups are one along an axis, what lies along it are samples.
+    order = sorted(range(len(shape)), key=lambda axis: stack[axis] == 1)
+    spread = inputs.expand(*shape, *inputs.shape[-2:]).permute(*order, -2, -1)
+    return spread.reshape(found.layer.groups, -1, inputs.shape[-1])
+
+
 def _unfolded(node: onnx.NodeProto, found: OnnxLayer, inputs: Tensor) -> Iterator[Tensor]:
     """Yield the inputs of a Conv node as matrices."""
-    kernel = list(found.tensor.dims)[2:]
+    kernel = found.layer.kernel
     axes = len(kernel)
     stride = attribute(node, "strides", [1] * axes)
     dilation = attribute(node, "dilations", [1] * axes)

@@ -9,7 +9,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from gossamer.models.onnx_layers import OnnxLayer, find_layers, read, write
+from gossamer.formats.onnx_message import copy_model
+from gossamer.models.onnx_constants import read, write
+from gossamer.models.onnx_layers import OnnxLayer, find_layers
 
 if TYPE_CHECKING:
     from gossamer.models.adapter import Batch
@@ -25,8 +27,7 @@ _ROWS = 32
 
 def matrix(found: OnnxLayer) -> Matrix:
     """Return an ONNX layer's weight as `[rows, columns]`."""
-    stored = read(found.tensor)
-    return stored.T if found.transposed else stored.reshape(found.layer.rows, -1)
+    return read(found.weight, {})
 
 
 def zero_weights(
@@ -43,13 +44,11 @@ def zero_weights(
         names: of layers, as `find_layers` calls them.
         kept: from the sizes |W| of a layer, `[rows, columns]`, to which of its weights stay.
     """
-    pruned = onnx.ModelProto()
-    pruned.CopyFrom(model)
+    pruned = copy_model(model)
     for found in find_layers(pruned):
         if found.layer.name in names:
             weight = matrix(found)
-            zeroed = weight * kept(np.abs(weight))
-            write(found.tensor, zeroed.T if found.transposed else zeroed)
+            write(found.weight, weight * kept(np.abs(weight)), {})
     return pruned
 
 

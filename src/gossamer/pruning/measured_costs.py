@@ -90,7 +90,8 @@ def measure(
     models then take turns. A layer's times must not rise as it gets sparser: where noise makes
     them, they are replaced by the means of their neighbours (isotonic regression). Layers that
     the export does not show as they are get the cost of their multiply-adds at the speed of the
-    others, and a note says so.
+    others, and a note says so. Those whose zeros no kernel skips cost nothing at any level: what
+    they take is part of the rest.
 
     Args:
         dense: the model.
@@ -143,16 +144,22 @@ def _measure(
     from gossamer.runtime import compile
 
     graph = name_uses(_export(dense, example))
-    exported = find_layers(graph)
+    exported = [one for one in find_layers(graph) if one.layer.gain]
     if dense.kind == "onnx":
         places = {
             layer.name: [one for one in exported if one.layer.name == layer.name]
             for layer in layers
+            if layer.gain
         }
     else:
-        weights = {layer.name: dense.weight(layer.name).cpu().numpy() for layer in layers}
+        weights = {
+            layer.name: dense.weight(layer.name).cpu().numpy() for layer in layers if layer.gain
+        }
         places = match_layers(weights, exported)
-    nodes = [[use.node.name for one in places[layer.name] for use in one.uses] for layer in layers]
+    nodes = [
+        [use.node.name for one in places[layer.name] for use in one.uses] if layer.gain else []
+        for layer in layers
+    ]
     if not any(nodes):
         raise ModelError("none of the layers is found in the model's ONNX export")
     timed = {one.layer.name for found in places.values() for one in found}
@@ -240,7 +247,7 @@ def _table(
     rest: NDArray[np.float64],
 ) -> Measured:
     notes = []
-    lost = [layer for layer, names in zip(layers, nodes, strict=True) if not names]
+    lost = [layer for layer, names in zip(layers, nodes, strict=True) if layer.gain and not names]
     left = [
         layer.name
         for index, layer in enumerate(layers)
