@@ -65,8 +65,7 @@ def native_call(session: Session, feeds: dict[str, np.ndarray]) -> Callable[[], 
     arrays = feeds["x"].copy(), np.empty_like(feeds["x"])
     for value, places in plan.outside.items():
         array = arrays[0] if value.producer is None else arrays[1]
-        for call, argument in places:
-            plan.arguments[call][argument] = array.ctypes.data
+        plan.arguments[places] = array.ctypes.data
     table, count = plan.table.ctypes.data, len(plan.table)
 
     def call() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from gossamer.runtime.memory import ALIGNMENT, Lifetime, Region, align, plan, view
+from gossamer.runtime.memory import ALIGNMENT, Arena, Lifetime, Region, align, plan, view
 
 spans = st.builds(
     lambda size, first, length: Lifetime(size, first, first + length),
@@ -54,6 +54,19 @@ def test_a_region_is_zero_and_begins_on_a_huge_page() -> None:
     assert not memory.any()
     memory[:] = 3
     assert (view(region.address, (25, 10), np.dtype(np.float32)) == 3).all()
+
+
+def test_an_arena_moves_only_to_grow() -> None:
+    arena = Arena()
+    first = arena.reach(1000)
+    assert (arena.reach(10), arena.reach(0), arena.moves) == (first, first, 1)
+    grown = arena.reach(9 << 20)
+    view(grown, (9 << 20,), np.dtype(np.uint8))[:] = 1
+    assert (arena.reach(10), arena.moves) == (grown, 2)
+    # Lengths that grow a little each time do not each ask for new memory.
+    for size in range(9 << 20, 11 << 20, 1 << 18):
+        arena.reach(size)
+    assert arena.moves == 3
 
 
 def test_a_view_of_nothing_needs_no_memory() -> None:

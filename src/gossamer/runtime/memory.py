@@ -65,6 +65,33 @@ class Region:
         self.size = size
 
 
+class Arena:
+    """One region for all who use it in turn, as large as the largest of them needs.
+
+    What lies in it does not outlast the next call of `reach`.
+    """
+
+    def __init__(self) -> None:
+        self._region: Region | None = None
+        self.moves = 0
+        """How often it has come to lie elsewhere."""
+
+    def reach(self, size: int) -> int:
+        """The address of so many bytes.
+
+        Raises:
+            MemoryError: if the system gives no such memory.
+        """
+        if self._region is None or self._region.size < size:
+            # Pages that nobody touches take no memory, and a next size is often a little larger.
+            ample = self._region.size * 5 // 4 if self._region else 0
+            # Let go first: there may not be room for both.
+            self._region = None
+            self.moves += 1
+            self._region = Region(max(size, ample))
+        return self._region.address
+
+
 def view(address: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Memory as an array."""
     count = math.prod(shape)

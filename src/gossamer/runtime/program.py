@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +15,14 @@ from gossamer.runtime import bounds, samples
 from gossamer.runtime.dims import LARGEST, Size, number
 from gossamer.runtime.fallback import FallbackRegion
 from gossamer.runtime.graph import Array, Graph, Value
-from gossamer.runtime.memory import ConstantMemory, Lifetime, Region, align, plan, view
+from gossamer.runtime.memory import Arena, ConstantMemory, Lifetime, align, plan, view
 from gossamer.runtime.solo import Solo
 from gossamer.runtime.threads import Team
 
-_KEPT_PLANS = 32
+# Bytes of plans that are kept, and how many sizes of a batch.
+_KEPT_BYTES, _KEPT_BATCHES = 4 << 20, 1024
+# Bytes of a plan for each value that has a place in memory, about.
+_BYTES_OF_PLACE = 128
 _WALKS = 5
 # Bytes of a row of a plan's table.
 _ROW = 16
@@ -123,23 +125,38 @@ class Constants:
 
 @dataclass(eq=False)
 class Plan:
-    """A program bound to the sizes of one input."""
+    """A program bound to the sizes of one input.
+
+    All plans of a program share its arena, in which values have places; an argument that is the
+    address of one is written anew whenever the arena has moved.
+    """
 
     sizes: Sizes
-    region: Region
-    addresses: dict[Value, int]
-    """Where each value lies that has a place in the region."""
-    arguments: list[Array]
+    offsets: dict[object, int]
+    """Where each value, and each call's scratch, lies within the arena, in bytes."""
+    reach: int
+    """How much of the arena is used, in bytes."""
+    arguments: Array
+    """Of all calls, one after the other."""
+    inside: tuple[Array, Array]
+    """Positions of the arguments that are addresses in the arena, and the offsets of these."""
     table: Array
     """[calls, 2]: the address of each kernel and of its arguments."""
+    moves: int = -1
+    """How often the arena had moved when the addresses were written."""
     made: dict[Value, tuple[int, ...]] = field(default_factory=dict)
     """Shapes of the graph's outputs that kernels write straight into the caller's arrays."""
-    outside: dict[Value, list[tuple[int, int]]] = field(default_factory=dict)
-    """Call and argument that take the address of a value that lives in an array of the caller."""
+    outside: dict[Value, list[int]] = field(default_factory=dict)
+    """Positions of the arguments that take the address of a value in an array of the caller."""
     flag: Array = field(default_factory=lambda: np.zeros(1, np.int64))
     """[1], not zero once a kernel met an index from the data that lies outside."""
     solo: Solo = field(default_factory=lambda: Solo(1))
     """Whether helpers pay."""
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes itself, about."""
+        return _BYTES_OF_PLACE * len(self.offsets) + self.arguments.nbytes + self.table.nbytes
 
 
 class Program:
@@ -161,6 +178,7 @@ class Program:
         self.steps = list(steps)
         self._roots = {step.output: step.source for step in self.steps if isinstance(step, Alias)}
         self._check()
+        self._arena = Arena()
         self._plans: OrderedDict[tuple[tuple[str, int], ...], Plan] = OrderedDict()
         self._batch = batch
         self._together: dict[tuple[tuple[str, int], ...], int] = {}
@@ -251,7 +269,7 @@ class Program:
         count = values.get(self._batch or "", 1)
         key = tuple(sorted(values.items()))
         if key not in self._together:
-            if len(self._together) >= _KEPT_PLANS:
+            if len(self._together) >= _KEPT_BATCHES:
                 self._together.clear()
             _, memory = plan(list(self._lifetimes(Sizes(values)).values()))
             self._together[key] = samples.together(count, memory, self.team.threads)
@@ -296,7 +314,7 @@ class Program:
         return {step: float(np.median(taken)) * count / together for step, taken in noted.items()}
 
     def _execute(self, bound: Plan, feeds: Mapping[Value, Array]) -> dict[Value, Array]:
-        """Run every step; return the arrays that hold values outside the region."""
+        """Run every step; return the arrays that hold values outside the arena."""
         arrays = self._place(bound, feeds)
         begin = time.perf_counter()
         self._run_steps(bound, arrays)
@@ -334,7 +352,7 @@ class Program:
                 self._point(bound, value, arrays[value])
 
     def _array(self, bound: Plan, arrays: Mapping[Value, Array], value: Value) -> Array:
-        """A value as an array: the caller's own, or a copy of what lies in the region."""
+        """A value as an array: the caller's own, or a copy of what lies in the arena."""
         if value.data is not None:
             return value.data.copy()
         root = self.root(value)
@@ -346,7 +364,8 @@ class Program:
             shape = bound.sizes.shape(value) if value.shape is not None else array.shape
             return array.reshape(shape).copy()
         assert value.dtype is not None
-        address = bound.addresses[root] if address is None else address
+        if address is None:
+            address = self._arena.reach(bound.reach) + bound.offsets[root]
         return view(address, bound.sizes.shape(value), value.dtype).copy()
 
     @staticmethod
@@ -356,21 +375,39 @@ class Program:
         address = array.__array_interface__["data"][0]
         if not address:
             raise ModelError(f"the array for {value.name!r} has no memory; give a copy of it")
-        for call, argument in bound.outside[value]:
-            bound.arguments[call][argument] = address
+        for position in bound.outside[value]:
+            bound.arguments[position] = address
 
     # Binding
 
     def _bind(self, values: Mapping[str, int]) -> Plan:
+        """The plan for these sizes, with memory for it.
+
+        Raises:
+            DataError: if this machine has less than the plan and the outputs take.
+        """
         key = tuple(sorted(values.items()))
-        if key in self._plans:
+        bound = self._plans.get(key)
+        if bound is None:
+            bound = self._make_plan(Sizes(values))
+            self._plans[key] = bound
+            while len(self._plans) > 1 and self._bytes_of_plans() > _KEPT_BYTES:
+                self._plans.popitem(last=False)
+        else:
             self._plans.move_to_end(key)
-            return self._plans[key]
-        bound = self._make_plan(Sizes(values))
-        self._plans[key] = bound
-        if len(self._plans) > _KEPT_PLANS:
-            self._plans.popitem(last=False)
+        try:
+            address = self._arena.reach(bound.reach)
+        except MemoryError:
+            taken = self._taken(bound.sizes, self._lifetimes(bound.sizes))
+            raise _too_much(taken, bound.reach) from None
+        if bound.moves != self._arena.moves:
+            positions, offsets = bound.inside
+            bound.arguments[positions] = address + offsets
+            bound.moves = self._arena.moves
         return bound
+
+    def _bytes_of_plans(self) -> int:
+        return sum(plan.nbytes for plan in self._plans.values())
 
     def _lifetimes(self, sizes: Sizes) -> dict[object, Lifetime]:
         """From when to when each value and each call's scratch is needed, and how large it is."""
@@ -403,62 +440,48 @@ class Program:
     def _make_plan(self, sizes: Sizes) -> Plan:
         spans = self._lifetimes(sizes)
         calls = [step for step in self.steps if isinstance(step, Call)]
-        offsets, total = plan(list(spans.values()))
-        region = self._region(sizes, spans, total)
-        places = {key: region.address + offset for key, offset in zip(spans, offsets, strict=True)}
-        addresses = {key: place for key, place in places.items() if isinstance(key, Value)}
-        result = Plan(sizes, region, addresses, [], np.empty(0))
+        offsets, reach = plan(list(spans.values()))
+        taken = self._taken(sizes, spans)
+        outputs = sum(size for value, size in taken.items() if value not in spans)
+        if reach + outputs > bounds.memory():
+            raise _too_much(taken, reach + outputs)
+        starts = np.cumsum([0, *(len(call.arguments) for call in calls)])
+        arguments = np.zeros(starts[-1], np.int64)
+        rows = arguments.ctypes.data + arguments.itemsize * starts[:-1]
+        table = np.array([[call.address for call in calls], rows], np.int64).T.copy()
+        places: dict[object, int] = dict(zip(spans, offsets, strict=True))
+        result = Plan(sizes, places, reach, arguments, (arguments, arguments), table)
         result.solo = Solo(self.team.threads)
-        table = np.zeros((len(calls), 2), np.int64)
-        for position, call in enumerate(calls):
-            arguments = np.zeros(len(call.arguments), np.int64)
-            for index, argument in enumerate(call.arguments):
-                arguments[index] = self._bound(argument, result, places, (position, index))
-            result.arguments.append(arguments)
-            table[position] = call.address, arguments.ctypes.data
-        result.table = table
+        inside: list[tuple[int, int]] = []
+        for position, argument in enumerate(a for call in calls for a in call.arguments):
+            if isinstance(argument, int):
+                arguments[position] = argument
+            elif isinstance(argument, Flag):
+                arguments[position] = result.flag.ctypes.data
+            elif isinstance(argument, (Scratch, Value)):
+                key = self.root(argument) if isinstance(argument, Value) else argument
+                if key in places:
+                    inside.append((position, places[key]))
+                else:
+                    assert isinstance(key, Value) and self._lives_outside(key)
+                    result.outside.setdefault(key, []).append(position)
+            else:
+                assert not isinstance(argument, np.ndarray), "constants are placed before"
+                arguments[position] = int(argument(sizes))
+        pairs = np.array(inside, np.int64).reshape(-1, 2)
+        result.inside = pairs[:, 0].copy(), pairs[:, 1].copy()
         for output in self.graph.outputs:
             if output in result.outside and output.producer is not None and output.producer.native:
                 result.made[output] = sizes.shape(output)
         return result
 
-    def _region(self, sizes: Sizes, spans: Mapping[object, Lifetime], total: int) -> Region:
-        """Memory for a plan.
-
-        Raises:
-            DataError: if this machine has less than the plan and the outputs take.
-        """
+    def _taken(self, sizes: Sizes, spans: Mapping[object, Lifetime]) -> dict[Value, int]:
+        """Bytes of the values that a run has in memory, those of the outputs too."""
         values = {key: span.size for key, span in spans.items() if isinstance(key, Value)}
         for output in self.graph.outputs:
             if output not in values and output.known:
                 values[output] = bounds.size_of(output, sizes.values)
-                total += values[output]
-        if total <= bounds.memory():
-            with contextlib.suppress(MemoryError):
-                return Region(total)
-        raise _too_much(values, total)
-
-    def _bound(
-        self,
-        argument: Argument,
-        result: Plan,
-        places: Mapping[object, int],
-        where: tuple[int, int],
-    ) -> int:
-        if isinstance(argument, int):
-            return argument
-        if isinstance(argument, Flag):
-            return result.flag.ctypes.data
-        if isinstance(argument, Scratch):
-            return places[argument]
-        if isinstance(argument, Value):
-            root = self.root(argument)
-            if self._lives_outside(root):
-                result.outside.setdefault(root, []).append(where)
-                return 0
-            return places[root]
-        assert not isinstance(argument, np.ndarray), "constants are placed before"
-        return int(argument(result.sizes))
+        return values
 
     def _lives_outside(self, root: Value) -> bool:
         """Whether a value is an array of the caller's or of ONNX Runtime's."""

@@ -208,13 +208,15 @@ def replay(compiled: Session, feeds: Mapping[str, Any], sources: Mapping[int, st
 
     def running(steps: int, count: int, alone: bool = False) -> None:
         (bound,) = compiled._program._plans.values()
-        ranges = [(bound.region.address, bound.region.size)]
-        ranges += [(kept.address, kept.size) for kept in compiled._program._constants._regions]
+        ranges = [(compiled._program._arena.reach(bound.reach), bound.reach)]
+        kept = compiled._program._constants._memory
+        ranges += [(region.address, region.size) for region in kept._regions]
+        ranges += [(array.ctypes.data, array.nbytes) for array in kept._kept]
         ranges += [(bound.flag.ctypes.data, bound.flag.nbytes)]
         outside = {}
-        for value, ((call, argument), *_) in bound.outside.items():
+        for value, (position, *_) in bound.outside.items():
             shape = bound.sizes.shape(value)
-            array = view(int(bound.arguments[call][argument]), shape, value.dtype)
+            array = view(int(bound.arguments[position]), shape, value.dtype)
             ranges.append((array.ctypes.data, array.nbytes))
             if value.producer is not None:
                 outside[value.name] = array
@@ -238,10 +240,7 @@ def write_image(
     place = BASE + state.nbytes
     table = bound.table.copy()
     steps, place = place, place + table.nbytes
-    arguments_at = []
-    for arguments in bound.arguments:
-        arguments_at.append(place)
-        place += arguments.nbytes
+    arguments_at, place = place, place + bound.arguments.nbytes
     starts = []
     for _, size in ranges:
         place = align(place)
@@ -258,13 +257,12 @@ def write_image(
     def put(at: int, array: Any) -> None:
         image[at - BASE : at - BASE + array.nbytes] = array.tobytes()
 
-    for at, arguments in zip(arguments_at, bound.arguments, strict=True):
-        put(at, np.array([moved(int(number)) for number in arguments], np.int64))
+    put(arguments_at, np.array([moved(int(number)) for number in bound.arguments], np.int64))
     for start, (begin, size) in zip(starts, ranges, strict=True):
         put(start, view(begin, (size,), np.dtype(np.uint8)))
     numbers = {int(address): index for index, address in enumerate(dict.fromkeys(table[:, 0]))}
     table[:, 0] = [numbers[int(address)] for address in table[:, 0]]
-    table[:, 1] = arguments_at
+    table[:, 1] += arguments_at - bound.arguments.ctypes.data
     put(steps, table)
     state[driver.STEPS], state[driver.COUNT] = steps, len(table)
     state[driver.THREADS] = threads
