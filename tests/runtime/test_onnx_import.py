@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from gossamer.errors import ModelError
 from gossamer.runtime import compile
 from gossamer.runtime.dims import Dim
-from gossamer.runtime.onnx_import import import_model, to_proto
+from gossamer.runtime.onnx_import import import_model
+from gossamer.runtime.protos import to_proto
 
 f32 = np.float32
 

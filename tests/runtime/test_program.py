@@ -221,7 +221,7 @@ def test_an_error_of_onnx_runtime_leaves_nothing_behind(model: Any) -> None:
 
 @pytest.fixture
 def unfolded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_import, "_fold", lambda *_: None)
+    monkeypatch.setattr(onnx_import, "fold", lambda *_: None)
 
 
 @pytest.mark.usefixtures("unfolded")

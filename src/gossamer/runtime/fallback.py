@@ -12,7 +12,7 @@ from gossamer.errors import ModelError, first_line
 from gossamer.runtime import ort
 from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Array, Graph, Node, Value
-from gossamer.runtime.onnx_import import to_proto
+from gossamer.runtime.protos import to_proto
 
 
 class FallbackRegion:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from gossamer.errors import ModelError
-from gossamer.runtime import bounds
 from gossamer.runtime.contents import CONTENT, LIMIT
-from gossamer.runtime.dims import LARGEST, Dim, Size, UnknownSize, product
-from gossamer.runtime.graph import RANDOM, Array, Graph, Node, Shape, Value, constant
+from gossamer.runtime.dims import LARGEST, Dim, Size, UnknownSize
+from gossamer.runtime.folding import fold
+from gossamer.runtime.graph import Array, Graph, Node, Shape, Value, constant
 from gossamer.runtime.movement_shapes import MOVEMENT_SHAPES
+from gossamer.runtime.protos import (
+    attributes_of,
+    captured_by,
+    constant_array,
+    sparse_array,
+    tensor_array,
+)
 from gossamer.runtime.resizing import RESIZE_SHAPES
 from gossamer.runtime.shapes import SHAPES, Inferred
 
@@ -25,6 +30,7 @@ RULES = {**SHAPES, **MOVEMENT_SHAPES, **RESIZE_SHAPES}
 # enough for masks and tables that exporters write as operators, and for weights stored in 8 bits or
 # arranged anew. A few bytes can ask for any size; what is more is computed in each run, or refused.
 _FOLDED, _FOLDED_TO_STORED = 256 << 20, 8
+_GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
 def import_model(model: onnx.ModelProto, weights: Mapping[str, Array] | None = None) -> Graph:
@@ -59,9 +65,9 @@ class _Importer:
     def graph(self) -> Graph:
         source = self.model.graph
         for tensor in source.initializer:
-            self._add(constant(tensor.name, _array(tensor)))
+            self._add(constant(tensor.name, tensor_array(tensor)))
         for sparse in source.sparse_initializer:
-            self._add(constant(sparse.values.name, _dense(sparse)))
+            self._add(constant(sparse.values.name, sparse_array(sparse)))
         stored = sum(value.data.nbytes for value in self.values.values() if value.data is not None)
         self.inferred.may_fold += _FOLDED_TO_STORED * stored
         inputs = []
@@ -103,7 +109,7 @@ class _Importer:
         return {value.name: value for value in found}
 
     def _node(self, proto: onnx.NodeProto, hints: Mapping[str, Value]) -> None:
-        attributes = {a.name: attribute_value(a) for a in proto.attribute}
+        attributes = attributes_of(proto, self.opset)
         if proto.op_type == "Constant" and not proto.domain:
             self._add(constant(proto.output[0], constant_array(proto)))
             return
@@ -115,12 +121,12 @@ class _Importer:
                     "export the model anew"
                 )
             inputs.append(self.values[name] if name else None)
-        captured = [name for name in _captured(proto) if name in self.values]
+        captured = [name for name in captured_by(proto) if name in self.values]
         inputs += [self.values[name] for name in captured]
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         outputs = [self._add(Value(name)) if name else Value("") for name in proto.output]
         node = Node(proto.op_type, inputs, outputs, attributes, domain, proto.name)
-        if any(value.type == onnx.AttributeProto.GRAPH for value in proto.attribute):
+        if any(value.type in _GRAPHS for value in proto.attribute):
             attributes["captured"] = captured
         if not domain:
             infer(node, self.inferred, hints)
@@ -169,7 +175,7 @@ def infer(node: Node, inferred: Inferred, hints: Mapping[str, Value]) -> None:
             output.dtype = output.dtype or hint.dtype
             output.shape = output.shape if output.shape is not None else hint.shape
     _infer_content(node, inferred)
-    _fold(node, inferred)
+    fold(node, inferred)
     for output in node.outputs:
         if output.data is not None:
             # Nothing makes it any more.
@@ -225,100 +231,6 @@ def _infer_content(node: Node, inferred: Inferred) -> None:
     output.shape = tuple(content.shape)
 
 
-def _fold(node: Node, inferred: Inferred) -> None:
-    """Compute a node whose inputs are all constant."""
-    if any(output.data is not None for output in node.outputs) or "captured" in node.attributes:
-        return
-    if node.op in RANDOM or any(v is not None and v.data is None for v in node.inputs):
-        return
-    if node.op == "GatherElements" and not _inside(node):
-        return
-    total = 0
-    for output in node.outputs:
-        if output.shape is None or output.dtype is None:
-            return
-        size = product(output.shape)
-        if isinstance(size, Dim):
-            return
-        total += size * output.dtype.itemsize
-    if total > inferred.may_fold:
-        return
-    inferred.may_fold -= total
-    try:
-        results = _evaluate(node, inferred.opset)
-    except Exception:
-        # What cannot be computed now will be computed, or refused with its reason, at run time.
-        return
-    for output, result in zip(node.outputs, results, strict=False):
-        folded = constant(output.name, np.asarray(result))
-        output.data, output.content = folded.data, folded.content
-        output.dtype, output.shape = folded.dtype, folded.shape
-
-
-def _inside(node: Node) -> bool:
-    """Whether the indices of a GatherElements lie in its table.
-
-    NumPy wraps others by subtracting the table's size as often as it takes, which is for ever.
-    """
-    table, indices = node.source(0).data, node.source(1).data
-    if table is None or indices is None or not follows_rule(node):
-        return False
-    size = table.shape[node.attributes.get("axis", 0)]
-    return bool(indices.min(initial=0) >= -size and indices.max(initial=0) < size)
-
-
-def _evaluate(node: Node, opset: int) -> list[Array]:
-    from onnx.reference import ReferenceEvaluator
-
-    proto = to_proto(node)
-    inputs = [value for value in node.inputs if value is not None]
-    names = sorted({value.name for value in inputs})
-    empty = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        [proto],
-        "constant",
-        [empty(name, onnx.TensorProto.UNDEFINED, None) for name in names],
-        [empty(name, onnx.TensorProto.UNDEFINED, None) for name in proto.output if name],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
-    feeds = {value.name: value.data for value in inputs}
-    floats = node.output.dtype is not None and node.output.dtype.kind == "f"
-    # Integers have no infinity to give where they are divided by zero.
-    with np.errstate(all="ignore", divide="ignore" if floats else "raise"):
-        return list(ReferenceEvaluator(model).run(None, feeds))
-
-
-def to_proto(node: Node) -> onnx.NodeProto:
-    """The ONNX form of a node that no pass has changed."""
-    count = len(node.inputs) - len(node.attributes.get("captured", ()))
-    proto = onnx.NodeProto(op_type=node.op, domain=node.domain, name=node.name)
-    proto.input.extend(value.name if value is not None else "" for value in node.inputs[:count])
-    proto.output.extend(value.name for value in node.outputs)
-    for name, value in node.attributes.items():
-        if name == "captured":
-            continue
-        if isinstance(value, onnx.AttributeProto):
-            proto.attribute.append(value)
-        elif isinstance(value, np.ndarray):
-            proto.attribute.append(helper.make_attribute(name, numpy_helper.from_array(value)))
-        else:
-            proto.attribute.append(helper.make_attribute(name, value))
-    return proto
-
-
-def _captured(proto: onnx.NodeProto) -> list[str]:
-    """Names that a node's inner graphs take from around it."""
-    found: list[str] = []
-    for attribute in proto.attribute:
-        for inner in [attribute.g, *attribute.graphs]:
-            made = {info.name for info in inner.input} | {t.name for t in inner.initializer}
-            for node in inner.node:
-                found += [name for name in [*node.input, *_captured(node)] if name not in made]
-                made.update(node.output)
-            found += [info.name for info in inner.output if info.name not in made]
-    return list(dict.fromkeys(name for name in found if name))
-
-
 def _declared(info: onnx.ValueInfoProto) -> Value:
     """A value of the type and shape that the model states."""
     if not info.type.HasField("tensor_type"):
@@ -346,77 +258,3 @@ def _declared(info: onnx.ValueInfoProto) -> Value:
 def _symbols(value: Value) -> set[str]:
     sizes = value.shape or ()
     return set().union(*(size.symbols for size in sizes if isinstance(size, Dim)))
-
-
-def attribute_value(attribute: onnx.AttributeProto) -> Any:
-    """An attribute as Python holds it: numbers, words, lists, arrays; graphs as they are."""
-    if attribute.type == onnx.AttributeProto.TENSOR:
-        return _array(attribute.t)
-    if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
-        return attribute
-    value = helper.get_attribute_value(attribute)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return list(value) if attribute.type in _LISTS else value
-
-
-_LISTS = (
-    onnx.AttributeProto.INTS,
-    onnx.AttributeProto.FLOATS,
-    onnx.AttributeProto.STRINGS,
-)
-
-
-def _array(tensor: onnx.TensorProto) -> Array:
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        # A file's data was read with the file; what is left would be looked for anywhere.
-        raise ModelError(
-            f"tensor {tensor.name!r} lies in another file; give the path of the model instead"
-        )
-    try:
-        return np.asarray(numpy_helper.to_array(tensor))
-    except Exception as error:
-        raise ModelError(
-            f"tensor {tensor.name!r} is broken ({error}); export the model anew"
-        ) from error
-
-
-def _dense(sparse: onnx.SparseTensorProto) -> Array:
-    values, indices = _array(sparse.values), _array(sparse.indices)
-    if values.dtype.kind not in "fiub":
-        raise ModelError(
-            f"sparse tensor {sparse.values.name!r} is not numeric; export the model anew"
-        )
-    size = math.prod(sparse.dims)
-    if min(sparse.dims, default=1) < 0 or size * values.itemsize > bounds.memory():
-        raise ModelError(
-            f"sparse tensor {sparse.values.name!r} of shape {list(sparse.dims)} is more than this "
-            "machine's memory holds; make it smaller"
-        )
-    if indices.ndim == 2:
-        try:
-            indices = np.ravel_multi_index(tuple(indices.T), tuple(sparse.dims))
-        except ValueError:
-            indices = np.array([size])
-    dense = np.zeros(size, values.dtype)
-    if indices.size and (indices.min() < 0 or indices.max() >= size):
-        raise ModelError(
-            f"sparse tensor {sparse.values.name!r} points outside itself; export it anew"
-        )
-    dense[indices] = values
-    return dense.reshape(tuple(sparse.dims))
-
-
-def constant_array(proto: onnx.NodeProto) -> Array:
-    """The elements that a Constant node gives."""
-    if len(proto.attribute) != 1:
-        raise ModelError(f"constant {proto.output[0]!r} has not one value; export the model anew")
-    (attribute,) = proto.attribute
-    if attribute.name == "sparse_value":
-        return _dense(attribute.sparse_tensor)
-    value = attribute_value(attribute)
-    if attribute.name in ("value_float", "value_floats"):
-        return np.asarray(value, np.float32)
-    if attribute.name in ("value_int", "value_ints"):
-        return np.asarray(value, np.int64)
-    return np.asarray(value)

@@ -33,6 +33,7 @@ def open_session(
     weights: Mapping[str, Array] | None = None,
     threads: int | None = None,
     spinning: Spinning = "default",
+    once: bool = False,
     why: str = "",
 ) -> Any:
     """An `onnxruntime.InferenceSession`.
@@ -43,6 +44,7 @@ def open_session(
         weights: elements of initializers, which the session takes where they lie.
         threads: how many; by default as many as ONNX Runtime itself would take.
         spinning: of its threads.
+        once: whether it runs too seldom to be optimized and to keep memory between runs.
         why: why the model needs ONNX Runtime, for the error where that is not installed.
 
     Raises:
@@ -59,6 +61,9 @@ def open_session(
         options.intra_op_num_threads = threads
     for key, value in _SPINNING[spinning]:
         options.add_session_config_entry(key, value)
+    if once:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.enable_cpu_mem_arena = False
     # What goes wrong comes as an exception.
     options.log_severity_level = 4
     try:

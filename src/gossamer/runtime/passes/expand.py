@@ -15,18 +15,13 @@ from onnx import helper
 
 from gossamer.runtime.dims import Dim, UnknownSize
 from gossamer.runtime.graph import Graph, Node, Value
-from gossamer.runtime.onnx_import import (
-    NOT_INFERRED,
-    attribute_value,
-    constant_array,
-    follows_rule,
-    to_proto,
-)
+from gossamer.runtime.onnx_import import NOT_INFERRED, follows_rule
 from gossamer.runtime.passes.expansion import Expansion, Rule
 from gossamer.runtime.passes.expansions import EXPANSIONS
 from gossamer.runtime.passes.interpolation import INTERPOLATIONS
 from gossamer.runtime.passes.partition import reason_against
 from gossamer.runtime.passes.windows import WINDOWS
+from gossamer.runtime.protos import attributes_of, constant_array, to_proto
 
 _RULES: dict[str, Rule] = {**EXPANSIONS, **WINDOWS, **INTERPOLATIONS}
 
@@ -92,7 +87,7 @@ def _by_definition(node: Node, opset: int) -> tuple[Expansion, Sequence[Value]] 
         if proto.op_type == "Constant":
             values[proto.output[0]] = made.constant(constant_array(proto))
             continue
-        attributes = {a.name: attribute_value(a) for a in proto.attribute}
+        attributes = attributes_of(proto, made.written)
         outputs = made.add(
             proto.op_type,
             [values[name] for name in proto.input],
