@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gossamer.runtime.graph import Graph, constant, scalar
+from gossamer.runtime import passes, session
+from gossamer.runtime.graph import Graph, Node, Value, constant, scalar
 
 
 @pytest.fixture
@@ -42,6 +44,80 @@ def test_who_takes_a_value_is_asked_after_each_edit(graph: Graph) -> None:
     assert graph.nodes == [neg, mul]
     assert graph.takers(neg.output) == [mul, mul]
     assert graph.only_user(neg.output) is None
+
+
+def _reverse(graph: Graph) -> None:
+    graph.nodes.reverse()
+
+
+def _forget(graph: Graph) -> None:
+    del graph.nodes[0]
+
+
+def _repeat(graph: Graph) -> None:
+    graph.nodes.append(graph.nodes[0])
+
+
+def _keep_the_producer(graph: Graph) -> None:
+    graph.nodes[0].output.data = np.zeros(3, np.float32)
+
+
+def _take_a_folded_value(graph: Graph) -> None:
+    graph.nodes.pop(0).output.data = np.zeros(3, np.float32)
+
+
+def _make_anew(graph: Graph) -> None:
+    node = graph.nodes[0]
+    Node("Abs", node.inputs, node.outputs)
+
+
+def _name_alike(graph: Graph) -> None:
+    graph.nodes[0].output.name = "y"
+
+
+def _return_what_is_not_made(graph: Graph) -> None:
+    graph.outputs = [Value("z")]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "fault"),
+    [
+        (_reverse, "before it is made"),
+        (_forget, "before it is made"),
+        (_repeat, "made twice"),
+        (_keep_the_producer, "makes a constant"),
+        (_take_a_folded_value, "a constant, has a producer"),
+        (_make_anew, "another producer"),
+        (_name_alike, "several values are called y"),
+        (_return_what_is_not_made, "taken by the caller"),
+    ],
+)
+def test_a_check_finds_what_a_pass_may_leave(
+    graph: Graph, break_it: Callable[[Graph], None], fault: str
+) -> None:
+    graph.check()
+    break_it(graph)
+    with pytest.raises(AssertionError, match=fault):
+        graph.check()
+
+
+def test_every_test_checks_after_each_pass(after: Any, model: Any, checked_passes: Any) -> None:
+    """Wherever a pass is called from: those that tests apply, and those that a session does."""
+    small = model("(float[N] x) => (float[N] y) { a = Neg(x)  y = Abs(a) }")
+    for fault in (_reverse, _retype, _retype_output):
+        with pytest.raises(AssertionError, match=f"after {fault.__name__}"):
+            after(small, fault)
+    compiled = (session.place_images, session.assign_layouts, session.group_pointwise)
+    for change in (*passes.FUSIONS, *compiled, session.partition):
+        assert hasattr(change, "__wrapped__")
+
+
+def _retype(graph: Graph) -> None:
+    graph.nodes[0].output.dtype = np.dtype(np.int64)
+
+
+def _retype_output(graph: Graph) -> None:
+    graph.outputs = [Value("z", np.dtype(np.int64), (3,), np.zeros(3, np.int64))]
 
 
 def test_replacing_a_value_reaches_nodes_and_outputs(graph: Graph) -> None:

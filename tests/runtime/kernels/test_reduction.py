@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gossamer.runtime import compile
+
 f32 = np.float32
 
 REDUCTIONS = [
@@ -50,6 +52,26 @@ def test_any_axes(
     )
     x = np.random.default_rng(0).uniform(0.9, 1.1, shape).astype(f32)
     agrees(small, {"x": x}, threads=threads, tolerance=1e-5)
+
+
+@pytest.mark.parametrize("axes", [[0], [1], [0, 1]])
+@pytest.mark.parametrize("operator", ["Max", "Min"])
+def test_nan_is_an_extreme_wherever_it_lies(model: Any, operator: str, axes: list[int]) -> None:
+    """As in NumPy; ONNX Runtime loses it unless it comes first."""
+    rank = "A" if len(axes) == 1 else ""
+    small = model(
+        f"""(float[N, M] x) => (float{f"[{rank}]" if rank else ""} y) {{
+            y = Reduce{operator}<axes={axes}, keepdims=0>(x) }}"""
+    )
+    compiled = compile(small, engine="gossamer")
+    fold = getattr(np, operator.lower())
+    x = np.random.default_rng(0).standard_normal((3, 130)).astype(f32)
+    for place in range(0, 130, 43):
+        x[1, place] = np.nan
+        x[2, place] = np.inf if place % 2 else -np.inf
+        (y,) = compiled.run(None, {"x": x})
+        np.testing.assert_array_equal(y, fold(x, axis=tuple(axes)))
+        x[1, place] = 0
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.int64, np.int32])

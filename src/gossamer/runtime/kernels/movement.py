@@ -67,7 +67,7 @@ def _concat(w: Writer, expression: Expression, index: Index) -> Term:
 def _gather(w: Writer, expression: Expression, index: Index) -> Term:
     operand, indices = expression.operands
     axis, depth = expression.attribute("axis"), len(indices.shape)
-    position = w.element(indices, index[axis : axis + depth])
+    position = w.b.cast(w.element(indices, index[axis : axis + depth]), I64)
     if not expression.attribute("proved"):
         position = w.checked(position, w.extents(operand)[axis])
     return w.element(operand, (*index[:axis], position, *index[axis + depth :]))

@@ -28,9 +28,15 @@ _FOLDS: dict[str, _Fold] = {
     "ReduceSum": lambda b, total, x: total + x,
     "ReduceMean": lambda b, total, x: total + x,
     "ReduceProd": lambda b, total, x: total * x,
-    "ReduceMax": lambda b, top, x: b.select(top > x, top, x),
-    "ReduceMin": lambda b, least, x: b.select(least < x, least, x),
+    "ReduceMax": lambda b, top, x: b.select(_stays(top, top > x), top, x),
+    "ReduceMin": lambda b, least, x: b.select(_stays(least, least < x), least, x),
 }
+
+
+def _stays(extreme: Term, further: Term) -> Term:
+    """Whether an extreme stays one: where it is further than the next, or NaN."""
+    return further | extreme.compare("!=", extreme) if extreme.is_float else further
+
 
 REDUCTIONS = (*_FOLDS, "ArgMax", "ArgMin")
 """Operators that fold an expression."""

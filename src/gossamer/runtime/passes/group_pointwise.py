@@ -210,9 +210,12 @@ class _Builder:
     def _sizes(self, value: Value) -> Expression:
         assert value.content is not None
         parts = tuple(self._size(item) for item in value.content.reshape(-1))
+        sizes = Expression("Sizes", "int64", value.content.shape, parts)
         if not value.content.shape:
-            return parts[0]
-        return Expression("Sizes", "int64", value.content.shape, parts)
+            sizes = parts[0]
+        kind = str(value.dtype)
+        # Sizes that the model casts have another type.
+        return sizes if kind == "int64" else Expression("Cast", kind, sizes.shape, (sizes,))
 
     def _size(self, size: Size) -> Expression:
         if not isinstance(size, Dim):
