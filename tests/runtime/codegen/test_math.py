@@ -150,3 +150,32 @@ def test_exp_overflows_and_vanishes_where_floats_end(name: str, wide: bool) -> N
     assert y[1] == math.inf
     assert y[2] > 0
     assert y[3] == 0
+
+
+@both
+def test_far_from_zero_the_error_function_is_one(name: str, wide: bool) -> None:
+    """To the last place: what is left over would be multiplied by what is far from zero."""
+    x = np.array([4, 8, 80, 1e10, 3e38, math.inf], f32)
+    np.testing.assert_array_equal(apply(functions.erf, x, name, wide), np.ones(6, f32))
+    np.testing.assert_array_equal(apply(functions.erf, -x, name, wide), -np.ones(6, f32))
+    for function in (functions.gelu, functions.gelu_tanh):
+        below = apply(function, -np.array([8, 20, 80, 1e10, 3e38], f32), name, wide)
+        np.testing.assert_array_equal(below, np.zeros(5, f32))
+
+
+@both
+def test_log1p_keeps_what_is_lost_beside_one(name: str, wide: bool) -> None:
+    x = np.array([0, 1e-40, 1e-30, 1e-12, 1e-8, 1e-7, 1e-5, 1e-3, 0.1, 1, math.nan], f32)
+    y = apply(functions.log1p, x, name, wide)
+    np.testing.assert_allclose(y, exact(math.log1p, x), rtol=5e-7)
+
+
+@both
+@pytest.mark.parametrize(("low", "high"), [(-1, 1), (1, -1), (math.nan, 1), (-1, math.nan)])
+def test_bounds_that_cross_give_the_upper_one_and_nan_bounds_nothing(
+    name: str, wide: bool, low: float, high: float
+) -> None:
+    x = np.array([-2, 0.5, 2, math.inf, -math.inf, math.nan], f32)
+    y = apply(lambda b, x: functions.clip(b, x, low, high), x, name, wide)
+    raised = np.where(x < low, low, x)
+    np.testing.assert_array_equal(y, np.where(raised > high, high, raised))

@@ -44,6 +44,46 @@ def test_functions_of_finite_floats(model: Any, agrees: Any, operator: str) -> N
     agrees(unary(model, operator), {"x": x}, tolerance=1e-5)
 
 
+EXTREME = [
+    *(0, 1e-45, 1e-40, 1e-30, 1e-10, 1e-5, 0.1, 0.59, 0.61, 1, 2, 3.5, 3.91, 3.93, 5, 5.5, 6, 8),
+    *(10, 15, 17, 20, 30, 40, 60, 80, 86, 88.7, 88.75, 100, 104, 500, 1e5, 1e10, 1e20, 3e38),
+    *(np.inf, np.nan),
+]
+SMOOTH = [
+    *("Exp", "Erf", "Tanh", "Sigmoid", "Softplus", "Mish", "Elu", "Selu", "Celu", "Softsign"),
+    *("HardSigmoid", "HardSwish", "Gelu", 'Gelu<approximate="tanh">', "Swish", "Sinh", "Cosh"),
+    *("Atan", "Asinh", "Reciprocal", "Relu", "LeakyRelu", "ThresholdedRelu", "Shrink"),
+]
+
+
+@pytest.mark.parametrize("operator", SMOOTH)
+def test_functions_of_what_is_large_small_or_none(
+    model: Any, reference: Any, operator: str
+) -> None:
+    """Each number by itself: a large one must not hide what is wrong with a small one."""
+    newer = operator == "Swish"
+    small = unary(model, operator)
+    small.opset_import[0].version = 24 if newer else 20
+    small.ir_version = 10
+    x = np.array([*EXTREME, *(-np.array(EXTREME))], f32)
+    with np.errstate(all="ignore"):
+        wanted = x / (1 + np.exp(-x)) if newer else reference(small, {"x": x})[0]
+        (y,) = session.compile(small, engine="gossamer").run(None, {"x": x})
+    np.testing.assert_allclose(y, wanted, rtol=3e-6, atol=1e-6)
+
+
+def test_softplus_keeps_its_digits_far_below_zero(model: Any) -> None:
+    x = np.array([-5, -10, -17, -20, -40, -80], f32)
+    (y,) = session.compile(unary(model, "Softplus"), engine="gossamer").run(None, {"x": x})
+    np.testing.assert_allclose(y, np.log1p(np.exp(x.astype(np.float64))), rtol=1e-6)
+
+
+@pytest.mark.parametrize("exponent", [0.5, -0.5, 2.0, 3.0, 0.0, -1.0, 1.5, np.inf, np.nan])
+def test_powers_of_special_numbers(model: Any, agrees: Any, exponent: float) -> None:
+    small = model("(float[N] x) => (float[N] y) { y = Pow(x, e) }", e=np.float32(exponent))
+    agrees(small, {"x": SPECIAL}, tolerance=1e-6)
+
+
 def test_gelu_of_both_kinds(model: Any, agrees: Any) -> None:
     x = np.linspace(-6, 6, 301, dtype=f32)
     for kind in ("none", "tanh"):

@@ -79,9 +79,11 @@ def erf(b: Builder, x: Term) -> Term:
     """The error function."""
     if x.type == F64:
         return b.call("erf", F64, x)
+    # From here on it is 1 to the last place; any less would be left over where 1 is taken from it.
     limit = 3.92
-    bounded = _clamp(b, x, -limit, limit)
-    return bounded * _polynomial(b, "erf", bounded * bounded, 0, limit * limit, 14)
+    value = x * _polynomial(b, "erf", x * x, 0, limit * limit, 14)
+    value = b.select(x > limit, b.number(x.type, 1), value)
+    return b.select(x < -limit, b.number(x.type, -1), value)
 
 
 def sigmoid(b: Builder, x: Term) -> Term:
@@ -100,6 +102,14 @@ def tanh(b: Builder, x: Term) -> Term:
     far = 1 - 2 / (exp(b, magnitude * 2) + 1)
     far = b.intrinsic("copysign", far, x)
     return b.select(magnitude < edge, near, far)
+
+
+def log1p(b: Builder, x: Term) -> Term:
+    """log(1 + x), also where x is lost beside 1 (Goldberg 1991, theorem 4)."""
+    whole = x + 1
+    kept = whole - 1
+    value = b.intrinsic("log", whole) * (x / kept)
+    return b.select(kept.compare("==", 0), x, value)
 
 
 def relu(b: Builder, x: Term) -> Term:

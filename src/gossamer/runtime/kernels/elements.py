@@ -78,7 +78,9 @@ def _power(b: Builder, expression: Expression, kind: Any, x: Term, y: Term) -> T
     if exponent == 3:
         return x * x * x
     if exponent == 0.5:
-        return b.intrinsic("sqrt", x)
+        # The root of -0 is -0, and of minus infinity none; their powers are 0 and infinity.
+        infinite = x.compare("==", -math.inf)
+        return b.select(infinite, b.number(kind, math.inf), b.intrinsic("sqrt", x + 0.0))
     return b.intrinsic("pow", x, b.cast(y, kind))
 
 
@@ -113,7 +115,7 @@ def _celu(b: Builder, x: Term, alpha: float) -> Term:
 
 def _softplus(b: Builder, expression: Expression, kind: Any, x: Term) -> Term:
     """log(1 + e^x) without its overflow."""
-    tail = b.intrinsic("log", functions.exp(b, -b.intrinsic("fabs", x)) + 1)
+    tail = functions.log1p(b, functions.exp(b, -b.intrinsic("fabs", x)))
     return functions.relu(b, x) + tail
 
 
