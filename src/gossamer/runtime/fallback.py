@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnx
 from onnx import helper
@@ -12,11 +12,27 @@ from gossamer.errors import ModelError, first_line
 from gossamer.runtime import ort
 from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Array, Graph, Node, Value
-from gossamer.runtime.protos import to_proto
+from gossamer.runtime.ports import type_of
+from gossamer.runtime.protos import declared_value, to_proto
+
+Types: TypeAlias = "dict[Value, onnx.TypeProto]"
 
 
 class FallbackRegion:
-    """A run of nodes as one ONNX Runtime session over plain arrays."""
+    """A run of nodes as one ONNX Runtime session over plain arrays.
+
+    Args:
+        nodes: in an order in which they can run.
+        outputs: the values that are taken elsewhere.
+        opsets: the version of each operator set, by domain.
+        threads: how many it uses.
+        types: what ONNX Runtime said of the outputs of regions before this one; takes what it says
+            of this one's.
+
+    Raises:
+        ModelError: if ONNX Runtime is not installed, refuses the nodes, or gives something else
+            than generated code takes.
+    """
 
     def __init__(
         self,
@@ -24,6 +40,7 @@ class FallbackRegion:
         outputs: Sequence[Value],
         opsets: Mapping[str, int],
         threads: int,
+        types: Types,
     ) -> None:
         self.nodes = list(nodes)
         made = {output for node in nodes for output in node.outputs}
@@ -31,7 +48,10 @@ class FallbackRegion:
         self.inputs = [v for v in taken if v not in made and v.data is None]
         self.outputs = list(outputs)
         constants = [value for value in taken if value.data is not None]
-        self._session = _session(self, constants, opsets, threads)
+        self._session = _session(self, constants, opsets, threads, types)
+        for value, port in zip(self.outputs, self._session.get_outputs(), strict=True):
+            types[value] = type_of(port)
+            _check_told(value, types[value])
 
     def run(self, feeds: Sequence[Array]) -> list[Array]:
         """The outputs' arrays, given the inputs'."""
@@ -49,13 +69,15 @@ def _session(
     constants: Sequence[Value],
     opsets: Mapping[str, int],
     threads: int,
+    types: Types,
 ) -> Any:
     reasons = "; ".join(dict.fromkeys(f"{node.op}: {node.reason}" for node in region.nodes))
     graph = helper.make_graph(
         _protos(region.nodes),
         "fallback",
-        [_info(value) for value in region.inputs],
-        [_info(value) for value in region.outputs],
+        [_info(value, types) for value in region.inputs],
+        # What comes out is for ONNX Runtime to say.
+        [onnx.ValueInfoProto(name=value.name) for value in region.outputs],
     )
     imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     model = helper.make_model(graph, opset_imports=imports, ir_version=10)
@@ -86,14 +108,35 @@ def _protos(nodes: Sequence[Node]) -> list[onnx.NodeProto]:
     return protos
 
 
-def _info(value: Value) -> onnx.ValueInfoProto:
+def _info(value: Value, types: Types) -> onnx.ValueInfoProto:
+    """What a region takes: as the one before says that gives it, or as it was inferred."""
+    if value in types:
+        return onnx.ValueInfoProto(name=value.name, type=types[value])
     if value.dtype is None:
-        return helper.make_empty_tensor_value_info(value.name)
+        raise ModelError(f"the type of {value.name!r} is not known; state it in the model's inputs")
     kind = helper.np_dtype_to_tensor_dtype(value.dtype)
     shape = None
     if value.shape is not None:
         shape = [None if isinstance(size, Dim) else size for size in value.shape]
     return helper.make_tensor_value_info(value.name, kind, shape)
+
+
+def _check_told(value: Value, told: onnx.TypeProto) -> None:
+    """Make sure that what ONNX Runtime will give is what generated code was made for."""
+    found = declared_value(onnx.ValueInfoProto(name=value.name, type=told))
+    fits = value.dtype is None or value.dtype == found.dtype
+    if value.shape is not None and found.shape is not None:
+        fits = fits and len(value.shape) == len(found.shape)
+        sizes = zip(value.shape, found.shape, strict=False)
+        fits = fits and not any(
+            isinstance(one, int) and isinstance(other, int) and one != other for one, other in sizes
+        )
+    if not fits:
+        raise ModelError(
+            f"ONNX Runtime gives {value.name!r} as {found.dtype} {list(found.shape or ())}, not "
+            f"{value.dtype} {list(value.shape or ())} as inferred; compile with "
+            "engine='onnxruntime'"
+        )
 
 
 def schedule(graph: Graph) -> list[list[Node]]:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import onnx
-from onnx import helper
 
 from gossamer.errors import ModelError
 from gossamer.runtime.contents import CONTENT, LIMIT
 from gossamer.runtime.dims import LARGEST, Dim, Size, UnknownSize
 from gossamer.runtime.folding import fold
 from gossamer.runtime.graph import Array, Graph, Node, Shape, Value, constant
+from gossamer.runtime.hints import hints
 from gossamer.runtime.movement_shapes import MOVEMENT_SHAPES
 from gossamer.runtime.protos import (
     attributes_of,
     captured_by,
     constant_array,
+    declared_value,
     sparse_array,
     tensor_array,
 )
@@ -73,11 +73,10 @@ class _Importer:
         inputs = []
         for info in source.input:
             if info.name not in self.values:
-                inputs.append(self._add(_declared(info)))
-        self.symbols = set().union(*(_symbols(value) for value in inputs))
-        hints = self._hints()
+                inputs.append(self._add(declared_value(info)))
+        found = hints(self.model, inputs, {*RULES, "Constant"})
         for proto in source.node:
-            self._node(proto, hints)
+            self._node(proto, found)
         try:
             outputs = [self.values[info.name] for info in source.output]
         except KeyError as error:
@@ -92,23 +91,7 @@ class _Importer:
         self.values[value.name] = value
         return value
 
-    def _hints(self) -> dict[str, Value]:
-        """ONNX's own shape inference, for operators that `shapes.py` does not cover."""
-        nodes = self.model.graph.node
-        if all(node.op_type in RULES or node.op_type == "Constant" for node in nodes):
-            return {}
-        try:
-            inferred = onnx.shape_inference.infer_shapes(self.model)
-        except Exception:
-            return {}
-        found = [_declared(info) for info in inferred.graph.value_info]
-        for value in found:
-            if not _symbols(value) <= self.symbols:
-                # Names that inference made up for sizes it does not know are of no use.
-                value.shape = None
-        return {value.name: value for value in found}
-
-    def _node(self, proto: onnx.NodeProto, hints: Mapping[str, Value]) -> None:
+    def _node(self, proto: onnx.NodeProto, found: Mapping[str, Value]) -> None:
         attributes = attributes_of(proto, self.opset)
         if proto.op_type == "Constant" and not proto.domain:
             self._add(constant(proto.output[0], constant_array(proto)))
@@ -128,8 +111,10 @@ class _Importer:
         node = Node(proto.op_type, inputs, outputs, attributes, domain, proto.name)
         if any(value.type in _GRAPHS for value in proto.attribute):
             attributes["captured"] = captured
-        if not domain:
-            infer(node, self.inferred, hints)
+        if domain:
+            _follow(node, found)
+        else:
+            infer(node, self.inferred, found)
             if all(output.data is not None for output in outputs if output.name):
                 return
         self.nodes.append(node)
@@ -169,17 +154,22 @@ def infer(node: Node, inferred: Inferred, hints: Mapping[str, Value]) -> None:
         else:
             for output, (dtype, shape) in zip(node.outputs, results, strict=False):
                 output.dtype, output.shape = dtype, shape
-    for output in node.outputs:
-        hint = hints.get(output.name)
-        if hint is not None and not output.known:
-            output.dtype = output.dtype or hint.dtype
-            output.shape = output.shape if output.shape is not None else hint.shape
+    _follow(node, hints)
     _infer_content(node, inferred)
     fold(node, inferred)
     for output in node.outputs:
         if output.data is not None:
             # Nothing makes it any more.
             output.producer = None
+
+
+def _follow(node: Node, hints: Mapping[str, Value]) -> None:
+    """Give a node's outputs what is known of them by name, where no rule says it."""
+    for output in node.outputs:
+        hint = hints.get(output.name)
+        if hint is not None and not output.known:
+            output.dtype = output.dtype or hint.dtype
+            output.shape = output.shape if output.shape is not None else hint.shape
 
 
 def follows_rule(node: Node) -> bool:
@@ -229,32 +219,3 @@ def _infer_content(node: Node, inferred: Inferred) -> None:
         return
     output.content, output.data = content, data
     output.shape = tuple(content.shape)
-
-
-def _declared(info: onnx.ValueInfoProto) -> Value:
-    """A value of the type and shape that the model states."""
-    if not info.type.HasField("tensor_type"):
-        return Value(info.name)
-    tensor = info.type.tensor_type
-    try:
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-    except (KeyError, TypeError):
-        return Value(info.name)
-    if not tensor.HasField("shape"):
-        return Value(info.name, dtype)
-    shape: list[Size] = []
-    for axis, size in enumerate(tensor.shape.dim):
-        if size.HasField("dim_value"):
-            if size.dim_value < 0:
-                raise ModelError(
-                    f"{info.name!r} has the negative size {size.dim_value}; export anew"
-                )
-            shape.append(size.dim_value)
-        else:
-            shape.append(Dim.symbol(size.dim_param or f"{info.name}.{axis}"))
-    return Value(info.name, dtype, tuple(shape))
-
-
-def _symbols(value: Value) -> set[str]:
-    sizes = value.shape or ()
-    return set().union(*(size.symbols for size in sizes if isinstance(size, Dim)))

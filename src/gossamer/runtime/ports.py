@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import onnx
 from onnx import TensorProto, helper
@@ -119,6 +120,48 @@ def _type(found: onnx.TypeProto) -> str:
         key = _type_name(found.map_type.key_type)
         return f"map({key},{_type(found.map_type.value_type)})"
     return ""
+
+
+def type_of(port: Any) -> onnx.TypeProto:
+    """The type of what a session of ONNX Runtime takes or gives, from its description.
+
+    Where that has no sizes, it may be a scalar or of any shape.
+    """
+    return _parsed(port.type, port.shape or None)
+
+
+def _parsed(words: str, shape: Sequence[int | str | None] | None) -> onnx.TypeProto:
+    """The type that words such as `tensor(float)` stand for.
+
+    Raises:
+        ValueError: if they stand for none.
+    """
+    found = onnx.TypeProto()
+    kind, _, rest = words.partition("(")
+    inner = rest.removesuffix(")")
+    if kind in ("tensor", "sparse_tensor"):
+        make = helper.make_tensor_type_proto
+        if kind == "sparse_tensor":
+            make = helper.make_sparse_tensor_type_proto
+        found.CopyFrom(make(_type_number(inner), shape))
+    elif kind == "seq":
+        found.sequence_type.elem_type.CopyFrom(_parsed(inner, None))
+    elif kind == "optional":
+        found.optional_type.elem_type.CopyFrom(_parsed(inner, shape))
+    elif kind == "map":
+        key, _, value = inner.partition(",")
+        found.map_type.key_type = _type_number(key)
+        found.map_type.value_type.CopyFrom(_parsed(value, None))
+    else:
+        raise ValueError(f"no type {words!r}")
+    return found
+
+
+def _type_number(name: str) -> int:
+    numbers = {_type_name(number): int(number) for number in TensorProto.DataType.values()}
+    if name not in numbers:
+        raise ValueError(f"no element type {name!r}")
+    return numbers[name]
 
 
 def _type_name(number: int) -> str:

@@ -11,7 +11,8 @@ from onnx import helper, numpy_helper
 
 from gossamer.errors import ModelError
 from gossamer.runtime import bounds
-from gossamer.runtime.graph import Array, Node
+from gossamer.runtime.dims import Dim, Size
+from gossamer.runtime.graph import Array, Node, Value
 
 _NUMBERS = (onnx.AttributeProto.INT, onnx.AttributeProto.FLOAT)
 _LISTS = (
@@ -96,6 +97,30 @@ def captured_by(proto: onnx.NodeProto) -> list[str]:
                 made.update(node.output)
             found += [info.name for info in inner.output if info.name not in made]
     return list(dict.fromkeys(name for name in found if name))
+
+
+def declared_value(info: onnx.ValueInfoProto) -> Value:
+    """A value of the type and shape that the model states."""
+    if not info.type.HasField("tensor_type"):
+        return Value(info.name)
+    tensor = info.type.tensor_type
+    try:
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    except (KeyError, TypeError):
+        return Value(info.name)
+    if not tensor.HasField("shape"):
+        return Value(info.name, dtype)
+    shape: list[Size] = []
+    for axis, size in enumerate(tensor.shape.dim):
+        if size.HasField("dim_value"):
+            if size.dim_value < 0:
+                raise ModelError(
+                    f"{info.name!r} has the negative size {size.dim_value}; export anew"
+                )
+            shape.append(size.dim_value)
+        else:
+            shape.append(Dim.symbol(size.dim_param or f"{info.name}.{axis}"))
+    return Value(info.name, dtype, tuple(shape))
 
 
 def tensor_array(tensor: onnx.TensorProto) -> Array:

@@ -227,6 +227,7 @@ class Session:
 
     def _lower(self, graph: Graph, constants: Constants) -> list[Step]:
         steps: list[Step] = []
+        types: fallback.Types = {}
         runs = fallback.schedule(graph)
         last = {value: node for run in runs for node in run for value in node.inputs}
         for position, run in enumerate(runs):
@@ -241,7 +242,8 @@ class Session:
             later = {v for other in runs[position + 1 :] for node in other for v in node.inputs}
             needed = later | set(graph.outputs)
             outputs = [v for node in run for v in node.outputs if v in needed]
-            steps.append(fallback.FallbackRegion(run, outputs, graph.opsets, self.threads))
+            region = fallback.FallbackRegion(run, outputs, graph.opsets, self.threads, types)
+            steps.append(region)
             for node in run:
                 graph.forget_constants(node, last)
         return steps
