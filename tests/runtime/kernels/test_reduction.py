@@ -54,6 +54,22 @@ def test_any_axes(
     agrees(small, {"x": x}, threads=threads, tolerance=1e-5)
 
 
+@pytest.mark.parametrize("operator", REDUCTIONS)
+@pytest.mark.parametrize("call", ["x", "x, none"])
+def test_along_no_axis_each_element_is_reduced_alone(
+    model: Any, agrees: Any, operator: str, call: str
+) -> None:
+    for noop in (0, 1):
+        small = model(
+            f"""(float[3, 4] x) => (float[3, 4] y) {{
+                a = {operator}<noop_with_empty_axes={noop}>({call})  y = Add(a, x) }}""",
+            opset=18,
+            none=np.zeros(0, np.int64),
+        )
+        x = np.random.default_rng(0).standard_normal((3, 4)).astype(f32)
+        agrees(small, {"x": np.abs(x) if "Log" in operator else x}, tolerance=1e-5)
+
+
 @pytest.mark.parametrize("axes", [[0], [1], [0, 1]])
 @pytest.mark.parametrize("operator", ["Max", "Min"])
 def test_nan_is_an_extreme_wherever_it_lies(model: Any, operator: str, axes: list[int]) -> None:

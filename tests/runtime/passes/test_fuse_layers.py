@@ -50,7 +50,7 @@ def _floats(tensor: Any) -> Any:
             ("HardSwish",),
         ),
         ("a = MatMul(x, w)  y = Clip(a, zero, six)", (("Clip", 0.0, 6.0),)),
-        ("a = MatMul(x, w)  y = Clip(a, zero)", (("Clip", 0.0, np.inf),)),
+        ("a = MatMul(x, w)  y = Clip(a, zero)", (("Clip", 0.0, float(np.finfo(f32).max)),)),
         ("a = MatMul(x, w)  y = LeakyRelu<alpha=0.5>(a)", (("LeakyRelu", 0.5),)),
         ("a = MatMul(x, w)  y = HardSigmoid(a)", (("HardSigmoid", 0.2, 0.5),)),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from onnx import helper
@@ -40,7 +40,7 @@ def _plain_reduction(e: Expansion, node: Node) -> Sequence[Value] | None:
     return None if reduced_axes(node, len(shape_of(x))) else [e("Identity", x)]
 
 
-def _sum_of(op: str) -> Rule:
+def _sum_of(op: str) -> Callable[[Expansion, Node], Sequence[Value]]:
     def rule(e: Expansion, node: Node) -> Sequence[Value]:
         x = node.source(0)
         made = e("Mul", x, x) if op == "Square" else e(op, x)
@@ -49,8 +49,12 @@ def _sum_of(op: str) -> Rule:
     return rule
 
 
-def _then(inner: str, op: str) -> Rule:
-    return lambda e, node: [e(op, _reduce(e, node, inner, node.source(0)))]
+def _norm(e: Expansion, node: Node) -> Sequence[Value]:
+    return [e("Sqrt", *_sum_of("Square")(e, node))]
+
+
+def _log_sum(e: Expansion, node: Node) -> Sequence[Value]:
+    return [e("Log", _reduce(e, node, "ReduceSum", node.source(0)))]
 
 
 def _log_sum_exp(e: Expansion, node: Node) -> Sequence[Value]:
@@ -298,8 +302,8 @@ EXPANSIONS: dict[str, Rule] = {
     ),
     "ReduceL1": _sum_of("Abs"),
     "ReduceSumSquare": _sum_of("Square"),
-    "ReduceL2": _then("ReduceSumSquare", "Sqrt"),
-    "ReduceLogSum": _then("ReduceSum", "Log"),
+    "ReduceL2": _norm,
+    "ReduceLogSum": _log_sum,
     "ReduceLogSumExp": _log_sum_exp,
     "Softmax": _softmax,
     "LogSoftmax": _softmax,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from gossamer.runtime.graph import Array, Graph, Node, Value, constant, derived, scalar
 from gossamer.runtime.kernels.epilogue import Step
 from gossamer.runtime.onnx_import import follows_rule
 from gossamer.runtime.passes.place_images import image_reason
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 # Activations that layers apply themselves, each with ONNX's defaults for its numbers.
 _ACTIVATIONS: dict[str, dict[str, float]] = {
@@ -23,7 +23,7 @@ _ACTIVATIONS: dict[str, dict[str, float]] = {
     "Elu": {"alpha": 1.0},
     "LeakyRelu": {"alpha": 0.01},
     "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
-    "Clip": {"min": -math.inf, "max": math.inf},
+    "Clip": {"min": -_LARGEST, "max": _LARGEST},
 }
 
 _LAYERS = ("Linear", "Convolution")

@@ -48,6 +48,8 @@ def pointwise_reason(node: Node) -> str | None:
     for value in values:
         if value is not None and str(value.dtype) not in REGISTER_TYPES:
             return f"no lowering for type {value.dtype}"
+    if "broadcast" in node.attributes:
+        return f"no lowering for {node.op} as operator sets before 7 have it"
     if not _types_fit(node):
         return f"no lowering for {node.op} of these types"
     kind = str(node.source(0).dtype) if node.inputs else ""

@@ -14,6 +14,7 @@ from gossamer.runtime.shapes import (
     Inferred,
     axes_of,
     content_of,
+    dtype_of,
     permutation,
     shape_of,
     slices,
@@ -130,12 +131,16 @@ def _range(node: Node) -> tuple[Operands, Attributes]:
 
 
 def _clip(node: Node) -> tuple[Operands, Attributes]:
-    operands: Operands = [node.source(0)]
+    x = node.source(0)
+    operands: Operands = [x]
     names = []
     for position, (name, attribute) in enumerate((("low", "min"), ("high", "max")), start=1):
-        value = node.input(position)
-        if value is None and attribute in node.attributes:
-            value = constant("", np.asarray(node.attributes[attribute], node.source(0).dtype))
+        value, given = node.input(position), node.attributes.get(attribute)
+        if value is None and given is None and dtype_of(x).kind == "f":
+            # Without a bound it is the last finite number, which infinities become.
+            given = getattr(np.finfo(dtype_of(x)), attribute)
+        if value is None and given is not None:
+            value = constant("", np.asarray(given, x.dtype))
         if value is not None:
             names.append(name)
             operands.append(value)
