@@ -10,11 +10,12 @@ from gossamer.advice import advise
 from gossamer.formats import load, save
 from gossamer.inspection import inspect
 from gossamer.proof import compare
-from gossamer.source import as_onnx, read_onnx, sparse_file
+from gossamer.source import as_onnx, read_onnx, refuse_axes, sparse_file
 
 if TYPE_CHECKING:
     import torch
 
+    from gossamer.models.adapter import AxisNames
     from gossamer.pruning import SparsifyResult
     from gossamer.pruning.recovery import RecoveryResult
     from gossamer.runtime import Session
@@ -181,7 +182,13 @@ def recover(
     )
 
 
-def compile(model: Any, example_inputs: Any = None, *, threads: int | None = None) -> Session:
+def compile(
+    model: Any,
+    example_inputs: Any = None,
+    *,
+    dynamic_axes: AxisNames | None = None,
+    threads: int | None = None,
+) -> Session:
     """Compile a model to native code for this processor.
 
     Args:
@@ -190,12 +197,17 @@ def compile(model: Any, example_inputs: Any = None, *, threads: int | None = Non
         example_inputs: for a model that is not ONNX yet: inputs to trace it with, as arrays or
             tensors by name, one array or a tuple in the order of the arguments. A Hugging Face
             text model needs none.
+        dynamic_axes: for such a model: the axes that may have any size, and no others, such as
+            {"x": {0: "batch", 1: "time"}}; axes of one name have one size. By default the first
+            axis of every input and the second of token inputs, where the model runs with other
+            sizes there.
         threads: to run with; by default every core that the process may use.
 
     Returns:
         A session: `run(None, {name: array})` as in onnxruntime.InferenceSession.
 
     Raises:
+        OptionError: if `dynamic_axes` names an axis that cannot be open, or the model is ONNX.
         ModelError: if the model cannot be read, exported or compiled.
         DataError: if the model must be traced and the example is missing or does not fit.
     """
@@ -203,9 +215,11 @@ def compile(model: Any, example_inputs: Any = None, *, threads: int | None = Non
 
     stored = sparse_file(model)
     if stored is not None:
+        refuse_axes(dynamic_axes)
         graph, weights = load(stored).onnx_parts()
         return runtime.compile(graph, weights=weights, threads=threads)
     if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
+        refuse_axes(dynamic_axes)
         # Read by the runtime itself, which holds no weight twice.
         return runtime.compile(model, threads=threads)
-    return runtime.compile(as_onnx(model, example_inputs), threads=threads)
+    return runtime.compile(as_onnx(model, example_inputs, dynamic_axes), threads=threads)

@@ -10,14 +10,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from gossamer.errors import DataError
+from gossamer.errors import DataError, OptionError
 from gossamer.files import temporary_folder
 from gossamer.formats import load, load_onnx
 from gossamer.models import ModelAdapter, open_model
-from gossamer.models.calibration import read_batches
+from gossamer.models.calibration import check_arrays, read_batches
 
 if TYPE_CHECKING:
-    from gossamer.models.adapter import Batch, Input
+    from gossamer.models.adapter import AxisNames, Batch, Input
 
 SPARSE_FILE = "model.gossamer.safetensors"
 """What the sparse file is called in the folder that `gossamer sparsify` writes."""
@@ -73,27 +73,48 @@ def adapter_of(model: Any) -> ModelAdapter:
     return open_model(model if found is None else found)
 
 
-def as_onnx(model: Any, example: Any = None) -> onnx.ModelProto:
+def as_onnx(
+    model: Any, example: Any = None, dynamic_axes: AxisNames | None = None
+) -> onnx.ModelProto:
     """Return `model` as ONNX, exporting it where need be.
 
     Args:
         model: anything that `gossamer.compile` takes.
         example: inputs to trace a module with: arrays or tensors by name, one array, or a tuple
             in the order of the arguments. A Hugging Face text model needs none.
+        dynamic_axes: the axes that are open in the export, and no others, by input, number and
+            name; None for those that turn out to be.
 
     Raises:
+        OptionError: if `dynamic_axes` names an axis that cannot be open, or the model is ONNX.
         ModelError: if the model cannot be read or exported.
         DataError: if it must be traced and `example` is missing.
     """
     found = read_onnx(model)
     if found is not None:
+        refuse_axes(dynamic_axes)
         return found
     from gossamer.models import open_model
 
-    return export(open_model(model), example)
+    return export(open_model(model), example, dynamic_axes)
 
 
-def export(adapter: ModelAdapter, example: Any = None) -> onnx.ModelProto:
+def refuse_axes(dynamic_axes: AxisNames | None) -> None:
+    """Refuse to open axes of a model that is ONNX already.
+
+    Raises:
+        OptionError: if some are stated.
+    """
+    if dynamic_axes is not None:
+        raise OptionError(
+            "dynamic_axes= is for models that are exported; the axes of an ONNX model are open or "
+            "fixed as its file says: leave it out"
+        )
+
+
+def export(
+    adapter: ModelAdapter, example: Any = None, dynamic_axes: AxisNames | None = None
+) -> onnx.ModelProto:
     """Return the ONNX export of an adapter's model; see `as_onnx`."""
     if adapter.kind == "onnx":
         assert isinstance(adapter.model, onnx.ModelProto)
@@ -101,10 +122,10 @@ def export(adapter: ModelAdapter, example: Any = None) -> onnx.ModelProto:
     if example is None:
         example = text_example(adapter)
     else:
-        (example,) = read_inputs([example], adapter.inputs())
+        example = check_arrays(example, adapter.inputs(), "the example", aligned=False)
     with temporary_folder() as folder:
         path = folder / "model.onnx"
-        adapter.export_onnx(path, example)
+        adapter.export_onnx(path, example, dynamic_axes)
         return load_onnx(path)
 
 

@@ -22,6 +22,10 @@ Record = Callable[[str, "Tensor", "Tensor | None"], None]
 its bias, `[n, rows]` or `[groups, n, rows / groups]`; None where nothing says so."""
 
 
+AxisNames = Mapping[str, Mapping[int, str]]
+"""Names of axes by the name of their input and their number; axes of one name have one size."""
+
+
 @dataclass(frozen=True)
 class Layer:
     """A prunable layer, seen as a matrix `[rows, columns]`.
@@ -206,15 +210,20 @@ class ModelAdapter(Protocol):
         """Return what a user's `evaluate` receives: the module, or a session for ONNX."""
         ...
 
-    def export_onnx(self, path: str | Path, example: Batch) -> None:
+    def export_onnx(
+        self, path: str | Path, example: Batch, dynamic_axes: AxisNames | None = None
+    ) -> None:
         """Write the model as an ONNX file with a dynamic batch (and sequence) axis.
 
         Args:
             path: of the file.
-            example: inputs to trace the model with; they decide which inputs the file has.
+            example: inputs to export the model with; they decide which inputs the file has.
+            dynamic_axes: which axes are open, and no others, by input, number and name; None for
+                those that turn out to be. An ONNX model's are what they are.
 
         Raises:
             OutputError: if the file cannot be written.
+            OptionError: if an axis does not exist or cannot be open.
             ModelError: if the model cannot be exported.
         """
         ...

@@ -63,19 +63,22 @@ def is_whole(data: Any) -> bool:
     return isinstance(data, Mapping) or _is_array(data)
 
 
-def check_arrays(item: Any, inputs: Sequence[Input], place: str) -> dict[str, np.ndarray[Any, Any]]:
+def check_arrays(
+    item: Any, inputs: Sequence[Input], place: str, *, aligned: bool = True
+) -> dict[str, np.ndarray[Any, Any]]:
     """Return arrays by input name, checked against what the model takes.
 
     Args:
         item: arrays by input name, one array, or the required inputs in order.
         inputs: what the model takes.
         place: what the item is called in an error.
+        aligned: whether the first axis of each array must be the same samples.
 
     Raises:
         DataError: if the item is empty, holds NaN or does not fit.
     """
     arrays = _by_name(item, inputs, place)
-    _check(arrays, inputs, place)
+    _check(arrays, inputs, place, aligned)
     return arrays
 
 
@@ -188,7 +191,7 @@ def _names(inputs: Sequence[Input]) -> list[str]:
     return [wanted.name for wanted in inputs]
 
 
-def _check(arrays: Batch, inputs: Sequence[Input], place: str) -> None:
+def _check(arrays: Batch, inputs: Sequence[Input], place: str, aligned: bool) -> None:
     known = {wanted.name: wanted for wanted in inputs}
     for name in arrays:
         if name not in known:
@@ -203,9 +206,13 @@ def _check(arrays: Batch, inputs: Sequence[Input], place: str) -> None:
             "requires; add it"
         )
     for name, array in arrays.items():
+        if array.ndim == 0 and aligned:
+            raise DataError(
+                f"{place}: {name!r} is a single number; its first axis must be the samples"
+            )
         _check_array(array, known[name], place)
-    lengths = {name: len(array) for name, array in arrays.items()}
-    if len(set(lengths.values())) > 1:
+    lengths = {name: len(array) for name, array in arrays.items() if array.ndim}
+    if aligned and len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise DataError(f"{place}: arrays differ in their number of samples ({told}); align them")
     if 0 in lengths.values():
@@ -213,10 +220,6 @@ def _check(arrays: Batch, inputs: Sequence[Input], place: str) -> None:
 
 
 def _check_array(array: np.ndarray[Any, Any], wanted: Input, place: str) -> None:
-    if array.ndim == 0:
-        raise DataError(
-            f"{place}: {wanted.name!r} is a single number; its first axis must be the samples"
-        )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise DataError(f"{place}: {wanted.name!r} holds NaN or infinity; clean the data")
     if wanted.floating is not None and wanted.floating != (array.dtype.kind == "f"):

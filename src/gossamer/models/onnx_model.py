@@ -15,7 +15,16 @@ import onnx
 from gossamer.formats.onnx_graph import join, split
 from gossamer.formats.onnx_io import save_onnx
 from gossamer.formats.onnx_message import LARGEST
-from gossamer.models.adapter import Batch, Input, Layer, LeftOut, ModelAdapter, Record, Seen
+from gossamer.models.adapter import (
+    AxisNames,
+    Batch,
+    Input,
+    Layer,
+    LeftOut,
+    ModelAdapter,
+    Record,
+    Seen,
+)
 from gossamer.models.onnx_constants import Stored, constants, read, write
 from gossamer.models.onnx_layers import OnnxLayer, count_weights, find_layers, find_left_out
 from gossamer.models.onnx_targets import find_biases
@@ -170,7 +179,9 @@ class OnnxModel:
         """Return a session that runs the model."""
         return self._make_session(self.model)
 
-    def export_onnx(self, path: str | Path, example: Batch) -> None:
+    def export_onnx(
+        self, path: str | Path, example: Batch, dynamic_axes: AxisNames | None = None
+    ) -> None:
         """Write the model as it is; it needs no example."""
         save_onnx(self.model, path)
 

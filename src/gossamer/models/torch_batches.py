@@ -46,6 +46,13 @@ def run(model: nn.Module, batch: Batch, number: int) -> Any:
         ) from error
 
 
+def for_inference(model: nn.Module) -> nn.Module:
+    """Put a module in eval mode, in place; exported modules are fixed in theirs."""
+    if isinstance(model, torch.fx.GraphModule):
+        return model
+    return model.eval()
+
+
 @contextmanager
 def calibrating(model: nn.Module) -> Iterator[None]:
     """Run a module without gradients, and without shortcuts that hide its layers.

@@ -2,148 +2,123 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnx
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gossamer.errors import DataError, ModelError
 from gossamer.files import atomic_path
-from gossamer.models.adapter import Batch
-from gossamer.models.hugging_face import is_transformers_model
+from gossamer.models.adapter import AxisNames, Batch
 from gossamer.models.python_file import describe
-from gossamer.models.torch_batches import calibrating, to_tensors
-from gossamer.models.torch_outputs import main_outputs
+from gossamer.models.torch_axes import OpenAxes, Tensors, closed, find_open_axes
+from gossamer.models.torch_batches import calibrating, for_inference
+from gossamer.models.torch_exporters import by_export, by_tracing, quiet
+from gossamer.models.torch_traced import Traced
+from gossamer.models.torch_verification import can_verify, difference
 
-OPSET = 17
-"""The first with LayerNormalization as one operator."""
+# Kinds of numbers that both torch and ONNX Runtime take as inputs; others are widened.
+_TAKEN = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
 
 
-def export(model: nn.Module, path: str | Path, example: Batch) -> None:
-    """Write a module as an ONNX file in float32.
+def export(
+    model: nn.Module,
+    path: str | Path,
+    example: Batch,
+    dynamic_axes: AxisNames | None = None,
+) -> None:
+    """Write a module as an ONNX file that computes in float32.
 
-    Inputs bear the names of the forward arguments that `example` gives. Their first axis is the
-    dynamic axis "batch"; the second axis of token inputs (whole numbers, two axes) is the dynamic
-    axis "sequence". A transformers model gives `last_hidden_state`, or `logits` if it has a head;
-    other models give what forward returns, as "output", "output_0", ... or under its own keys.
+    Inputs bear the names of the forward arguments that `example` gives, and have its types. Which
+    of their axes are open is found by running the module with other sizes, see
+    `gossamer.models.torch_axes.find_open_axes`. A transformers model gives `last_hidden_state`, or
+    `logits` if it has a head; other models give every tensor that forward returns, see
+    `gossamer.models.torch_outputs.main_outputs`.
+
+    Torch has two exporters. The older, which traces, takes a tenth to a hundredth of the other's
+    time, but may freeze what depends on sizes or values. Its graph is taken where ONNX Runtime
+    shows that it gives what the module gives: for the example, for other sizes and for other
+    values. Else it is that of `torch.export`, if it stands the same test. Where neither does with
+    open axes, none is open.
 
     Args:
-        model: left as it is; a copy is traced.
+        model: left as it is; a copy is exported.
         path: of the file.
         example: arrays by argument name, at least one sample; what matters are types and shapes.
+        dynamic_axes: the open axes, and no others, by input, number and name; axes of one name have
+            one size. None to find them.
 
     Raises:
-        ModelError: if the model cannot be traced or exceeds 2 GB.
+        ModelError: if the model cannot be exported or exceeds 2 GB.
+        OptionError: if `dynamic_axes` names an axis that the model does not have or cannot open.
         DataError: if the example does not run through the model.
         OutputError: if the file cannot be written.
     """
-    traced = _Traced(copy.deepcopy(model).float().cpu(), list(example))
-    tensors = {name: _two(tensor) for name, tensor in to_tensors(traced.model, example).items()}
-    tokens = [name for name, tensor in tensors.items() if _is_tokens(tensor)]
-    axes: dict[str, dict[int, str]] = {name: {0: "batch"} for name in tensors}
-    for name in tokens:
-        axes[name][1] = "sequence"
-    with calibrating(traced.model), _quiet():
-        axes.update(_output_axes(traced, tensors, tokens))
-        with atomic_path(path) as temporary:
-            try:
-                torch.onnx.export(
-                    traced,
-                    tuple(tensors.values()),
-                    str(temporary),
-                    input_names=list(tensors),
-                    output_names=traced.names,
-                    dynamic_axes=axes,
-                    opset_version=OPSET,
-                    # The tracing exporter takes a second where the other takes half a minute.
-                    dynamo=False,
-                )
-            except OSError:
-                raise
-            except Exception as error:
-                raise ModelError(
-                    f"the model cannot be exported to ONNX ({describe(error)}); its forward must "
-                    "be traceable by torch.onnx.export"
-                ) from error
-
-
-class _Traced(nn.Module):
-    """A module that takes its inputs by position and returns a tuple of tensors.
-
-    Attributes:
-        names: of the outputs, known after a first run.
-    """
-
-    def __init__(self, model: nn.Module, arguments: list[str]) -> None:
-        super().__init__()
-        self.model = model
-        self.arguments = arguments
-        self.names: list[str] = []
-        if is_transformers_model(model):
-            # Plain matrix products and a softmax: what any runtime knows how to run.
-            model.set_attn_implementation("eager")  # type: ignore[operator]
-
-    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        outputs = self.model(**dict(zip(self.arguments, tensors, strict=True)))
-        named = main_outputs(self.model, outputs)
-        self.names = list(named)
-        return tuple(named.values())
-
-
-def _output_axes(
-    traced: _Traced, tensors: Mapping[str, Tensor], tokens: list[str]
-) -> dict[str, dict[int, str]]:
-    """Return which axes of the outputs follow the batch and the sequence, by trying."""
-
-    def shapes(inputs: Mapping[str, Tensor]) -> list[tuple[int, ...]]:
+    traced = Traced(_float_copy(model), list(example))
+    given = {name: _to_tensor(array) for name, array in example.items()}
+    with calibrating(traced.model), quiet():
+        axes = find_open_axes(traced.runs, given, dynamic_axes)
         try:
-            return [tuple(output.shape) for output in traced(*inputs.values())]
+            traced(*axes.tensors.values())
+        except ModelError:
+            raise
         except Exception as error:
             raise DataError(
                 f"the example inputs do not run through the model ({describe(error)}); check "
                 "their shapes and values"
             ) from error
-
-    before = shapes(tensors)
-    changes = {"batch": shapes({name: _two(tensor, 3) for name, tensor in tensors.items()})}
-    if tokens and all(tensors[name].shape[1] > 1 for name in tokens):
-        changes["sequence"] = shapes(
-            {name: tensor[:, :-1] if name in tokens else tensor for name, tensor in tensors.items()}
-        )
-    axes: dict[str, dict[int, str]] = {name: {} for name in traced.names}
-    for label, after in changes.items():
-        for name, one, other in zip(traced.names, before, after, strict=True):
-            axes[name].update({axis: label for axis, size in enumerate(one) if size != other[axis]})
-    return axes
+        proto = _exported(traced, given, axes)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(proto.SerializeToString())
 
 
-def _two(tensor: Tensor, samples: int = 2) -> Tensor:
-    """Return so many samples: an axis of one would be traced as something to broadcast."""
-    repeats = -(-samples // tensor.shape[0])
-    return tensor.repeat(repeats, *[1] * (tensor.ndim - 1))[:samples]
+def _exported(traced: Traced, given: Tensors, axes: OpenAxes) -> onnx.ModelProto:
+    """Return the export of the first exporter whose graph gives what the module gives."""
+    # What is traced and cannot be tested is trusted last.
+    exporters = (by_tracing, by_export) if can_verify() else (by_export, by_tracing)
+    causes: dict[str, str] = {}
+    labels = {label for names in axes.names.values() for label in names.values()}
+    for chosen in (axes, closed(axes, given, labels))[: 2 if labels else 1]:
+        for write in exporters:
+            try:
+                proto, found = write(traced, given, chosen)
+            except Exception as error:
+                causes.setdefault(write.__name__, _cause(error))
+                continue
+            wrong = difference(proto, traced, found) if can_verify() else None
+            if wrong is None:
+                return proto
+            causes.setdefault(write.__name__, wrong)
+    raise ModelError(
+        f"the model cannot be exported to ONNX ({causes[by_export.__name__]}); its forward must "
+        "be traceable by torch.onnx.export: without branches on values, and with operators that "
+        "ONNX has"
+    )
 
 
-def _is_tokens(tensor: Tensor) -> bool:
-    return tensor.ndim == 2 and not tensor.is_floating_point()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back the warnings and prints of tracing, which say nothing to the user."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "transformers")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+def _float_copy(model: nn.Module) -> nn.Module:
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        return for_inference(copy.deepcopy(model)).float().cpu()
+    except Exception as error:
+        raise ModelError(
+            f"the model cannot be copied ({describe(error)}); give a module whose tensors are "
+            "its own parameters and buffers"
+        ) from error
+
+
+def _to_tensor(array: NDArray[Any]) -> Tensor:
+    if array.dtype.name not in _TAKEN:
+        array = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _cause(error: BaseException) -> str:
+    """Return the first cause of an error, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return describe(error)

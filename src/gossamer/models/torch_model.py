@@ -13,9 +13,24 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.errors import ModelError
-from gossamer.models.adapter import Batch, Input, Layer, LeftOut, ModelAdapter, Record, Seen
+from gossamer.models.adapter import (
+    AxisNames,
+    Batch,
+    Input,
+    Layer,
+    LeftOut,
+    ModelAdapter,
+    Record,
+    Seen,
+)
 from gossamer.models.python_file import describe
-from gossamer.models.torch_batches import calibrating, run, to_tensors, without_padding
+from gossamer.models.torch_batches import (
+    calibrating,
+    for_inference,
+    run,
+    to_tensors,
+    without_padding,
+)
 from gossamer.models.torch_layers import TorchLayer, find_layers
 from gossamer.models.torch_norms import Statistics, correct_statistics, measured_statistics
 from gossamer.models.torch_outputs import main_outputs
@@ -182,11 +197,13 @@ class TorchModel:
         """Return the module in eval mode."""
         return for_inference(self.model)
 
-    def export_onnx(self, path: str | Path, example: Batch) -> None:
+    def export_onnx(
+        self, path: str | Path, example: Batch, dynamic_axes: AxisNames | None = None
+    ) -> None:
         """See `ModelAdapter.export_onnx` and `gossamer.models.torch_export`."""
         from gossamer.models.torch_export import export
 
-        export(self.model, path, example)
+        export(self.model, path, example, dynamic_axes)
 
     def _chosen(self, groups: Sequence[Sequence[str]]) -> dict[str, TorchLayer]:
         return {name: self._found[name] for group in groups for name in group}
@@ -194,10 +211,3 @@ class TorchModel:
     @cached_property
     def _found(self) -> dict[str, TorchLayer]:
         return {found.layer.name: found for found in find_layers(self.model)}
-
-
-def for_inference(model: nn.Module) -> nn.Module:
-    """Put a module in eval mode, in place; exported modules are fixed in theirs."""
-    if isinstance(model, torch.fx.GraphModule):
-        return model
-    return model.eval()

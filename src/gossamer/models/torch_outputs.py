@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
+from gossamer.errors import ModelError
 from gossamer.models.hugging_face import is_transformers_model
 
 _MAIN = ("logits", "last_hidden_state")
+# What holds no tensor: None, and what an export cannot give.
+_PLAIN = (type(None), bool, int, float, complex, str, bytes)
 
 
 def main_outputs(model: nn.Module, outputs: Any) -> dict[str, Tensor]:
@@ -18,24 +22,42 @@ def main_outputs(model: nn.Module, outputs: Any) -> dict[str, Tensor]:
     Args:
         model: that returned them. Of a transformers model only `logits` count if it has a head,
             else `last_hidden_state`.
-        outputs: a tensor, called "output"; a tuple or list, "output_0", ...; or a mapping, whose
-            keys are kept.
+        outputs: a tensor, called "output"; a tuple or list, "output_0", ...; or a mapping or
+            dataclass, whose keys are kept. What lies within these is called by the way to it:
+            "output_1_0", or "states_0" within "states". None and plain numbers are left out.
+
+    Raises:
+        ModelError: if something else is among them, of which it is not known what tensors it holds.
     """
-    named = dict(_named(outputs))
-    if is_transformers_model(model):
-        main = [name for name in _MAIN if name in named]
-        return {name: named[name] for name in main[:1]} or named
-    return named
+    if is_transformers_model(model) and isinstance(outputs, Mapping):
+        main = [name for name in _MAIN if isinstance(outputs.get(name), Tensor)]
+        if main:
+            return {main[0]: outputs[main[0]]}
+    found: dict[str, Tensor] = {}
+    for name, tensor in _named(outputs, ""):
+        # Two ways may make one name: {"a": (x, y), "a_0": z}.
+        while name in found:
+            name += "_"
+        found[name] = tensor
+    return found
 
 
-def _named(outputs: Any) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(outputs, Tensor):
-        yield "output", outputs
-    elif isinstance(outputs, Mapping):
-        for name, value in outputs.items():
-            if isinstance(value, Tensor):
-                yield str(name), value
-    elif isinstance(outputs, tuple | list):
-        for number, value in enumerate(outputs):
-            if isinstance(value, Tensor):
-                yield f"output_{number}", value
+def _named(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        yield name or "output", value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _named(item, f"{name}_{key}" if name else str(key))
+    elif isinstance(value, tuple | list):
+        for number, item in enumerate(value):
+            yield from _named(item, f"{name or 'output'}_{number}")
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            item = getattr(value, field.name)
+            yield from _named(item, f"{name}_{field.name}" if name else field.name)
+    elif not isinstance(value, _PLAIN):
+        place = f"in {name!r} " if name else ""
+        raise ModelError(
+            f"the model returns {place}a {type(value).__name__}, of which it is not known what "
+            "tensors it holds; return tensors in tuples, lists, mappings or dataclasses"
+        )
