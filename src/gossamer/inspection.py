@@ -14,13 +14,15 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from gossamer.errors import DataError
+from gossamer.errors import DataError, ModelError
 from gossamer.formats import SparseFile, load
 from gossamer.models import ModelAdapter, open_model
 from gossamer.models.eligibility import eligibility
 from gossamer.models.onnx_constants import count_zeros
 from gossamer.models.onnx_layers import OnnxLayer, Use, find_layers
+from gossamer.models.onnx_model import OnnxModel
 from gossamer.models.selection import default_layers
+from gossamer.runtime.onnx_file import take_apart
 from gossamer.runtime.onnx_import import import_model
 from gossamer.source import adapter_of, graph_example, sparse_file, text_example
 
@@ -135,35 +137,40 @@ def inspect(model: Any, example: Mapping[str, Array] | None = None) -> Inspectio
     path = sparse_file(model)
     if path is not None and (stored := load(path)).description.graph is None:
         return _inspect_arrays(stored)
-    adapter = adapter_of(model)
-    if isinstance(adapter.model, onnx.ModelProto):
-        return inspect_graph(adapter.model, example)
-    return _inspect_module(adapter, example)
+    return _inspect(adapter_of(model), example)
 
 
 def inspect_graph(model: onnx.ModelProto, example: Mapping[str, Array] | None = None) -> Inspection:
     """Inspect an ONNX model, without torch and without running it; see `inspect`."""
+    return _inspect(open_model(model), example)
+
+
+def _inspect(adapter: ModelAdapter, example: Mapping[str, Array] | None) -> Inspection:
+    if isinstance(adapter, OnnxModel):
+        return _inspect_graph(adapter, example)
+    return _inspect_module(adapter, example)
+
+
+def _inspect_graph(adapter: OnnxModel, example: Mapping[str, Array] | None) -> Inspection:
     if example is None:
         try:
-            example = graph_example(model)
+            example = graph_example(adapter.graph)
         except DataError:
             example = {}
     shapes = {name: tuple(array.shape) for name, array in example.items()}
-    sizes = _value_shapes(model, shapes)
-    adapter = open_model(model)
+    sizes = _value_shapes(adapter, shapes)
     layers = []
-    for found in find_layers(model):
+    for found in find_layers(adapter.graph, adapter.apart):
         work = [_work(found, use, sizes) for use in found.uses]
+        known = [count for count in work if count is not None]
         layers.append(
             Layer(
                 name=found.layer.name,
                 operator=found.uses[0].node.op_type,
                 rows=found.layer.rows,
                 columns=found.layer.columns,
-                zeros=count_zeros(found.weight, {}),
-                multiply_adds=sum(known)
-                if len(known := [w for w in work if w is not None]) == len(work)
-                else None,
+                zeros=count_zeros(found.weight, adapter.apart),
+                multiply_adds=sum(known) if len(known) == len(work) else None,
             )
         )
     weights, zeros = adapter.count_weights()
@@ -242,11 +249,11 @@ def _zeros(array: Array) -> int:
 
 
 def _value_shapes(
-    model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]
+    adapter: OnnxModel, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, tuple[int, ...]]:
     """Return the shape of every value that is fully known once the inputs have `shapes`."""
     fixed = onnx.ModelProto()
-    fixed.CopyFrom(model)
+    fixed.CopyFrom(adapter.graph)
     open_inputs = {value.name: value for value in fixed.graph.input}
     for name, shape in shapes.items():
         if name not in open_inputs:
@@ -257,9 +264,26 @@ def _value_shapes(
         declared.ClearField("dim")
         for size in shape:
             declared.dim.add().dim_value = size
-    values = [value for node in import_model(fixed).nodes for value in node.outputs]
+    parts = take_apart(fixed, {name: _stand_in(array) for name, array in adapter.apart.items()})
+    for name in parts.weights.keys() - open_inputs.keys():
+        # Shape inference knows a weight that is left out as an input.
+        array = parts.weights[name]
+        kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+        info = onnx.helper.make_tensor_value_info(name, kind, array.shape)
+        parts.model.graph.input.append(info)
+    try:
+        graph = import_model(parts.model, parts.weights)
+    except ModelError:
+        # What cannot be compiled has its layers all the same.
+        return {}
+    values = [value for node in graph.nodes for value in node.outputs]
     return {
         value.name: tuple(size for size in value.shape if isinstance(size, int))
         for value in values
         if value.shape is not None and all(isinstance(size, int) for size in value.shape)
     }
+
+
+def _stand_in(array: Array) -> Array:
+    """Return what has the shape of a weight and takes no memory; whole numbers may be sizes."""
+    return array if array.dtype.kind in "iub" else np.broadcast_to(array.dtype.type(0), array.shape)

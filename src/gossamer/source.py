@@ -14,7 +14,7 @@ from gossamer.errors import DataError, OptionError
 from gossamer.files import temporary_folder
 from gossamer.formats import load, load_onnx
 from gossamer.models import ModelAdapter, open_model
-from gossamer.models.calibration import check_arrays, read_batches
+from gossamer.models.calibration import check_arrays, read_batches, samples_in
 
 if TYPE_CHECKING:
     from gossamer.models.adapter import AxisNames, Batch, Input
@@ -189,8 +189,11 @@ def first_samples(model: Any, data: Any, count: int) -> Batch:
     found: list[Batch] = []
     missing = count
     for batch in read_inputs(data, adapter_of(model).inputs()):
-        found.append({name: array[:missing] for name, array in batch.items()})
-        missing -= len(next(iter(found[-1].values())))
+        if samples_in(batch) == 1:
+            found.append(batch)
+        else:
+            found.append({name: array[:missing] for name, array in batch.items()})
+        missing -= samples_in(found[-1])
         if not missing:
             break
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,10 @@ def test_sparse_initializers_may_list_their_positions_axis_by_axis(tmp_path: Pat
 @pytest.mark.parametrize(
     ("positions", "shape", "message"),
     [
-        ([0, 1024], [32, 32], "contradicts itself"),
-        ([-1, 3], [32, 32], "contradicts itself"),
-        ([1, 2, 3], [32, 32], "contradicts itself"),
-        ([0, 1], [2**20, 2**20], "larger than 2 GiB"),
+        ([0, 1024], [32, 32], "tensor 'w', which contradicts itself"),
+        ([-1, 3], [32, 32], "tensor 'w', which contradicts itself"),
+        ([1, 2, 3], [32, 32], "tensor 'w', which contradicts itself"),
+        ([0, 1], [2**20, 2**20], "tensors that take 4.1e+03 GiB in all"),
     ],
 )
 def test_a_sparse_initializer_that_lies_is_refused(
@@ -108,7 +109,7 @@ def test_a_sparse_initializer_that_lies_is_refused(
     model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, shape))
     del model.graph.initializer[0]
     save_onnx(model, tmp_path / "m.onnx")
-    with pytest.raises(ModelError, match=f"sparse tensor 'w', which .*{message}.*;"):
+    with pytest.raises(ModelError, match=f"sparse {re.escape(message)}.*;"):
         load_onnx(tmp_path / "m.onnx")
 
 

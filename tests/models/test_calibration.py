@@ -9,7 +9,7 @@ import torch
 
 from gossamer.errors import DataError
 from gossamer.models.adapter import Input
-from gossamer.models.calibration import read_batches
+from gossamer.models.calibration import is_sequence, read_batches, samples_in
 
 INPUTS = [Input("x", required=True), Input("extra", required=False)]
 TOKENS = [Input("input_ids", required=True), Input("attention_mask", required=False)]
@@ -122,3 +122,38 @@ def test_a_file_with_pickled_objects_is_refused(tmp_path: Path) -> None:
     (tmp_path / "no.npz").write_text("not a zip")
     with pytest.raises(DataError, match=r"no\.npz"):
         read_batches(tmp_path / "no.npz", INPUTS)
+
+
+TEXT = [Input("s", required=True, shape=(None, 2), text=True)]
+SEQUENCE = [Input("s", required=True, floating=True, sequence=True)]
+
+
+def test_text_is_strings_however_it_is_given() -> None:
+    words = [["a", "bc"], ["", "d"]]
+    for given in (np.array(words), np.array(words, object), words[0:2]):
+        (batch,) = read_batches([{"s": given}], TEXT)
+        assert batch["s"].tolist() == words and batch["s"].dtype.kind == "U"
+
+
+def test_text_and_numbers_are_told_apart() -> None:
+    with pytest.raises(DataError, match="takes text and is an array of int64; give strings"):
+        read_batches({"s": np.ones((3, 2), np.int64)}, TEXT)
+    with pytest.raises(DataError, match="not an array of numbers but of <U1"):
+        read_batches({"x": np.array([["a"]])}, INPUTS)
+
+
+def test_a_sequence_is_a_list_of_arrays_in_each_batch() -> None:
+    parts = [x, x[:3]]
+    for data in ({"s": parts}, [{"s": parts}], [{"s": parts}] * 2):
+        for batch in read_batches(data, SEQUENCE):
+            assert is_sequence(batch["s"]) and len(batch["s"]) == 2 and samples_in(batch) == 1
+            np.testing.assert_array_equal(batch["s"][1], x[:3])
+
+
+def test_a_sequence_that_is_none_is_refused() -> None:
+    with pytest.raises(DataError, match="'s' takes a sequence; give a list of arrays"):
+        read_batches({"s": x}, SEQUENCE)
+    with pytest.raises(DataError, match="takes floating-point numbers"):
+        read_batches({"s": [np.ones(3, np.int64)]}, SEQUENCE)
+    with pytest.raises(DataError, match="NaN"):
+        read_batches({"s": [np.float32([1, np.nan])]}, SEQUENCE)

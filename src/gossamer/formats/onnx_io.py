@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from onnx.external_data_helper import load_external_data_for_tensor
 
 from gossamer.errors import ModelError, first_line
 from gossamer.files import atomic_path
+from gossamer.sparse_tensors import check_sparse, unfold
 
 Array = np.ndarray[Any, Any]
 
@@ -109,16 +109,19 @@ def densify(model: ModelProto, source: str) -> None:
         source: what to call the model in errors.
 
     Raises:
-        ModelError: if a sparse tensor contradicts itself or has more than 2 GiB when dense.
+        ModelError: if a sparse tensor contradicts itself, or all together take too much when dense;
+            see `gossamer.sparse_tensors.check_sparse`.
     """
+    check_sparse(model, source)
     for sparse in model.graph.sparse_initializer:
         name = sparse.values.name
-        model.graph.initializer.append(numpy_helper.from_array(_dense(sparse, name, source), name))
+        dense = numpy_helper.from_array(unfold(sparse, name, source), name)
+        model.graph.initializer.append(dense)
     del model.graph.sparse_initializer[:]
     for node, attribute in constant_values(model):
         if attribute.name == "sparse_value":
-            dense = _dense(attribute.sparse_tensor, node.output[0], source)
-            attribute.CopyFrom(helper.make_attribute("value", numpy_helper.from_array(dense)))
+            array = unfold(attribute.sparse_tensor, node.output[0], source)
+            attribute.CopyFrom(helper.make_attribute("value", numpy_helper.from_array(array)))
 
 
 def constant_values(model: ModelProto) -> Iterator[tuple[NodeProto, AttributeProto]]:
@@ -183,36 +186,6 @@ def _load_external(tensor: TensorProto, model_path: Path) -> None:
     # As after onnx.load: the data is here, and where it came from matters no more.
     tensor.data_location = TensorProto.DEFAULT
     del tensor.external_data[:]
-
-
-def _dense(sparse: SparseTensorProto, name: str, source: str) -> Array:
-    broken = ModelError(
-        f"{source} has the sparse tensor {name!r}, which contradicts itself; export it again"
-    )
-    try:
-        values, indices = (
-            numpy_helper.to_array(sparse.values),
-            numpy_helper.to_array(sparse.indices),
-        )
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise broken from error
-    shape = tuple(sparse.dims)
-    if min(shape, default=1) < 0 or values.ndim != 1 or indices.dtype != np.int64:
-        raise broken
-    if prod(shape) * values.itemsize > _LARGEST_PROTO:
-        raise ModelError(
-            f"{source} has the sparse tensor {name!r}, which is larger than 2 GiB when dense; "
-            "split it"
-        )
-    if indices.ndim == 2 and indices.shape == (values.size, len(shape)):
-        if (indices < 0).any() or (indices >= np.array(shape, np.int64)).any():
-            raise broken
-        indices = np.ravel_multi_index(tuple(indices.T), shape) if shape else indices[:, 0]
-    if indices.shape != values.shape or (indices < 0).any() or (indices >= prod(shape)).any():
-        raise broken
-    dense = np.zeros(prod(shape), values.dtype)
-    dense[indices] = values
-    return dense.reshape(shape)
 
 
 def _sparsify(model: ModelProto) -> None:

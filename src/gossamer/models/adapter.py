@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Batch = Mapping[str, "np.ndarray[Any, Any]"]
-"""Input arrays by input name; the first axis of each is the sample."""
+"""Input arrays by input name; the first axis of each is the sample.
+
+Text is an array of fixed-width strings (dtype kind "U"), and a sequence of arrays an array of
+objects along one axis, which says nothing of samples.
+"""
 
 Seen = Callable[[str, "Tensor"], None]
 """Receives a layer's name and its inputs, `[n, columns]` or `[groups, n, columns]`."""
@@ -88,12 +92,16 @@ class Input:
         required: whether the model cannot run without it.
         shape: where the model states it: a number for a fixed axis, None for a free one.
         floating: whether it takes floating-point numbers; None if the model does not say.
+        text: whether it takes text.
+        sequence: whether it takes a sequence of arrays.
     """
 
     name: str
     required: bool
     shape: tuple[int | None, ...] | None = None
     floating: bool | None = None
+    text: bool = False
+    sequence: bool = False
 
 
 class ModelAdapter(Protocol):

@@ -22,7 +22,8 @@ def read_batches(data: Any, inputs: Sequence[Input]) -> list[Batch]:
     Args:
         data: one of
             - arrays or tensors by input name, first axis samples (cut into batches of 32;
-              token sequences with an `attention_mask` are sorted by length and trimmed);
+              token sequences with an `attention_mask` are sorted by length and trimmed; with a
+              list of arrays, for an input that takes a sequence, all is one batch);
             - one such array, for a model's first input;
             - the path of an `.npz` file with such arrays;
             - `FILE.py:FUNCTION`, a function that yields batches;
@@ -63,6 +64,18 @@ def is_whole(data: Any) -> bool:
     return isinstance(data, Mapping) or _is_array(data)
 
 
+def is_sequence(array: np.ndarray[Any, Any]) -> bool:
+    """Return whether an entry of a batch is a sequence of arrays."""
+    return bool(array.dtype.kind == "O")
+
+
+def samples_in(batch: Batch) -> int:
+    """Return the number of samples in a batch: one, where sequences leave open what is a sample."""
+    if any(map(is_sequence, batch.values())):
+        return 1
+    return len(next(iter(batch.values())))
+
+
 def check_arrays(
     item: Any, inputs: Sequence[Input], place: str, *, aligned: bool = True
 ) -> dict[str, np.ndarray[Any, Any]]:
@@ -84,9 +97,11 @@ def check_arrays(
 
 def _cut(arrays: Batch, inputs: Sequence[Input]) -> list[Batch]:
     """Cut whole arrays into batches of 32, or of the size that the model is fixed to."""
+    if any(map(is_sequence, arrays.values())):
+        return [arrays]
     fixed = [wanted.shape[0] for wanted in inputs if wanted.shape and wanted.shape[0]]
     size = fixed[0] if fixed else BATCH_SIZE
-    samples = len(next(iter(arrays.values())))
+    samples = samples_in(arrays)
     if fixed and samples < size:
         raise DataError(
             f"calibration data has {samples} samples but the model takes {size} at once; add some"
@@ -165,10 +180,29 @@ def _by_name(item: Any, inputs: Sequence[Input], place: str) -> dict[str, np.nda
             f"{place} is a {type(item).__name__}; give arrays by input name "
             f"({', '.join(_names(inputs))})"
         )
-    return {str(name): _array(value, str(name), place) for name, value in named.items()}
+    known = {wanted.name: wanted for wanted in inputs}
+    return {
+        str(name): _entry(value, known.get(str(name), Input(str(name), required=False)), place)
+        for name, value in named.items()
+    }
 
 
-def _array(value: Any, name: str, place: str) -> np.ndarray[Any, Any]:
+def _entry(value: Any, wanted: Input, place: str) -> np.ndarray[Any, Any]:
+    """Return what is given for an input: an array, or an array of those in a sequence."""
+    if not wanted.sequence:
+        return _array(value, wanted, place)
+    if not isinstance(value, list | tuple):
+        raise DataError(
+            f"{place}: {wanted.name!r} takes a sequence; give a list of arrays, and for several "
+            "batches a list of dictionaries"
+        )
+    sequence = np.empty(len(value), object)
+    sequence[:] = [_array(one, wanted, place) for one in value]
+    return sequence
+
+
+def _array(value: Any, wanted: Input, place: str) -> np.ndarray[Any, Any]:
+    name = wanted.name
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         if str(value.dtype) == "torch.bfloat16":
@@ -177,6 +211,12 @@ def _array(value: Any, name: str, place: str) -> np.ndarray[Any, Any]:
         array = np.asarray(value)
     except Exception as error:
         raise DataError(f"{place}: {name!r} is no array ({describe(error)})") from error
+    if wanted.text:
+        if array.dtype.kind not in "US" and not all(isinstance(one, str) for one in array.flat):
+            raise DataError(
+                f"{place}: {name!r} takes text and is an array of {array.dtype}; give strings"
+            )
+        return array.astype(np.str_)
     if array.dtype.kind not in "fiub":
         raise DataError(
             f"{place}: {name!r} is not an array of numbers but of {array.dtype}; give numbers in "
@@ -211,7 +251,9 @@ def _check(arrays: Batch, inputs: Sequence[Input], place: str, aligned: bool) ->
                 f"{place}: {name!r} is a single number; its first axis must be the samples"
             )
         _check_array(array, known[name], place)
-    lengths = {name: len(array) for name, array in arrays.items() if array.ndim}
+    lengths = {
+        name: len(array) for name, array in arrays.items() if array.ndim and not is_sequence(array)
+    }
     if aligned and len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise DataError(f"{place}: arrays differ in their number of samples ({told}); align them")
@@ -220,13 +262,11 @@ def _check(arrays: Batch, inputs: Sequence[Input], place: str, aligned: bool) ->
 
 
 def _check_array(array: np.ndarray[Any, Any], wanted: Input, place: str) -> None:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise DataError(f"{place}: {wanted.name!r} holds NaN or infinity; clean the data")
-    if wanted.floating is not None and wanted.floating != (array.dtype.kind == "f"):
-        takes = "floating-point numbers" if wanted.floating else "whole numbers"
-        raise DataError(
-            f"{place}: {wanted.name!r} is {array.dtype} but the model takes {takes}; convert it"
-        )
+    if is_sequence(array):
+        for one in array:
+            _check_numbers(one, wanted, place)
+        return
+    _check_numbers(array, wanted, place)
     if wanted.shape is None:
         return
     fits = len(wanted.shape) == array.ndim and all(
@@ -241,4 +281,14 @@ def _check_array(array: np.ndarray[Any, Any], wanted: Input, place: str) -> None
         raise DataError(
             f"{place}: {wanted.name!r} has shape {array.shape} but the model takes "
             f"({', '.join(map(str, shape))}); reshape it"
+        )
+
+
+def _check_numbers(array: np.ndarray[Any, Any], wanted: Input, place: str) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise DataError(f"{place}: {wanted.name!r} holds NaN or infinity; clean the data")
+    if wanted.floating is not None and wanted.floating != (array.dtype.kind == "f"):
+        takes = "floating-point numbers" if wanted.floating else "whole numbers"
+        raise DataError(
+            f"{place}: {wanted.name!r} is {array.dtype} but the model takes {takes}; convert it"
         )

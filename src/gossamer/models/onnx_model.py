@@ -26,6 +26,7 @@ from gossamer.models.adapter import (
     Seen,
 )
 from gossamer.models.onnx_constants import Stored, constants, read, write
+from gossamer.models.onnx_feeds import describe_input
 from gossamer.models.onnx_layers import OnnxLayer, count_weights, find_layers, find_left_out
 from gossamer.models.onnx_targets import find_biases
 from gossamer.models.onnx_walk import OnnxWalk
@@ -55,6 +56,10 @@ class OnnxModel:
         session: makes what a user's `evaluate` receives.
         notes: what was assumed in opening it.
 
+    Attributes:
+        graph: the model without the elements of its large tensors.
+        apart: these elements, by the names of the initializers and Constant nodes' outputs.
+
     Raises:
         ModelError: if a tensor is broken, or its data is still in an external file.
     """
@@ -68,29 +73,29 @@ class OnnxModel:
         session: SessionFactory = gossamer_session,
         notes: Sequence[str] = (),
     ) -> None:
-        self._graph, self._apart = split(model)
+        self.graph, self.apart = split(model)
         self._make_session = session
         self._notes = tuple(notes)
 
     @property
     def model(self) -> onnx.ModelProto:
         """The model as it is now, put together anew."""
-        return join(self._graph, lambda name: self._apart[name], set(self._apart))
+        return join(self.graph, lambda name: self.apart[name], set(self.apart))
 
     def copy(self) -> OnnxModel:
         """Return an independent copy."""
         copy = OnnxModel.__new__(OnnxModel)
-        copy._graph = onnx.ModelProto()
-        copy._graph.CopyFrom(self._graph)
-        copy._apart = dict(self._apart)
+        copy.graph = onnx.ModelProto()
+        copy.graph.CopyFrom(self.graph)
+        copy.apart = dict(self.apart)
         copy._make_session, copy._notes = self._make_session, self._notes
         return copy
 
     def inputs(self) -> list[Input]:
         """Return the graph's inputs, with their shapes and types."""
-        graph = self._graph.graph
+        graph = self.graph.graph
         initializers = {tensor.name for tensor in graph.initializer}
-        return [_input(value) for value in graph.input if value.name not in initializers]
+        return [describe_input(value) for value in graph.input if value.name not in initializers]
 
     def layers(self) -> list[Layer]:
         """Return the prunable layers; see `find_layers` and `find_biases`."""
@@ -100,7 +105,7 @@ class OnnxModel:
 
     def left_out(self) -> list[LeftOut]:
         """See `ModelAdapter.left_out`."""
-        return find_left_out(self._graph, list(self._found.values()), self._apart)
+        return find_left_out(self.graph, list(self._found.values()), self.apart)
 
     def notes(self) -> list[str]:
         """See `ModelAdapter.notes`."""
@@ -110,17 +115,17 @@ class OnnxModel:
         """Return a copy of a layer's weight, float32 `[rows, columns]`."""
         import torch
 
-        return torch.from_numpy(np.array(read(self._found[name].weight, self._apart), order="C"))
+        return torch.from_numpy(np.array(read(self._found[name].weight, self.apart), order="C"))
 
     def set_weight(self, name: str, weight: Tensor) -> None:
         """Replace a layer's weight in the model, in the tensor's own precision."""
-        write(self._found[name].weight, weight.detach().cpu().numpy(), self._apart)
+        write(self._found[name].weight, weight.detach().cpu().numpy(), self.apart)
 
     def add_to_bias(self, name: str, offset: Tensor) -> None:
         """Add `[rows]` to a layer's bias in the model, in the tensor's own precision."""
         stored = self._biases[name]
-        bias = read(stored, self._apart)
-        write(stored, bias + offset.detach().cpu().numpy().reshape(bias.shape), self._apart)
+        bias = read(stored, self.apart)
+        write(stored, bias + offset.detach().cpu().numpy().reshape(bias.shape), self.apart)
 
     def norm_correction(self, batches: Sequence[Batch]) -> Callable[[OnnxModel], None]:
         """Return what does nothing: exporters fold batch normalisation into the layers before."""
@@ -131,7 +136,7 @@ class OnnxModel:
 
         Single numbers are left out: they are parts of formulas.
         """
-        return count_weights(self._graph, list(self._found.values()), self._apart)
+        return count_weights(self.graph, list(self._found.values()), self.apart)
 
     def walk(
         self,
@@ -145,8 +150,8 @@ class OnnxModel:
         twin = None
         if dense is not None:
             assert isinstance(dense, OnnxModel)
-            twin = OnnxWalk(dense._graph, dense._apart, batches, chosen, record)
-        walk = OnnxWalk(self._graph, self._apart, batches, chosen, record, dense=twin)
+            twin = OnnxWalk(dense.graph, dense.apart, batches, chosen, record)
+        walk = OnnxWalk(self.graph, self.apart, batches, chosen, record, dense=twin)
         return walk.run(groups)
 
     def capture(self, batches: Sequence[Batch], names: Sequence[str], seen: Seen) -> None:
@@ -160,17 +165,17 @@ class OnnxModel:
         def nothing(name: str, inputs: Tensor, targets: Tensor | None) -> None:
             """No layer is looked at."""
 
-        return OnnxWalk(self._graph, self._apart, batches, {}, nothing).outputs()
+        return OnnxWalk(self.graph, self.apart, batches, {}, nothing).outputs()
 
     def digest(self) -> str:
         """See `ModelAdapter.digest`."""
         digest = hashlib.blake2b(digest_size=16)
-        if sum(array.nbytes for array in self._apart.values()) < LARGEST // 2:
+        if sum(array.nbytes for array in self.apart.values()) < LARGEST // 2:
             # As one message: so the folders of earlier versions' jobs know it.
             digest.update(self.model.SerializeToString(deterministic=True))
             return digest.hexdigest()
-        digest.update(self._graph.SerializeToString(deterministic=True))
-        for name, array in self._apart.items():
+        digest.update(self.graph.SerializeToString(deterministic=True))
+        for name, array in self.apart.items():
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
@@ -187,22 +192,9 @@ class OnnxModel:
 
     @cached_property
     def _biases(self) -> dict[str, Stored]:
-        graph = self._graph.graph
-        return find_biases(graph, list(self._found.values()), constants(graph, self._apart))
+        graph = self.graph.graph
+        return find_biases(graph, list(self._found.values()), constants(graph, self.apart))
 
     @cached_property
     def _found(self) -> dict[str, OnnxLayer]:
-        return {found.layer.name: found for found in find_layers(self._graph, self._apart)}
-
-
-def _input(value: onnx.ValueInfoProto) -> Input:
-    tensor = value.type.tensor_type
-    shape: tuple[int | None, ...] | None = None
-    if tensor.HasField("shape"):
-        shape = tuple(
-            # Some exporters write -1 for an axis that is free.
-            axis.dim_value if axis.HasField("dim_value") and axis.dim_value >= 0 else None
-            for axis in tensor.shape.dim
-        )
-    kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).kind
-    return Input(value.name, required=True, shape=shape, floating=kind not in "iub")
+        return {found.layer.name: found for found in find_layers(self.graph, self.apart)}

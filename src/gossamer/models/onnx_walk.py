@@ -20,6 +20,7 @@ from onnx import helper
 from gossamer.errors import DataError, ModelError
 from gossamer.models.adapter import Batch, Layer, Record
 from gossamer.models.onnx_constants import Apart, attribute, constants, read
+from gossamer.models.onnx_feeds import as_taken, declare
 from gossamer.models.onnx_layers import OnnxLayer, Use, operands
 from gossamer.models.onnx_targets import Aim, find_aim, find_consumers
 from gossamer.models.python_file import describe
@@ -28,7 +29,8 @@ from gossamer.models.unfold import unfold
 if TYPE_CHECKING:
     from torch import Tensor
 
-Values = dict[str, np.ndarray[Any, Any]]
+Values = dict[str, Any]
+"""Arrays, and lists of them for sequences, by the value's name."""
 
 
 class OnnxWalk:
@@ -75,7 +77,7 @@ class OnnxWalk:
         if self._twin:
             groups = [part for group in groups for part in self._by_inputs(group)]
         parts = self._parts(groups)
-        alive = [self._feeds(batch) for batch in self._batches]
+        alive = [as_taken(self._model.graph, batch) for batch in self._batches]
         twins = list(alive)
         for index, (names, end) in enumerate(parts):
             self._record_part(names, alive, twins)
@@ -105,12 +107,12 @@ class OnnxWalk:
         from gossamer.models.torch_batches import without_padding
 
         wanted = [value.name for value in self._model.graph.output]
-        alive = [self._feeds(batch) for batch in self._batches]
+        alive = [as_taken(self._model.graph, batch) for batch in self._batches]
         for values, batch in zip(self._compute(wanted, alive), self._batches, strict=True):
             yield [
                 without_padding(torch.from_numpy(array), batch.get("attention_mask"))
                 for array in (values[name] for name in wanted)
-                if array.dtype.kind == "f" and array.ndim
+                if isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.ndim
             ]
 
     def _parts(self, groups: Sequence[Sequence[str]]) -> list[tuple[list[str], int]]:
@@ -202,12 +204,6 @@ class OnnxWalk:
                         f"({describe(error)}); check its shapes and values"
                     ) from error
                 found.update(zip(missing, outputs, strict=True))
-            for name, value in found.items():
-                if not isinstance(value, np.ndarray):
-                    raise ModelError(
-                        f"value {name!r} of the ONNX graph is no tensor; models that pass "
-                        "sequences from block to block cannot be calibrated"
-                    )
             yield found
 
     def _session(self, wanted: Sequence[str], alive: Values) -> Any:
@@ -233,7 +229,7 @@ class OnnxWalk:
         model.graph.name = "part"
         model.graph.node.extend(nodes)
         for name in sorted(inputs):
-            model.graph.input.append(_declared(name, alive[name]))
+            model.graph.input.append(declare(name, alive[name]))
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
         held = [tensor for tensor in graph.initializer if tensor.name not in self._apart]
         model.graph.initializer.extend(tensor for tensor in held if tensor.name in read)
@@ -253,18 +249,6 @@ class OnnxWalk:
                 f"ONNX Runtime cannot run the model ({describe(error)}); check that it is a valid "
                 "ONNX model"
             ) from error
-
-    def _feeds(self, batch: Batch) -> Values:
-        """Return a batch in the types that the model's inputs have."""
-        types = {
-            value.name: helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-            for value in self._model.graph.input
-        }
-        return {name: np.asarray(array).astype(types[name]) for name, array in batch.items()}
-
-
-def _declared(name: str, value: np.ndarray[Any, Any]) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), None)
 
 
 def _add(model: onnx.ModelProto, apart: Apart, options: Any) -> None:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from gossamer.models.adapter import ModelAdapter
 
 
+# So many names are told; of others the number.
+_TOLD = 3
+
+
 def open_model(model: Any) -> ModelAdapter:
     """Return the adapter for a model. The model itself is not changed.
 
@@ -69,9 +73,15 @@ def _open_path(text: str) -> ModelAdapter:
 
 
 def _open_onnx(model: onnx.ModelProto) -> ModelAdapter:
+    from gossamer.models.onnx_functions import inlined
     from gossamer.models.onnx_model import OnnxModel
 
-    return OnnxModel(model)
+    notes = []
+    if model.functions:
+        names = ", ".join(repr(function.name) for function in model.functions[:_TOLD])
+        more = f" and {len(model.functions) - _TOLD} more" if len(model.functions) > _TOLD else ""
+        notes.append(f"The model's functions {names}{more} were replaced by their nodes.")
+    return OnnxModel(inlined(model), notes=notes)
 
 
 def _open_module(model: Any, source: str) -> ModelAdapter:

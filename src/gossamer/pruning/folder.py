@@ -19,6 +19,7 @@ from typing import Any
 from gossamer.errors import OptionError, OutputError
 from gossamer.files import atomic_path, remove_leftovers
 from gossamer.models.adapter import Batch
+from gossamer.models.calibration import is_sequence
 
 JOB_FILE = "job.json"
 TRIALS_FILE = "trials.jsonl"
@@ -124,9 +125,9 @@ def digest_of_batches(batches: Sequence[Batch]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for batch in batches:
         for name in sorted(batch):
-            array = batch[name]
-            digest.update(f"{name} {array.dtype} {array.shape}".encode())
-            digest.update(array.tobytes())
+            for array in batch[name] if is_sequence(batch[name]) else [batch[name]]:
+                digest.update(f"{name} {array.dtype} {array.shape}".encode())
+                digest.update(array.tobytes())
     return digest.hexdigest()
 
 

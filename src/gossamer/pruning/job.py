@@ -18,6 +18,7 @@ from gossamer.energy import Spender, Spending
 from gossamer.errors import DataError, OptionError, OutputError
 from gossamer.files import temporary_folder
 from gossamer.models.adapter import Batch, Layer, ModelAdapter
+from gossamer.models.calibration import samples_in
 from gossamer.pruning.coefficients import (
     Mix,
     Stitched,
@@ -435,9 +436,9 @@ def hold_back(batches: Sequence[Batch], *, fixed: bool) -> tuple[list[Batch], li
         for index in at:
             if samples < _JUDGED:
                 judged.append(batches[index])
-                samples += len(next(iter(batches[index].values())))
+                samples += samples_in(batches[index])
         return kept, judged
-    count = len(next(iter(batches[0].values())))
+    count = samples_in(batches[0])
     if fixed or count < 2:
         return list(batches), list(batches)
     held = np.arange(count) % _HELD_BACK == min(_HELD_BACK, count) - 1

@@ -19,6 +19,7 @@ from gossamer.energy import environment
 from gossamer.errors import ModelError
 from gossamer.files import temporary_folder
 from gossamer.models.adapter import Batch, Layer, ModelAdapter
+from gossamer.models.calibration import samples_in
 from gossamer.pruning.costs import Objective
 from gossamer.pruning.folder import short_digest
 from gossamer.pruning.progress import Progress
@@ -70,7 +71,10 @@ def one_sample(batches: Sequence[Batch], adapter: ModelAdapter) -> Batch:
     batch = batches[len(batches) // 2]
     if any(wanted.shape and wanted.shape[0] for wanted in adapter.inputs()):
         return batch
-    middle = len(next(iter(batch.values()))) // 2
+    samples = samples_in(batch)
+    if samples == 1:
+        return batch
+    middle = samples // 2
     return {name: array[middle : middle + 1] for name, array in batch.items()}
 
 
@@ -139,6 +143,7 @@ def _measure(
     threads: int,
     progress: Progress,
 ) -> Measured:
+    from gossamer.models.onnx_feeds import as_taken
     from gossamer.models.onnx_layers import find_layers, name_uses
     from gossamer.pruning.layer_times import match_layers
     from gossamer.runtime import compile
@@ -164,7 +169,7 @@ def _measure(
         raise ModelError("none of the layers is found in the model's ONNX export")
     timed = {one.layer.name for found in places.values() for one in found}
     progress.start("measuring what each layer costs", len(levels) + 1 + _TURNS)
-    feeds = _as_taken(graph, example)
+    feeds = as_taken(graph.graph, example)
     with ExitStack() as stack:
         sessions = []
         for level in (None, *levels):
@@ -186,17 +191,6 @@ def _export(dense: ModelAdapter, example: Batch) -> onnx.ModelProto:
         path = folder / "model.onnx"
         dense.export_onnx(path, example)
         return load_onnx(path)
-
-
-def _as_taken(graph: onnx.ModelProto, example: Batch) -> dict[str, NDArray[Any]]:
-    """Return the example in the types of the graph's inputs."""
-    import onnx
-
-    types = {
-        value.name: onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-        for value in graph.graph.input
-    }
-    return {name: array.astype(types[name]) for name, array in example.items() if name in types}
 
 
 def _zeroed(graph: onnx.ModelProto, names: set[str], level: Choice | None) -> onnx.ModelProto:

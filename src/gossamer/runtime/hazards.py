@@ -6,15 +6,14 @@ they are refused here, wherever a model is handed over.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 
-import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from gossamer.errors import UnsafeModelError
 from gossamer.runtime import bounds
+from gossamer.sparse_tensors import check_sparse
 
 # Operators of which ONNX Runtime reads every input of a list, whether it has a name or not.
 _LISTS = {"Max", "Min", "Sum", "Mean"}
@@ -30,7 +29,7 @@ def check(model: onnx.ModelProto) -> None:
         UnsafeModelError: that names the node or tensor.
     """
     bounds.check_functions(model)
-    _check_sparse(model.graph)
+    check_sparse(model, "the model")
     for node in nodes(model):
         _check_node(node)
 
@@ -47,25 +46,6 @@ def _check_node(node: onnx.NodeProto) -> None:
                 raise UnsafeModelError(
                     f"{named} has more outputs than its num_outputs; export the model anew"
                 )
-
-
-def _check_sparse(graph: onnx.GraphProto) -> None:
-    """Refuse sparse tensors that, filled with zeros, memory does not hold all together."""
-    total = 0
-    for sparse in graph.sparse_initializer:
-        total += math.prod(sparse.dims) * _item_size(sparse.values.data_type)
-        if min(sparse.dims, default=1) < 0 or total > bounds.memory():
-            raise UnsafeModelError(
-                f"sparse tensor {sparse.values.name!r} of shape {list(sparse.dims)} is, with those "
-                "before it, more than this machine's memory holds; make it smaller"
-            )
-
-
-def _item_size(kind: int) -> int:
-    try:
-        return int(np.dtype(helper.tensor_dtype_to_np_dtype(kind)).itemsize)
-    except (KeyError, TypeError):
-        return np.dtype(np.float64).itemsize
 
 
 def check_external(model: onnx.ModelProto, given: Iterable[str]) -> None:

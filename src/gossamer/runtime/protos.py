@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,9 @@ import onnx
 from onnx import helper, numpy_helper
 
 from gossamer.errors import ModelError
-from gossamer.runtime import bounds
 from gossamer.runtime.dims import Dim, Size
 from gossamer.runtime.graph import Array, Node, Value
+from gossamer.sparse_tensors import unfold
 
 _NUMBERS = (onnx.AttributeProto.INT, onnx.AttributeProto.FLOAT)
 _LISTS = (
@@ -146,31 +145,14 @@ def sparse_array(sparse: onnx.SparseTensorProto) -> Array:
     """A sparse tensor with all its zeros.
 
     Raises:
-        ModelError: if it does not fit into memory, or points outside itself.
+        ModelError: if it points outside itself, or is not numeric.
     """
-    values, indices = tensor_array(sparse.values), tensor_array(sparse.indices)
-    if values.dtype.kind not in "fiub":
+    array = unfold(sparse, sparse.values.name, "the model")
+    if array.dtype.kind not in "fiub":
         raise ModelError(
             f"sparse tensor {sparse.values.name!r} is not numeric; export the model anew"
         )
-    size = math.prod(sparse.dims)
-    if min(sparse.dims, default=1) < 0 or size * values.itemsize > bounds.memory():
-        raise ModelError(
-            f"sparse tensor {sparse.values.name!r} of shape {list(sparse.dims)} is more than this "
-            "machine's memory holds; make it smaller"
-        )
-    if indices.ndim == 2:
-        try:
-            indices = np.ravel_multi_index(tuple(indices.T), tuple(sparse.dims))
-        except ValueError:
-            indices = np.array([size])
-    dense = np.zeros(size, values.dtype)
-    if indices.size and (indices.min() < 0 or indices.max() >= size):
-        raise ModelError(
-            f"sparse tensor {sparse.values.name!r} points outside itself; export it anew"
-        )
-    dense[indices] = values
-    return dense.reshape(tuple(sparse.dims))
+    return array
 
 
 def constant_array(proto: onnx.NodeProto) -> Array:
