@@ -37,7 +37,7 @@ def offline() -> Iterator[None]:
 def untimed() -> Iterator[None]:
     """No test depends on who is faster here: what is in doubt runs in generated code."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gossamer.runtime.contest.lost", lambda ours, open_theirs: "")
+        patch.setattr("gossamer.runtime.contest.lost", lambda ours, run, open_theirs: "")
         yield
 
 

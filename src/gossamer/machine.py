@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -60,6 +61,16 @@ def memory(root: Path = _ROOT) -> int:
             with contextlib.suppress(ValueError, OSError):
                 sizes.append(int((folder / name).read_text(encoding="ascii")))
     return min(size for size in sizes if size > 0)
+
+
+def processor_name() -> str:
+    """The processor's name, as the system gives it."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _siblings(number: int, root: Path) -> str:

@@ -38,6 +38,36 @@ def batch_symbol(graph: Graph) -> str | None:
     return symbol
 
 
+def leading_symbols(graph: Graph) -> set[str]:
+    """Sizes that look like those of a batch: of the first axis of all that depends on them.
+
+    Weaker than `batch_symbol`: it serves to guess at which sizes a model runs. A length is found
+    along other axes too (what attends to every place has it twice), is summed away, or is what a
+    recurrent layer walks along.
+    """
+    nodes = [node for node in graph.nodes if node.op not in ("Shape", "Size")]
+    values = [*graph.inputs, *(value for node in nodes for value in node.outputs)]
+    leading = {s for value in values for s in _symbols(value, slice(1))}
+    leading -= {s for value in values for s in _symbols(value, slice(1, None))}
+    for node in nodes:
+        taken = {s for v in node.inputs if v is not None for s in _symbols(v, slice(1))}
+        if node.op in _WALKING and not (node.op != "CumSum" and node.attributes.get("layout")):
+            leading -= taken
+        for output in node.outputs:
+            if output.shape is not None and output.content is None:
+                leading -= taken - _symbols(output, slice(1))
+    return leading
+
+
+def _symbols(value: Value, axes: slice) -> set[str]:
+    sizes = (value.shape or ())[axes]
+    return {symbol for size in sizes if isinstance(size, Dim) for symbol in size.symbols}
+
+
+# Operators that go along the first axis, place after place.
+_WALKING = {"LSTM", "GRU", "RNN", "Scan", "CumSum"}
+
+
 def _symbol(value: Value) -> str | None:
     """The name of the first axis's size, if it alone depends on the input."""
     if not value.shape:

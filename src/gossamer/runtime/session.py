@@ -161,6 +161,7 @@ class Session:
             refusal, is_ours = _refusal(error), isinstance(error, GossamerError)
             # They hold the weights.
             traceback.clear_frames(error.__traceback__)
+            self._let_go()
         try:
             self._whole = self._left(first_line(refusal))
         except ModelError as theirs:
@@ -192,12 +193,11 @@ class Session:
         if not reason:
             team = Team(self.threads, self._target)
             program = self._generate(graph, team)
+            self._take(program, names)
             if not is_sure:
-                reason = contest.lost(program, self._left)
-            if not reason:
-                self._take(program, names)
-            else:
-                team.close()
+                reason = contest.lost(program, self._run_program, self._left)
+            if reason:
+                self._let_go()
                 del program
         del graph
         if is_large:
@@ -209,6 +209,13 @@ class Session:
         self._inputs = {value.name: value for value in program.graph.inputs}
         # Kept: passes rename what stands behind an output, never what the user calls it.
         self._names = names
+
+    def _let_go(self) -> None:
+        """Drop the program, if there is one by now."""
+        if self._program is not None:
+            self._team.close()
+            self._program = None
+            del self._team, self._graph, self._inputs
 
     def _left(self, reason: str, spinning: Spinning = "default") -> WholeModel:
         """The model in ONNX Runtime, as the user's own session would have it."""
@@ -300,14 +307,18 @@ class Session:
             if name not in self._names:
                 raise OptionError(f"no output {name!r}; the outputs are {', '.join(self._names)}")
         try:
-            arrays, sizes = self._check(feeds)
-            found = self._program.run(sizes, arrays)
+            found = self._run_program(feeds)
         except (BeyondProgram, ModelError) as error:
             if not self._may_leave:
                 raise
             return self._run_beyond(error, output_names, feeds, run_options)
         results = dict(zip(self._names, found, strict=True))
         return [results[name] for name in output_names or self._names]
+
+    def _run_program(self, feeds: Mapping[str, Any]) -> list[Array]:
+        assert self._program is not None
+        arrays, sizes = self._check(feeds)
+        return self._program.run(sizes, arrays)
 
     def _run_beyond(
         self,
