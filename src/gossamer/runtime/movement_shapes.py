@@ -11,6 +11,7 @@ from gossamer.runtime.shapes import (
     Typed,
     content_of,
     dtype_of,
+    keeps_axes,
     numbers_of,
     shape_of,
 )
@@ -108,7 +109,7 @@ def _one_hot(node: Node, inferred: Inferred) -> list[Typed]:
 def _arg_reduction(node: Node, inferred: Inferred) -> list[Typed]:
     shape = list(shape_of(node.source(0)))
     axis = node.attributes.get("axis", 0) % len(shape)
-    kept = [1] if node.attributes.get("keepdims", 1) else []
+    kept = [1] if keeps_axes(node) else []
     return [(INT64, (*shape[:axis], *kept, *shape[axis + 1 :]))]
 
 

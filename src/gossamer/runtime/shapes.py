@@ -532,6 +532,11 @@ def _global_pool(node: Node, inferred: Inferred) -> list[Typed]:
     return [(dtype_of(node.input(0)), (*shape[:2], *([1] * (len(shape) - 2))))]
 
 
+def keeps_axes(node: Node) -> bool:
+    """Whether a reduction keeps the axes that it folds; to ONNX Runtime only 1 means that."""
+    return bool(node.attributes.get("keepdims", 1) == 1)
+
+
 def reduced_axes(node: Node, rank: int) -> list[int]:
     """The axes that a reduction folds: those that it names, or all of them."""
     axes = axes_of(node, 1, rank)
@@ -544,7 +549,7 @@ def _reduce(node: Node, inferred: Inferred) -> list[Typed]:
     shape = shape_of(node.input(0))
     axes = reduced_axes(node, len(shape))
     result = [1 if axis in axes else size for axis, size in enumerate(shape)]
-    if not node.attributes.get("keepdims", 1):
+    if not keeps_axes(node):
         result = [size for axis, size in enumerate(result) if axis not in axes]
     return [(dtype_of(node.input(0)), tuple(result))]
 

@@ -70,6 +70,20 @@ def test_along_no_axis_each_element_is_reduced_alone(
         agrees(small, {"x": np.abs(x) if "Log" in operator else x}, tolerance=1e-5)
 
 
+@pytest.mark.parametrize("operator", ["ReduceSum", "ReduceL2", "ReduceMean", "ArgMax"])
+def test_axes_are_kept_for_one_and_no_other_number(model: Any, agrees: Any, operator: str) -> None:
+    axes = "axis=1" if operator == "ArgMax" else "axes=[2, 3]"
+    kept = "A, B, C" if operator == "ArgMax" else "A, B"
+    kind = "int64" if operator == "ArgMax" else "float"
+    small = model(
+        f"""(float[2, 3, 4, 5] x) => ({kind}[{kept}] y) {{
+            y = {operator}<{axes}, keepdims=-1>(x) }}""",
+        opset=12,
+    )
+    x = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(f32)
+    agrees(small, {"x": x}, tolerance=1e-5)
+
+
 @pytest.mark.parametrize("axes", [[0], [1], [0, 1]])
 @pytest.mark.parametrize("operator", ["Max", "Min"])
 def test_nan_is_an_extreme_wherever_it_lies(model: Any, operator: str, axes: list[int]) -> None:

@@ -16,6 +16,7 @@ from gossamer.runtime.passes.partition import reason_against
 from gossamer.runtime.shapes import (
     content_of,
     dtype_of,
+    keeps_axes,
     numbers_of,
     reduced_axes,
     shape_of,
@@ -31,7 +32,7 @@ _LONGEST_SCAN = 4096
 def _reduce(e: Expansion, node: Node, op: str, x: Value) -> Value:
     """A reduction of something else along the same axes."""
     axes = reduced_axes(node, len(shape_of(x)))
-    return e.reduced(op, x, axes, keepdims=bool(node.attributes.get("keepdims", 1)))
+    return e.reduced(op, x, axes, keepdims=keeps_axes(node))
 
 
 def _plain_reduction(e: Expansion, node: Node) -> Sequence[Value] | None:

@@ -7,7 +7,7 @@ import numpy as np
 from gossamer.runtime.dims import UnknownSize
 from gossamer.runtime.graph import Array, Graph, Node, Value, constant, derived, scalar
 from gossamer.runtime.passes.partition import reason_against
-from gossamer.runtime.shapes import axes_of
+from gossamer.runtime.shapes import axes_of, keeps_axes
 
 
 def fuse_layer_norm(graph: Graph) -> None:
@@ -66,7 +66,7 @@ def _is_mean_of(node: Node | None, x: Value) -> bool:
         axes = axes_of(node, 1, rank)
     except UnknownSize:
         return False
-    return bool(node.attributes.get("keepdims", 1)) and axes == [rank - 1]
+    return keeps_axes(node) and axes == [rank - 1]
 
 
 def _is_square_of(node: Node, value: Value) -> bool:

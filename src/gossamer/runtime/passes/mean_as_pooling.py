@@ -7,7 +7,7 @@ import numpy as np
 from gossamer.runtime.dims import UnknownSize
 from gossamer.runtime.graph import Graph, Node, Value, derived
 from gossamer.runtime.onnx_import import follows_rule
-from gossamer.runtime.shapes import axes_of
+from gossamer.runtime.shapes import axes_of, keeps_axes
 
 
 def mean_as_pooling(graph: Graph) -> None:
@@ -19,7 +19,7 @@ def mean_as_pooling(graph: Graph) -> None:
         assert x.shape is not None
         pooled = Value(derived(output, "pooled"), x.dtype, (*x.shape[:2], 1, 1))
         pool = Node("GlobalAveragePool", [x], [pooled], name=node.name)
-        if node.attributes.get("keepdims", 1):
+        if keeps_axes(node):
             graph.substitute(node, pooled, pool)
         else:
             flat = Value(output.name, output.dtype, output.shape)
