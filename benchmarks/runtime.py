@@ -14,6 +14,11 @@ the int8 form of the dense model, calibrated on random inputs. Each engine has i
 where `ENGINES` names several, a short trial in turn chooses. Outputs are checked against ONNX
 Runtime's on the dense or sparse fp32 model; those in bf16 and int8 are only reported.
 
+With --against, two installations of Gossamer are compared instead, such as this one with that of
+the commit before (`against.py`):
+
+    python benchmarks/runtime.py --against ../before/.venv/bin/python
+
 DeepSparse runs in an interpreter of its own, made by
 
     python3.11 -m venv .venv-ds && .venv-ds/bin/pip install deepsparse==1.8.0 'numpy<2'
@@ -27,23 +32,23 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import against
 import busy
 import numpy as np
+from engine import Engine, Setting
 from runtime_models import MODELS, build, example, open_batch, quantize
 
 from gossamer.energy import environment
 from gossamer.energy.statistics import gain_interval, median_interval
 
-PROCESS = Path(__file__).with_name("engine_process.py")
 # ONNX Runtime's threads spin up to a tenth of a second after a run.
 PAUSE = 0.2
 # Processes that are not quiet by then never will be.
@@ -53,21 +58,6 @@ ASLEEP = 0.02
 # max|a-b| / max|b| of an engine that computes in fp32.
 AGREEMENT = 1e-4
 TRIAL_ROUNDS = 3
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One way to run the model in an engine."""
-
-    engine: str
-    file: str
-    """`sparse`, or how the dense model was quantized: `static` or `dynamic`."""
-    options: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The setting in a word or two."""
-        return " ".join([self.file, *self.options.values()])
 
 
 # ONNX Runtime's static int8 is the faster one for images, its dynamic one mostly for tokens; in
@@ -86,62 +76,9 @@ ENGINES = {
 EXACT = ("gossamer", "openvino", "deepsparse")
 
 
-class Engine:
-    """A process that holds one engine with the model, and runs it when told to."""
-
-    def __init__(
-        self, name: str, setting: Setting, file: Path, feeds: Path, threads: int, python: str
-    ) -> None:
-        self.name, self.setting = name, setting
-        command = [python, str(PROCESS), setting.engine, str(file), str(feeds), str(threads)]
-        self._process = subprocess.Popen(
-            [*command, json.dumps(dict(setting.options))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.windows: list[dict[str, float]] = []
-        self.idle: list[float] = []
-        """CPU seconds a second in each window of another engine."""
-        self.outputs = feeds.with_name(f"{name}.npy")
-        self.made = self._answer()
-
-    def cpu_seconds(self) -> float:
-        """What the process has taken so far."""
-        return busy.of_process(self._process.pid)
-
-    def window(self, seconds: float) -> dict[str, float]:
-        """Run for some seconds: the median time and the CPU seconds of one run."""
-        self._tell(str(seconds))
-        return self._answer()
-
-    def end(self) -> dict[str, float]:
-        """Write the outputs, end the process, and return its peak memory."""
-        self._tell(str(self.outputs))
-        answer = self._answer()
-        self._process.communicate(timeout=60)
-        return answer
-
-    def _tell(self, line: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-
-    def _answer(self) -> dict[str, float]:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            # Engines print banners of their own.
-            if line.startswith("{"):
-                answer: dict[str, float] = json.loads(line)
-                return answer
-        _, errors = self._process.communicate()
-        raise RuntimeError(f"{self.name} failed: {errors.strip().splitlines()[-1:]}")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--model", choices=MODELS, required=True)
+    parser.add_argument("--model", choices=MODELS, help="all, with --against, if none is named")
     parser.add_argument("--sparsity", type=float, default=0.9)
     parser.add_argument("--pattern", choices=["unstructured", "block:4x1"], default="unstructured")
     parser.add_argument("--batch", type=int, default=1)
@@ -150,7 +87,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--deepsparse-python", help="an interpreter that has DeepSparse")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--window", type=float, default=0.5, help="seconds an engine and round")
+    parser.add_argument(
+        "--against", metavar="PYTHON", help="an interpreter with another installation of gossamer"
+    )
+    parser.add_argument("--pairs", type=int, default=100, help="windows of each, with --against")
     options = parser.parse_args(arguments)
+    os.environ |= {"HF_HUB_OFFLINE": "1", "NM_DISABLE_ANALYTICS": "True"}
+    if options.against:
+        works = [options.model] if options.model else MODELS
+        against.run(options, works, build, example)
+        return
+    if not options.model:
+        parser.error("name a --model; the models are " + ", ".join(MODELS))
     names = options.engines.split(",") if options.engines else list(ENGINES)
     if not options.engines and not options.deepsparse_python:
         names.remove("deepsparse")
@@ -162,11 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) / "cache"
         cache.mkdir(mode=0o700)
-        os.environ |= {
-            "HF_HUB_OFFLINE": "1",
-            "NM_DISABLE_ANALYTICS": "True",
-            "GOSSAMER_CACHE": str(cache),
-        }
+        os.environ["GOSSAMER_CACHE"] = str(cache)
         Benchmark(options, Path(folder)).run(names)
 
 

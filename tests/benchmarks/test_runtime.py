@@ -140,6 +140,12 @@ def test_engines_that_cannot_run_are_named(
     assert message in capsys.readouterr().err
 
 
+def test_engines_need_a_model(benchmark: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        benchmark.main(["--threads", "1"])
+    assert "name a --model; the models are resnet50," in capsys.readouterr().err
+
+
 TOGETHER = {"unstructured": 1, "block:4x1": 4}
 
 
