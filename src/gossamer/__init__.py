@@ -27,7 +27,10 @@ def __getattr__(name: str) -> Any:
     """Import a verb when it is first used, so that `import gossamer` stays instant."""
     if name == "Sparsifier":
         # Apart from the verbs, as it needs torch.
-        return importlib.import_module("gossamer.pruning.sparsifier").Sparsifier
+        from gossamer.extras import needed_for
+
+        with needed_for("sparse training"):
+            return importlib.import_module("gossamer.pruning.sparsifier").Sparsifier
     if name in __all__:
         return getattr(importlib.import_module("gossamer.api"), name)
     raise AttributeError(f"module 'gossamer' has no attribute {name!r}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gossamer.advice import advise
+from gossamer.extras import needed_for
 from gossamer.formats import load, save
 from gossamer.inspection import inspect
 from gossamer.proof import compare
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["advise", "compare", "compile", "inspect", "load", "recover", "save", "sparsify"]
 
 
+@needed_for("sparsifying")
 def sparsify(
     model: Any,
     calibration: Any = None,
@@ -111,6 +113,7 @@ def sparsify(
     )
 
 
+@needed_for("recovering")
 def recover(
     sparse: Any,
     dense: Any,
@@ -182,6 +185,7 @@ def recover(
     )
 
 
+@needed_for("compiling this model")
 def compile(
     model: Any,
     example_inputs: Any = None,

@@ -172,3 +172,24 @@ def test_yaml_makes_no_objects(tmp_path: Path) -> None:
     path.write_text("!!python/object/apply:os.getcwd []", encoding="utf-8")
     with pytest.raises(ScenarioError, match="is no YAML"):
         read_scenario(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[" * 20_000, "nested too deeply"),
+        ("a: " + "{b: " * 5_000, "nested too deeply"),
+        ("realisations: 2026-13-45", "is no YAML"),
+        ("realisations: !!int many", "is no YAML"),
+        ("a: [", "is no YAML"),
+    ],
+)
+def test_text_that_the_parser_cannot_take_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(ScenarioError, match=said):
+        read_scenario(tmp_path / "bad.yaml")
+
+
+def test_a_path_that_no_system_takes_is_named() -> None:
+    with pytest.raises(ScenarioError, match="cannot be read"):
+        read_scenario("a\0b.yaml")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gossamer.deployment import RESULT_FILE, check_folder, write_folder, write_json
-from gossamer.errors import OptionError
+from gossamer.extras import needed_for
 
 Document = Mapping[str, Any]
 
@@ -41,10 +41,8 @@ def check_pictures(folder: Path) -> None:
         OutputError: if the folder holds something other than an earlier result, or cannot be
             written.
     """
-    try:
+    with needed_for("drawing pictures"):
         import matplotlib  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise OptionError("pictures need matplotlib; install gossamer[edge]") from error
     check_folder(folder, mark=_POWER)
 
 

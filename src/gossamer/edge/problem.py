@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.edge.network import Network, named
-from gossamer.errors import InfeasibleError, OptionError, ScenarioError, SolverError
+from gossamer.errors import InfeasibleError, ScenarioError, SolverError
+from gossamer.extras import needed_for
 
 Array = NDArray[Any]
 
@@ -72,10 +73,8 @@ class Programme:
     """
 
     def __init__(self, network: Network) -> None:
-        try:
+        with needed_for("edge inference"):
             import cvxpy  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise OptionError("edge inference needs cvxpy; install gossamer[edge]") from error
         self.network = network
         self.solves = 0
         self._compiled: dict[str, _Compiled] = {}

@@ -9,7 +9,8 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gossamer.errors import OptionError, ScenarioError
+from gossamer.errors import ScenarioError
+from gossamer.extras import needed_for
 
 Point = tuple[float, float]
 Part = TypeVar("Part")
@@ -127,17 +128,19 @@ def read_scenario(path: str | Path) -> Scenario:
             that is missing, unknown, out of range or of the wrong size, and what to do.
         OptionError: if pyyaml is not installed.
     """
-    try:
+    with needed_for("reading a scenario"):
         import yaml
-    except ModuleNotFoundError as error:
-        raise OptionError("scenarios need pyyaml; install gossamer[edge]") from error
     try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         raise ScenarioError(f"{path} cannot be read ({error}); check the path") from error
-    except yaml.YAMLError as error:
+    try:
+        return scenario_from(yaml.safe_load(text))
+    except RecursionError:
+        raise ScenarioError(f"{path} is nested too deeply; a scenario has two levels") from None
+    except (yaml.YAMLError, ValueError) as error:
+        # Of a date or number that is none PyYAML's own code says so.
         raise ScenarioError(f"{path} is no YAML ({error}); mend it there") from error
-    return scenario_from(document)
 
 
 def scenario_from(document: Any) -> Scenario:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gossamer.errors import ModelError
+from gossamer.extras import needed_for
 from gossamer.models.python_file import describe, is_function, load_function
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ def _open_path(text: str) -> ModelAdapter:
         return _open_module(module, text)
     path = Path(text)
     if path.is_dir():
-        from gossamer.models.hugging_face import load_directory
-        from gossamer.models.torch_model import TorchModel
+        with needed_for(f"{path}, a Hugging Face directory,", extra="transformers"):
+            from gossamer.models.hugging_face import load_directory
+            from gossamer.models.torch_model import TorchModel
 
         return TorchModel(load_directory(path), kind="hugging_face")
     if not path.exists():
