@@ -225,3 +225,30 @@ def test_missing_and_short_external_data_are_named(tmp_path: Path) -> None:
     (tmp_path / "weights.bin").unlink()
     with pytest.raises(ModelError, match=r"'weights\.bin', which is missing; copy"):
         load_onnx(path)
+
+
+def test_a_large_model_keeps_its_weights_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = network()
+    weight = numpy_helper.from_array(np.ones((32, 64), np.float32), "unused")
+    model.graph.initializer.append(weight)
+    before = model.SerializeToString()
+    monkeypatch.setattr("gossamer.formats.onnx_message._LARGEST", (64 << 20) + 5000)
+    save_onnx(model, tmp_path / "m.onnx")
+    assert model.SerializeToString() == before
+    assert (tmp_path / "m.onnx").stat().st_size < 8192 < (tmp_path / "m.onnx.data").stat().st_size
+    np.testing.assert_array_equal(run(tmp_path / "m.onnx"), run(model))
+    loaded = load_onnx(tmp_path / "m.onnx")
+    np.testing.assert_array_equal(run(loaded), run(model))
+    ours, theirs = loaded.graph.initializer[-1], model.graph.initializer[-1]
+    assert (ours.name, ours.raw_data) == (theirs.name, theirs.raw_data)
+
+
+def test_weights_that_do_not_fit_their_shape_are_refused(tmp_path: Path) -> None:
+    model = network()
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((64, 32), np.float32), "v"))
+    model.graph.initializer[-1].dims[0] = 65
+    tmp_path.joinpath("m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="not a valid ONNX model"):
+        load_onnx(tmp_path / "m.onnx")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,15 @@ from onnx.external_data_helper import load_external_data_for_tensor
 
 from gossamer.errors import ModelError, first_line
 from gossamer.files import atomic_path
+from gossamer.formats.onnx_message import copy_model, is_large, without_elements
+from gossamer.onnx_check import check
 from gossamer.sparse_tensors import check_sparse, unfold
 
 Array = np.ndarray[Any, Any]
 
-# Protocol buffers hold no more, and so neither does one tensor that is stored inside a model.
-_LARGEST_PROTO = 2**31 - 1
+# Bytes from which on an initializer is checked and, in a large model, stored by itself.
+_LARGE = 4096
+_PAGE = 4096
 
 
 def load_onnx(path: str | Path) -> ModelProto:
@@ -62,8 +66,7 @@ def load_onnx(path: str | Path) -> ModelProto:
             _load_external(tensor, path)
     densify(model, str(path))
     try:
-        if model.ByteSize() <= _LARGEST_PROTO:
-            onnx.checker.check_model(model)
+        _check(model)
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"{path} is not a valid ONNX model ({first_line(error)}); export it again"
@@ -71,34 +74,71 @@ def load_onnx(path: str | Path) -> ModelProto:
     return model
 
 
+def _check(model: ModelProto) -> None:
+    """Check a model of any size, each of its initializers by itself."""
+    rest = without_elements(model, keep=_LARGE)
+    initializers = rest.graph.initializer
+    known = {info.name for info in rest.graph.input}
+    for index in reversed(range(len(initializers))):
+        tensor, full = initializers[index], model.graph.initializer[index]
+        if not full.HasField("raw_data") or tensor.HasField("raw_data"):
+            continue
+        numpy_helper.to_array(full)
+        if tensor.name not in known:
+            info = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            rest.graph.input.append(info)
+        del initializers[index]
+    check(rest)
+
+
 def save_onnx(model: ModelProto, path: str | Path, *, sparse_initializers: bool = False) -> None:
     """Write `model` as one ONNX file with ordinary dense initializers.
 
+    A model beyond the 2 GiB that one file holds becomes two: its large initializers lie in a second
+    one beside it, `PATH.data`, and the two must stay together.
+
     Args:
         model: the model; it is left as it is.
-        path: where to write. The file appears whole or not at all.
+        path: where to write. A file appears whole or not at all, the one with the data first.
         sparse_initializers: write each initializer and Constant value as an ONNX sparse tensor
             (values and 64-bit positions) where that is smaller: above two thirds zeros for
             float32. Not every runtime reads these. Default False.
 
     Raises:
-        ModelError: if the model is larger than the 2 GiB that one ONNX file holds.
+        ModelError: if what is not in large initializers is beyond 2 GiB.
         OutputError: if `path` cannot be written.
     """
     if sparse_initializers:
-        copy = ModelProto()
-        copy.CopyFrom(model)
-        _sparsify(copy)
-        model = copy
+        model = copy_model(model)
+        _sparsify(model)
+    if is_large(model):
+        model = _with_data_beside(model, Path(path))
     try:
         content = model.SerializeToString()
-    except ValueError as error:
+    except Exception as error:
         raise ModelError(
-            f"the model for {path} is larger than 2 GiB, the most one ONNX file holds; "
-            "save it as a sparse Gossamer file"
+            f"the model for {path} has more than 2 GiB beside its initializers, which one ONNX "
+            "file does not hold; export it with its weights as initializers"
         ) from error
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+
+
+def _with_data_beside(model: ModelProto, path: Path) -> ModelProto:
+    """Write the large initializers into a file of their own; return the model that refers to it."""
+    rest = without_elements(model, keep=_LARGE)
+    beside = path.with_name(f"{path.name}.data")
+    with atomic_path(beside) as temporary, temporary.open("wb") as file:
+        for tensor, full in zip(rest.graph.initializer, model.graph.initializer, strict=True):
+            if not full.HasField("raw_data") or tensor.HasField("raw_data"):
+                continue
+            # Page by page, so that a runtime may map it.
+            file.seek(-file.tell() % _PAGE, os.SEEK_CUR)
+            begin, size = file.tell(), file.write(full.raw_data)
+            tensor.data_location = TensorProto.EXTERNAL
+            for key, value in (("location", beside.name), ("offset", begin), ("length", size)):
+                tensor.external_data.add(key=key, value=str(value))
+    return rest
 
 
 def densify(model: ModelProto, source: str) -> None:
@@ -191,17 +231,15 @@ def _load_external(tensor: TensorProto, model_path: Path) -> None:
 def _sparsify(model: ModelProto) -> None:
     """Replace initializers and Constant values by sparse ones where that is smaller, in place."""
     inputs = {value.name for value in model.graph.input}
-    dense = []
-    for tensor in model.graph.initializer:
+    made = []
+    for index in reversed(range(len(model.graph.initializer))):
+        tensor = model.graph.initializer[index]
         # A default for a graph input can be overridden, and only dense ones may be.
         sparse = None if tensor.name in inputs else _sparse(tensor, tensor.name)
-        if sparse is None:
-            dense.append(tensor)
-        else:
-            model.graph.sparse_initializer.append(sparse)
-    kept = [TensorProto.FromString(tensor.SerializeToString()) for tensor in dense]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
+        if sparse is not None:
+            made.append(sparse)
+            del model.graph.initializer[index]
+    model.graph.sparse_initializer.extend(reversed(made))
     for node, attribute in constant_values(model):
         if attribute.name == "value":
             sparse = _sparse(attribute.t, node.output[0])

@@ -12,8 +12,9 @@ from typing import Any
 from google.protobuf.message import Message  # type: ignore[import-untyped]
 from onnx import ModelProto, TensorProto, helper
 
-LARGEST = 2**31 - 1
-"""Bytes of a message that can be written."""
+# Bytes of a message that can be written, and of all but the initializers in one near that size.
+_LARGEST = 2**31 - 1
+_REST = 64 << 20
 
 
 def copy_model(model: ModelProto) -> ModelProto:
@@ -23,6 +24,13 @@ def copy_model(model: ModelProto) -> ModelProto:
         if tensor.HasField("raw_data") and not own.HasField("raw_data"):
             own.raw_data = tensor.raw_data
     return copy
+
+
+def is_large(model: ModelProto) -> bool:
+    """Return whether a model is, or may be, too large to be written as one message."""
+    # What is not in initializers is little; a tensor in numbers of its own takes a few bytes more.
+    size = sum(_size(tensor) for tensor in model.graph.initializer)
+    return size > _LARGEST - _REST
 
 
 def without_elements(model: ModelProto, *, keep: int = 0) -> ModelProto:
@@ -46,7 +54,11 @@ def without_elements(model: ModelProto, *, keep: int = 0) -> ModelProto:
 
 def _size(tensor: TensorProto) -> int:
     """Return how many bytes a tensor takes, by its shape; to look at its bytes is to copy them."""
-    itemsize = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    try:
+        itemsize = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    except KeyError:
+        # Of no known type: it is refused when it is read.
+        return 0
     return int(prod(tensor.dims) * itemsize)
 
 

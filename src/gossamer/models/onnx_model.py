@@ -14,7 +14,7 @@ import onnx
 
 from gossamer.formats.onnx_graph import join, split
 from gossamer.formats.onnx_io import save_onnx
-from gossamer.formats.onnx_message import LARGEST
+from gossamer.formats.onnx_message import is_large
 from gossamer.models.adapter import (
     AxisNames,
     Batch,
@@ -170,7 +170,7 @@ class OnnxModel:
     def digest(self) -> str:
         """See `ModelAdapter.digest`."""
         digest = hashlib.blake2b(digest_size=16)
-        if sum(array.nbytes for array in self.apart.values()) < LARGEST // 2:
+        if not is_large(self.graph):
             # As one message: so the folders of earlier versions' jobs know it.
             digest.update(self.model.SerializeToString(deterministic=True))
             return digest.hexdigest()

@@ -1,0 +1,40 @@
+"""What ONNX's checker frowns at and ONNX Runtime runs is let in; what is broken is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from gossamer.onnx_check import check
+
+
+def network() -> onnx.ModelProto:
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["h"]), helper.make_node("Neg", ["h"], ["y"])],
+        "network",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_types_and_shapes_need_not_be_stated() -> None:
+    model = network()
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    model.graph.output.append(onnx.ValueInfoProto(name="h"))
+    with pytest.raises(onnx.checker.ValidationError):
+        onnx.checker.check_model(model)
+    content = model.SerializeToString()
+    onnxruntime.InferenceSession(content).run(None, {"x": np.ones(3, np.float32)})
+    check(model)
+    assert model.SerializeToString() == content
+
+
+def test_what_is_broken_is_refused() -> None:
+    model = network()
+    model.graph.node[1].input[0] = "gone"
+    with pytest.raises(onnx.checker.ValidationError):
+        check(model)
