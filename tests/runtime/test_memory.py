@@ -100,7 +100,7 @@ import gossamer.runtime
 def resident():
     return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 before = resident()
-session = gossamer.runtime.compile(sys.argv[1], threads=1)
+session = gossamer.runtime.compile(sys.argv[1], threads=1, engine="gossamer")
 print(resident() - before)
 """
     result = subprocess.run(
@@ -140,7 +140,7 @@ import gossamer.runtime
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 before = peak()
-session = gossamer.runtime.compile(sys.argv[1], threads=1)
+session = gossamer.runtime.compile(sys.argv[1], threads=1, engine="gossamer")
 print(peak() - before)
 """
     result = subprocess.run(

@@ -136,7 +136,7 @@ def test_a_process_with_waiting_helpers_ends(tmp_path: Any, model: Any) -> None:
     path.write_bytes(small.SerializeToString())
     program = (
         "import sys, numpy as np, gossamer.runtime as r\n"
-        "s = r.compile(sys.argv[1], threads=3)\n"
+        "s = r.compile(sys.argv[1], threads=3, engine='gossamer')\n"
         "print(s.run(None, {'x': np.eye(4, dtype='float32')})[0].sum())\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -158,7 +158,7 @@ def test_a_session_may_be_closed_while_another_thread_runs_it(tmp_path: Any, mod
     path.write_bytes(small.SerializeToString())
     program = (
         "import sys, threading, numpy as np, gossamer.runtime as r\n"
-        "s = r.compile(sys.argv[1], threads=3)\n"
+        "s = r.compile(sys.argv[1], threads=3, engine='gossamer')\n"
         "x = np.ones((200, 64), np.float32)\n"
         "def go():\n"
         "    for _ in range(300): s.run(None, {'x': x})\n"
