@@ -11,8 +11,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from gossamer.errors import ModelError
-from gossamer.runtime import compile, program
+from gossamer.runtime import compile
 from gossamer.runtime.fallback import FallbackRegion, schedule
+from gossamer.runtime.steps import Alias
 
 f32 = np.float32
 
@@ -27,7 +28,7 @@ def kernels(session: Any) -> list[str]:
     return [
         "fallback" if isinstance(step, FallbackRegion) else step.kernel
         for step in session._program.steps
-        if not isinstance(step, program.Alias)
+        if not isinstance(step, Alias)
     ]
 
 

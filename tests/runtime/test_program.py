@@ -1,18 +1,17 @@
-"""A program bound to memory: plans, what lives outside, and what a run leaves behind."""
+"""Runs of a program: what lives outside its memory, and what a run leaves behind."""
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gossamer.errors import DataError, ModelError
-from gossamer.runtime import Session, compile, memory, onnx_import, program
+from gossamer.runtime import Session, compile, onnx_import
 from gossamer.runtime.graph import Value
+from gossamer.runtime.program import Program
+from gossamer.runtime.steps import Constants
 
 f32 = np.float32
 
@@ -38,78 +37,6 @@ def feeds(batch: int) -> dict[str, Any]:
         "x": random.standard_normal((batch, 8)).astype(f32),
         "ids": random.integers(0, 5, batch),
     }
-
-
-def test_a_plan_is_kept_for_each_size(session: Session) -> None:
-    for batch in (1, 2, 1, 2, 3):
-        session.run(None, feeds(batch))
-    assert len(session._program._plans) == 3
-
-
-def test_plans_do_not_pile_up(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = session.run(None, feeds(1))[0]
-    (first,) = session._program._plans.values()
-    monkeypatch.setattr(program, "_KEPT_BYTES", 4 * first.nbytes)
-    for batch in range(2, 12):
-        session.run(None, feeds(batch))
-    assert len(session._program._plans) == 4
-    np.testing.assert_array_equal(session.run(None, feeds(1))[0], expected)
-
-
-def test_plans_share_their_memory_and_follow_it(session: Session) -> None:
-    """A larger run moves it; the plans made before find their values where it is then."""
-    sizes = 700, 3, 40, 30_000, 1
-    expected = {batch: session.run(None, feeds(batch)) for batch in sizes}
-    arena = session._program._arena
-    assert arena.moves == 2
-    for batch in sizes:
-        poison = feeds(30_000)
-        poison["x"][:] = np.nan
-        session.run(None, poison)
-        for one, other in zip(session.run(None, feeds(batch)), expected[batch], strict=True):
-            np.testing.assert_array_equal(one, other)
-    assert arena.moves == 2
-
-
-def test_a_run_that_memory_does_not_hold_leaves_a_session_that_runs(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = session.run(None, feeds(3))
-
-    def refuse(size: int) -> Any:
-        raise MemoryError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(memory, "Region", refuse)
-        with pytest.raises(DataError, match="give fewer or shorter ones at once"):
-            session.run(None, feeds(60_000))
-    for one, other in zip(session.run(None, feeds(3)), expected, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_forty_lengths_keep_the_memory_of_the_longest(model: Any) -> None:
-    def resident() -> int:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-
-    wide = 128
-    session = compile(
-        model(
-            f"""(float[N, {wide}] x) => (float[N, {wide}] y) {{
-                a = MatMul(x, w)  b = Relu(a)  c = MatMul(b, w)  y = Relu(c) }}""",
-            w=np.eye(wide),
-        ),
-        threads=1,
-        engine="gossamer",
-    )
-    longest = np.ones((20_000, wide), f32)
-    session.run(None, {"x": longest})
-    before = resident()
-    for length in range(10_000, 20_000, 250):
-        session.run(None, {"x": longest[:length]})
-    # A run holds some 20 MiB.
-    assert resident() - before < 16 << 20
 
 
 def test_nothing_of_one_run_is_seen_by_the_next(session: Session) -> None:
@@ -299,7 +226,7 @@ def test_a_value_that_nothing_gives_a_place_is_refused(model: Any) -> None:
     stranger = Value("stranger", np.dtype(f32), (4,))
     call.arguments = [stranger if isinstance(a, Value) else a for a in call.arguments]
     with pytest.raises(ModelError, match="nothing gives 'stranger' a place in memory"):
-        program.Program(made.graph, made.steps, program.Constants(), made.team)
+        Program(made.graph, made.steps, Constants(), made.team)
 
 
 def test_an_array_without_memory_is_refused(model: Any) -> None:
@@ -313,7 +240,7 @@ def test_an_array_without_memory_is_refused(model: Any) -> None:
 
     session = compile(model("(float[N] x) => (float[N] y) { y = Neg(x) }"), engine="gossamer")
     made = session._program
-    bound = made._bind({"N": 3})
+    bound = made._plans.bind({"N": 3})
     (value,) = made.graph.inputs
     with pytest.raises(ModelError, match="'x' has no memory"):
         made._point(bound, value, Nowhere())  # type: ignore[arg-type]

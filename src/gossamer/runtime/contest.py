@@ -28,7 +28,8 @@ from gossamer.runtime.fallback import FallbackRegion
 from gossamer.runtime.graph import Array, Graph, Node, Value
 from gossamer.runtime.ort import Spinning
 from gossamer.runtime.passes.partition import HEAVY
-from gossamer.runtime.program import Call, Program
+from gossamer.runtime.program import Program
+from gossamer.runtime.steps import Call
 from gossamer.runtime.whole import WholeModel
 
 # A multiply-add with a nonzero weight of a sparse layer takes as long as two of a dense one, at

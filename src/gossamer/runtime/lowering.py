@@ -32,8 +32,8 @@ from gossamer.runtime.kernels.softmax import Softmax
 from gossamer.runtime.kernels.surround import Surround
 from gossamer.runtime.layouts import GROUP, PLAIN, TILE, TOKENS, Plain, Planes
 from gossamer.runtime.passes.partition import ALIASES
-from gossamer.runtime.program import Alias, Argument, Call, Flag, Scratch, Sizes
 from gossamer.runtime.shapes import reduced_axes, shape_of
+from gossamer.runtime.steps import Alias, Argument, Call, Flag, Scratch, Sizes
 from gossamer.runtime.tuning import CHUNKS
 
 

@@ -1,162 +1,26 @@
-"""A compiled model: calls of kernels in order, bound to memory for each shape of the input."""
+"""A compiled model: runs of its steps over arrays."""
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from gossamer.errors import DataError, ModelError
 from gossamer.runtime import bounds, samples
-from gossamer.runtime.dims import LARGEST, Size, number
 from gossamer.runtime.fallback import FallbackRegion
 from gossamer.runtime.graph import Array, Graph, Value
-from gossamer.runtime.memory import Arena, ConstantMemory, Lifetime, align, plan, view
-from gossamer.runtime.solo import Solo
+from gossamer.runtime.memory import view
+from gossamer.runtime.plans import Plan, Plans, too_much
+from gossamer.runtime.steps import Alias, Call, Constants, Sizes, Step
 from gossamer.runtime.threads import Team
 
-# Bytes of plans that are kept, and how many sizes of a batch.
-_KEPT_BYTES, _KEPT_BATCHES = 4 << 20, 1024
-# Bytes of a plan for each value that has a place in memory, about.
-_BYTES_OF_PLACE = 128
+# Sizes of a batch for which it is known how many samples to run together.
+_KEPT_BATCHES = 1024
 _WALKS = 5
 # Bytes of a row of a plan's table.
 _ROW = 16
-
-
-class Sizes:
-    """The numbers that the symbols of the input's shapes stand for in a run."""
-
-    def __init__(self, values: Mapping[str, int]) -> None:
-        self.values = dict(values)
-
-    def number(self, size: Size) -> int:
-        """A size as a number.
-
-        Raises:
-            DataError: if it is beyond what a tensor of sizes can hold.
-        """
-        result = number(size, self.values)
-        if result > LARGEST:
-            raise DataError(f"inputs of these sizes make {size} too large; give smaller ones")
-        return result
-
-    def shape(self, value: Value) -> tuple[int, ...]:
-        """A value's shape in numbers."""
-        assert value.shape is not None
-        return tuple(self.number(size) for size in value.shape)
-
-
-@dataclass(frozen=True)
-class Scratch:
-    """Memory that each thread has for itself during a call; bytes for one thread."""
-
-    size: Callable[[Sizes], int]
-
-
-@dataclass(frozen=True)
-class Flag:
-    """Where a kernel reports that an index from the data lies outside."""
-
-
-Argument: TypeAlias = "Value | Array | Scratch | Flag | int | Callable[[Sizes], int]"
-
-
-@dataclass(eq=False)
-class Call:
-    """A kernel with its arguments."""
-
-    kernel: str
-    """What kind of kernel, for people to read."""
-    address: int
-    arguments: list[Argument]
-    name: str
-    op: str
-    sparsity: float | None = None
-    """Fraction of zeros among its weights, if it has any."""
-    code: str = ""
-    """What the machine code at the address depends on, in one word."""
-
-
-@dataclass(eq=False)
-class Alias:
-    """A value that is another one's memory under another shape."""
-
-    source: Value
-    output: Value
-
-
-Step: TypeAlias = "Call | Alias | FallbackRegion"
-
-
-class Constants:
-    """Where the constants lie that steps take, and the views of constants."""
-
-    def __init__(self) -> None:
-        self._memory = ConstantMemory()
-        self._places: dict[Value, int] = {}
-
-    def place(self, step: Step) -> None:
-        """Copy the constants that a step takes to memory of the program's own."""
-        if isinstance(step, Alias):
-            self._copy(step.source)
-            if step.source in self._places:
-                self._places[step.output] = self._places[step.source]
-        elif isinstance(step, Call):
-            for position, argument in enumerate(step.arguments):
-                if isinstance(argument, np.ndarray):
-                    step.arguments[position] = self._memory.place(argument)
-                elif isinstance(argument, Value):
-                    self._copy(argument)
-                    step.arguments[position] = self._places.get(argument, argument)
-
-    def address(self, value: Value) -> int | None:
-        """Where a constant or a view of one lies; None for what a run computes."""
-        return self._places.get(value)
-
-    def _copy(self, value: Value) -> None:
-        if value.data is not None and value not in self._places:
-            self._places[value] = self._memory.place(value.data)
-
-
-@dataclass(eq=False)
-class Plan:
-    """A program bound to the sizes of one input.
-
-    All plans of a program share its arena, in which values have places; an argument that is the
-    address of one is written anew whenever the arena has moved.
-    """
-
-    sizes: Sizes
-    offsets: dict[object, int]
-    """Where each value, and each call's scratch, lies within the arena, in bytes."""
-    reach: int
-    """How much of the arena is used, in bytes."""
-    arguments: Array
-    """Of all calls, one after the other."""
-    inside: tuple[Array, Array]
-    """Positions of the arguments that are addresses in the arena, and the offsets of these."""
-    table: Array
-    """[calls, 2]: the address of each kernel and of its arguments."""
-    moves: int = -1
-    """How often the arena had moved when the addresses were written."""
-    made: dict[Value, tuple[int, ...]] = field(default_factory=dict)
-    """Shapes of the graph's outputs that kernels write straight into the caller's arrays."""
-    outside: dict[Value, list[int]] = field(default_factory=dict)
-    """Positions of the arguments that take the address of a value in an array of the caller."""
-    flag: Array = field(default_factory=lambda: np.zeros(1, np.int64))
-    """[1], not zero once a kernel met an index from the data that lies outside."""
-    solo: Solo = field(default_factory=lambda: Solo(1))
-    """Whether helpers pay."""
-
-    @property
-    def nbytes(self) -> int:
-        """What it takes itself, about."""
-        return _BYTES_OF_PLACE * len(self.offsets) + self.arguments.nbytes + self.table.nbytes
 
 
 class Program:
@@ -176,42 +40,9 @@ class Program:
         self.graph, self.team = graph, team
         self._constants = constants
         self.steps = list(steps)
-        self._roots = {step.output: step.source for step in self.steps if isinstance(step, Alias)}
-        self._check()
-        self._arena = Arena()
-        self._plans: OrderedDict[tuple[tuple[str, int], ...], Plan] = OrderedDict()
+        self._plans = Plans(graph, self.steps, constants, team.threads)
         self._batch = batch
         self._together: dict[tuple[tuple[str, int], ...], int] = {}
-
-    def _check(self) -> None:
-        """Make sure that whatever a step takes will have a place in memory when it runs.
-
-        Raises:
-            ModelError: that names what would have none: kernels would read at address 0.
-        """
-        there = set(self.graph.inputs)
-        there.update(v for node in self.graph.nodes if node.native for v in node.outputs)
-        for step in self.steps:
-            taken: Sequence[Argument] = []
-            if isinstance(step, FallbackRegion):
-                taken = step.inputs
-                there.update(step.outputs)
-            elif isinstance(step, Call):
-                taken = step.arguments
-            for value in taken:
-                if not isinstance(value, Value) or self._constants.address(value) is not None:
-                    continue
-                if self.root(value) not in there:
-                    raise ModelError(
-                        f"nothing gives {value.name!r} a place in memory; "
-                        "compile with engine='onnxruntime'"
-                    )
-
-    def root(self, value: Value) -> Value:
-        """The value whose memory this one is."""
-        while value in self._roots:
-            value = self._roots[value]
-        return value
 
     def run(self, values: Mapping[str, int], feeds: Mapping[Value, Array]) -> list[Array]:
         """Run on arrays for the graph's inputs; return arrays for its outputs, in order.
@@ -236,11 +67,11 @@ class Program:
         """Arrays for the outputs of a batch that runs in parts."""
         taken = {output: bounds.size_of(output, sizes.values) for output in self.graph.outputs}
         if sum(taken.values()) > bounds.memory():
-            raise _too_much(taken, sum(taken.values()))
+            raise too_much(taken, sum(taken.values()))
         return [np.empty(sizes.shape(output), output.dtype) for output in self.graph.outputs]
 
     def _run_together(self, values: Mapping[str, int], feeds: Mapping[Value, Array]) -> list[Array]:
-        bound = self._bind(values)
+        bound = self._plans.bind(values)
         bound.flag[0] = 0
         arrays = self._execute(bound, feeds)
         if bound.flag[0]:
@@ -271,7 +102,7 @@ class Program:
         if key not in self._together:
             if len(self._together) >= _KEPT_BATCHES:
                 self._together.clear()
-            _, memory = plan(list(self._lifetimes(Sizes(values)).values()))
+            memory = self._plans.needed(values)
             self._together[key] = samples.together(count, memory, self.team.threads)
         return self._together[key]
 
@@ -290,7 +121,7 @@ class Program:
             together = self._samples_together(values) if count > 1 else count
             if together < count:
                 values, feeds = self._part(values, feeds, 0, together)
-            bound = self._bind(values)
+            bound = self._plans.bind(values)
             arrays = self._place(bound, feeds)
             for _ in range(_WALKS):
                 first = position = 0
@@ -355,7 +186,7 @@ class Program:
         """A value as an array: the caller's own, or a copy of what lies in the arena."""
         if value.data is not None:
             return value.data.copy()
-        root = self.root(value)
+        root = self._plans.root(value)
         address = self._constants.address(value)
         if address is None and root in arrays:
             array = arrays[root]
@@ -365,7 +196,7 @@ class Program:
             return array.reshape(shape).copy()
         assert value.dtype is not None
         if address is None:
-            address = self._arena.reach(bound.reach) + bound.offsets[root]
+            address = self._plans.address(bound, root)
         return view(address, bound.sizes.shape(value), value.dtype).copy()
 
     @staticmethod
@@ -377,126 +208,6 @@ class Program:
             raise ModelError(f"the array for {value.name!r} has no memory; give a copy of it")
         for position in bound.outside[value]:
             bound.arguments[position] = address
-
-    # Binding
-
-    def _bind(self, values: Mapping[str, int]) -> Plan:
-        """The plan for these sizes, with memory for it.
-
-        Raises:
-            DataError: if this machine has less than the plan and the outputs take.
-        """
-        key = tuple(sorted(values.items()))
-        bound = self._plans.get(key)
-        if bound is None:
-            bound = self._make_plan(Sizes(values))
-            self._plans[key] = bound
-            while len(self._plans) > 1 and self._bytes_of_plans() > _KEPT_BYTES:
-                self._plans.popitem(last=False)
-        else:
-            self._plans.move_to_end(key)
-        try:
-            address = self._arena.reach(bound.reach)
-        except MemoryError:
-            taken = self._taken(bound.sizes, self._lifetimes(bound.sizes))
-            raise _too_much(taken, bound.reach) from None
-        if bound.moves != self._arena.moves:
-            positions, offsets = bound.inside
-            bound.arguments[positions] = address + offsets
-            bound.moves = self._arena.moves
-        return bound
-
-    def _bytes_of_plans(self) -> int:
-        return sum(plan.nbytes for plan in self._plans.values())
-
-    def _lifetimes(self, sizes: Sizes) -> dict[object, Lifetime]:
-        """From when to when each value and each call's scratch is needed, and how large it is."""
-        spans: dict[object, Lifetime] = {}
-        for position, step in enumerate(self.steps):
-            touched: list[Value] = []
-            if isinstance(step, Call):
-                touched = [a for a in step.arguments if isinstance(a, Value)]
-                for argument in step.arguments:
-                    if isinstance(argument, Scratch):
-                        size = align(argument.size(sizes)) * self.team.threads
-                        spans[argument] = Lifetime(size, position, position)
-            elif isinstance(step, FallbackRegion):
-                touched = list(step.inputs)
-            for value in touched:
-                root = self.root(value)
-                constant = self._constants.address(root) is not None
-                if constant or self._lives_outside(root):
-                    continue
-                before = spans.get(root)
-                assert root.dtype is not None
-                size = root.layout.size(sizes.shape(root), root.dtype.itemsize)
-                spans[root] = Lifetime(size, before.first if before else position, position)
-        for output in self.graph.outputs:
-            root = self.root(output)
-            if root in spans:
-                spans[root] = Lifetime(spans[root].size, spans[root].first, len(self.steps))
-        return spans
-
-    def _make_plan(self, sizes: Sizes) -> Plan:
-        spans = self._lifetimes(sizes)
-        calls = [step for step in self.steps if isinstance(step, Call)]
-        offsets, reach = plan(list(spans.values()))
-        taken = self._taken(sizes, spans)
-        outputs = sum(size for value, size in taken.items() if value not in spans)
-        if reach + outputs > bounds.memory():
-            raise _too_much(taken, reach + outputs)
-        starts = np.cumsum([0, *(len(call.arguments) for call in calls)])
-        arguments = np.zeros(starts[-1], np.int64)
-        rows = arguments.ctypes.data + arguments.itemsize * starts[:-1]
-        table = np.array([[call.address for call in calls], rows], np.int64).T.copy()
-        places: dict[object, int] = dict(zip(spans, offsets, strict=True))
-        result = Plan(sizes, places, reach, arguments, (arguments, arguments), table)
-        result.solo = Solo(self.team.threads)
-        inside: list[tuple[int, int]] = []
-        for position, argument in enumerate(a for call in calls for a in call.arguments):
-            if isinstance(argument, int):
-                arguments[position] = argument
-            elif isinstance(argument, Flag):
-                arguments[position] = result.flag.ctypes.data
-            elif isinstance(argument, (Scratch, Value)):
-                key = self.root(argument) if isinstance(argument, Value) else argument
-                if key in places:
-                    inside.append((position, places[key]))
-                else:
-                    assert isinstance(key, Value) and self._lives_outside(key)
-                    result.outside.setdefault(key, []).append(position)
-            else:
-                assert not isinstance(argument, np.ndarray), "constants are placed before"
-                arguments[position] = int(argument(sizes))
-        pairs = np.array(inside, np.int64).reshape(-1, 2)
-        result.inside = pairs[:, 0].copy(), pairs[:, 1].copy()
-        for output in self.graph.outputs:
-            if output in result.outside and output.producer is not None and output.producer.native:
-                result.made[output] = sizes.shape(output)
-        return result
-
-    def _taken(self, sizes: Sizes, spans: Mapping[object, Lifetime]) -> dict[Value, int]:
-        """Bytes of the values that a run has in memory, those of the outputs too."""
-        values = {key: span.size for key, span in spans.items() if isinstance(key, Value)}
-        for output in self.graph.outputs:
-            if output not in values and output.known:
-                values[output] = bounds.size_of(output, sizes.values)
-        return values
-
-    def _lives_outside(self, root: Value) -> bool:
-        """Whether a value is an array of the caller's or of ONNX Runtime's."""
-        if root.producer is None or not root.producer.native:
-            return True
-        return root in self.graph.outputs
-
-
-def _too_much(values: Mapping[Value, int], total: int) -> DataError:
-    """The error of a run that would take so many bytes in all, and for each value."""
-    largest = max(values, key=lambda value: values[value])
-    return DataError(
-        f"inputs of these sizes need {total / 2**30:.3g} GiB: "
-        f"{bounds.describe(largest, values[largest])}; give fewer or shorter ones at once"
-    )
 
 
 def _as_planned(value: Value, array: Array, sizes: Sizes) -> Array:

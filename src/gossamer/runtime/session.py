@@ -36,7 +36,8 @@ from gossamer.runtime.passes.group_pointwise import group_pointwise
 from gossamer.runtime.passes.partition import partition
 from gossamer.runtime.passes.place_images import place_images
 from gossamer.runtime.ports import Port, Ports, merged
-from gossamer.runtime.program import Alias, Call, Constants, Program, Step
+from gossamer.runtime.program import Program
+from gossamer.runtime.steps import Alias, Call, Constants, Step
 from gossamer.runtime.threads import Team
 from gossamer.runtime.whole import Source, WholeModel
 

@@ -207,8 +207,8 @@ def replay(compiled: Session, feeds: Mapping[str, Any], sources: Mapping[int, st
     run = team.run
 
     def running(steps: int, count: int, alone: bool = False) -> None:
-        (bound,) = compiled._program._plans.values()
-        ranges = [(compiled._program._arena.reach(bound.reach), bound.reach)]
+        (bound,) = compiled._program._plans.kept.values()
+        ranges = [(compiled._program._plans.arena.reach(bound.reach), bound.reach)]
         kept = compiled._program._constants._memory
         ranges += [(region.address, region.size) for region in kept._regions]
         ranges += [(array.ctypes.data, array.nbytes) for array in kept._kept]
