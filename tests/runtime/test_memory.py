@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from gossamer.runtime.memory import ALIGNMENT, Arena, Lifetime, Region, align, plan, view
+from gossamer.runtime.memory import (
+    ALIGNMENT,
+    Arena,
+    ConstantMemory,
+    Lifetime,
+    Region,
+    align,
+    plan,
+    view,
+)
 
 spans = st.builds(
     lambda size, first, length: Lifetime(size, first, first + length),
@@ -67,6 +76,26 @@ def test_an_arena_moves_only_to_grow() -> None:
     for size in range(9 << 20, 11 << 20, 1 << 18):
         arena.reach(size)
     assert arena.moves == 3
+
+
+@pytest.mark.parametrize("count", [0, 1, 70, 100_000, (16 << 20) // 4])
+def test_equal_constants_lie_in_one_place(count: int) -> None:
+    memory = ConstantMemory()
+    one = np.arange(count, dtype=np.float32)
+    place = memory.place(one)
+    assert memory.place(one.copy()) == place
+    np.testing.assert_array_equal(view(place, one.shape, one.dtype), one)
+    if count:
+        other = one.copy()
+        other[count // 3] = np.nan
+        assert memory.place(other) != place
+        assert memory.place(other.copy()) == memory.place(other)
+        assert memory.place(one.view(np.int32)) != place
+
+
+def test_zeros_of_two_signs_are_two_constants() -> None:
+    memory = ConstantMemory()
+    assert memory.place(np.zeros(500)) != memory.place(-np.zeros(500))
 
 
 def test_a_view_of_nothing_needs_no_memory() -> None:

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from gossamer.errors import ModelError
 from gossamer.runtime import compile
 from gossamer.runtime.dims import Dim
+from gossamer.runtime.memory import ConstantMemory
 from gossamer.runtime.onnx_import import import_model
 from gossamer.runtime.protos import to_proto
 
@@ -156,6 +157,39 @@ def test_constants_are_folded(after: Any, model: Any, random: np.random.Generato
     )
     assert [node.op for node in graph.nodes] == ["MatMul"]
     np.testing.assert_array_equal(graph.nodes[0].source(1).data, 2 * weight.T)
+
+
+def test_another_name_for_a_constant_is_the_constant(model: Any, agrees: Any) -> None:
+    """Exporters write one for each layer that shares a weight."""
+    small = model(
+        """(float[N, 4] x) => (float[N, 4] y, float[4, 4] v) {
+            a = Identity(w)  b = Identity(a)  v = Identity(w)
+            m = MatMul(x, w)  n = MatMul(m, a)  y = MatMul(n, b) }""",
+        w=np.arange(16.0).reshape(4, 4) / 16,
+    )
+    graph = import_model(small)
+    assert len({node.source(1) for node in graph.nodes}) == 1
+    assert [value.name for value in graph.outputs] == ["y", "v"]
+    session = agrees(small, {"x": np.ones((2, 4), f32)})
+    assert [port.name for port in session.get_outputs()] == ["y", "v"]
+
+
+def test_layers_that_share_a_weight_share_its_memory(
+    model: Any, monkeypatch: pytest.MonkeyPatch, random: np.random.Generator
+) -> None:
+    taken = []
+    place = ConstantMemory._place
+
+    def noted(self: ConstantMemory, array: Any) -> int:
+        taken.append(array.nbytes)
+        return place(self, array)
+
+    monkeypatch.setattr(ConstantMemory, "_place", noted)
+    weight = random.standard_normal((128, 128)).astype(f32)
+    layers = "  ".join(f"s{n} = Identity(w)  h{n + 1} = MatMul(h{n}, s{n})" for n in range(8))
+    text = f"(float[N, 8, 128] h0) => (float[N, 8, 128] y) {{ {layers}  y = Neg(h8) }}"
+    compile(model(text, w=weight), engine="gossamer")
+    assert sum(taken) < 2 * weight.nbytes
 
 
 def test_a_constant_too_large_to_keep_is_not_folded(after: Any, model: Any) -> None:

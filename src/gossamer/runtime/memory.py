@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _PAGE = 2 << 20
+# Elements of an array by which others that may equal it are looked up.
+_SAMPLE = 64
 ALIGNMENT = 64
 """Bytes: one cache line, and one vector of the widest target."""
 
@@ -110,7 +112,10 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 class ConstantMemory:
-    """Arrays that do not change: copies side by side on huge pages, the largest where they are."""
+    """Arrays that do not change: copies side by side on huge pages, the largest where they are.
+
+    Equal ones lie in one place: layers that share their weights are packed alike.
+    """
 
     _LEAST = 16 << 20
 
@@ -118,9 +123,19 @@ class ConstantMemory:
         self._regions: list[Region] = []
         self._used = 0
         self._kept: list[NDArray[Any]] = []
+        self._placed: dict[object, list[int]] = {}
 
     def place(self, array: NDArray[Any]) -> int:
         """The address of an array, or of a copy, which lives as long as this object."""
+        sample = array.reshape(-1)[:: max(1, array.size // _SAMPLE)]
+        alike = self._placed.setdefault((array.dtype, array.shape, sample.tobytes()), [])
+        for address in alike:
+            if _same_bits(view(address, array.shape, array.dtype), array):
+                return address
+        alike.append(self._place(array))
+        return alike[-1]
+
+    def _place(self, array: NDArray[Any]) -> int:
         address = array.ctypes.data
         if array.nbytes >= self._LEAST and array.flags.c_contiguous and not address % ALIGNMENT:
             # NumPy asks for huge pages itself; a second copy would be most of the peak.
@@ -134,6 +149,12 @@ class ConstantMemory:
         self._used += size
         view(address, array.shape, array.dtype)[...] = array
         return address
+
+
+def _same_bits(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Whether arrays of one shape and type hold the same, NaN and signs of zeros included."""
+    left, right = (np.ascontiguousarray(a).reshape(-1).view(np.uint8) for a in (one, other))
+    return np.array_equal(left, right)
 
 
 @dataclass(frozen=True)

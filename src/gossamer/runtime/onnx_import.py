@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import onnx
 
@@ -60,6 +60,7 @@ class _Importer:
             for item in model.opset_import
         }
         self.opset = self.opsets.get("", 0)
+        self.outputs = {info.name for info in model.graph.output}
         self.inferred = Inferred(self.opset, self.limits, _FOLDED)
 
     def graph(self) -> Graph:
@@ -92,8 +93,8 @@ class _Importer:
         return value
 
     def _node(self, proto: onnx.NodeProto, found: Mapping[str, Value]) -> None:
-        attributes = attributes_of(proto, self.opset)
-        if proto.op_type == "Constant" and not proto.domain:
+        domain = "" if proto.domain == "ai.onnx" else proto.domain
+        if proto.op_type == "Constant" and not domain:
             self._add(constant(proto.output[0], constant_array(proto)))
             return
         inputs: list[Value | None] = []
@@ -104,9 +105,12 @@ class _Importer:
                     "export the model anew"
                 )
             inputs.append(self.values[name] if name else None)
+        if proto.op_type == "Identity" and not domain and self._is_inner(proto, inputs):
+            self.values[proto.output[0]] = self.values[proto.input[0]]
+            return
         captured = [name for name in captured_by(proto) if name in self.values]
         inputs += [self.values[name] for name in captured]
-        domain = "" if proto.domain == "ai.onnx" else proto.domain
+        attributes = attributes_of(proto, self.opset)
         outputs = [self._add(Value(name)) if name else Value("") for name in proto.output]
         node = Node(proto.op_type, inputs, outputs, attributes, domain, proto.name)
         if any(value.type in _GRAPHS for value in proto.attribute):
@@ -118,6 +122,18 @@ class _Importer:
             if all(output.data is not None for output in outputs if output.name):
                 return
         self.nodes.append(node)
+
+    def _is_inner(self, proto: onnx.NodeProto, inputs: Sequence[Value | None]) -> bool:
+        """Whether a node gives another name to a constant, as exporters do for each user of one.
+
+        An output of the model is a value of its own, which keeps its name.
+        """
+        return (
+            len(inputs) == len(proto.output) == 1
+            and inputs[0] is not None
+            and inputs[0].data is not None
+            and proto.output[0] not in self.outputs
+        )
 
 
 # Beside sizes that only a run can know: what a rule meets in a broken node, which will be refused
