@@ -16,9 +16,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from onnx import helper, numpy_helper
 from safetensors.numpy import load_file, save_file
 
-from gossamer.errors import ModelError, OptionError, OutputError
+from gossamer.errors import ModelError, OptionError, OutputError, UnsafeModelError
 from gossamer.formats import load, save
 
 Array = np.ndarray[Any, Any]
@@ -304,3 +305,41 @@ def test_random_damage_is_refused_or_harmless(
         damaged[int(place * (end - 1))] = value
     path.write_bytes(damaged)
     outcome(path, arrays)
+
+
+@pytest.mark.parametrize(
+    "kind", ["BF16", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F4", "F8_E4M3FNUZ", "F6_E2M3", "nothing"]
+)
+def test_element_types_that_no_sparse_file_holds_are_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "m.safetensors"
+    save({"w": np.ones((4, 16), np.float32)}, path)
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    bits = {"F4": 4, "F6_E2M3": 6, "BF16": 16}.get(kind, 8)
+    header["dense:w"] |= {"dtype": kind, "data_offsets": [0, 64 * bits // 8]}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(64 * bits // 8))
+    with pytest.raises(ModelError, match="is not a sparse Gossamer file, or is truncated or dam"):
+        load(path)
+
+
+def test_what_is_too_much_when_dense_is_refused_before_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weight = sparse_weight(64, 64)
+    nodes = [helper.make_node("MatMul", ["x", name], ["y"]) for name in ("a", "b")]
+    graph = helper.make_graph(
+        nodes, "tied", [], [], [numpy_helper.from_array(weight, name) for name in ("a", "b")]
+    )
+    save(helper.make_model(graph), tmp_path / "m.safetensors")
+    stored = load(tmp_path / "m.safetensors")
+    # One tensor in the file, and two in the model.
+    monkeypatch.setattr("gossamer.formats.sparse_file.memory", lambda: 3 * weight.nbytes // 2)
+    with pytest.raises(UnsafeModelError, match="more than this machine's memory"):
+        stored.onnx()
+    assert len(stored.arrays()) == 2
+    monkeypatch.setattr("gossamer.formats.sparse_file.memory", lambda: weight.nbytes // 2)
+    for decode in (stored.arrays, stored.state_dict, stored.onnx_parts):
+        with pytest.raises(UnsafeModelError, match="more than this machine's memory"):
+            decode()

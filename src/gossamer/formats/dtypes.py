@@ -20,6 +20,11 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 }
 NAMES = frozenset(_DTYPES)
 
+CONTAINER_TYPES = frozenset(
+    (*("BOOL", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64"), "F16", "F32", "F64", "C64")
+)
+"""What safetensors calls the types under which elements are stored."""
+
 
 def dtype_of(name: str) -> np.dtype[Any]:
     """Return the numpy type called `name` (a member of `NAMES`)."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from gossamer.errors import ModelError, OptionError, OutputError, first_line
+from gossamer.errors import ModelError, OptionError, OutputError, UnsafeModelError, first_line
 from gossamer.files import atomic_path
 from gossamer.formats import encoding
 from gossamer.formats.collect import NamedArray, collect, to_torch
@@ -29,7 +30,8 @@ from gossamer.formats.description import (
     SameTensor,
     StoredTensor,
 )
-from gossamer.formats.dtypes import dtype_of
+from gossamer.formats.dtypes import CONTAINER_TYPES, dtype_of
+from gossamer.machine import memory
 
 if TYPE_CHECKING:
     import onnx
@@ -95,6 +97,10 @@ def load(path: str | Path) -> SparseFile:
             description = Description.from_metadata(reader.metadata(), str(path))
             if set(reader.keys()) != description.container_keys():
                 raise Malformed("its tensors are not those it describes")
+            for key in description.container_keys():
+                kind = reader.get_slice(key).get_dtype()
+                if kind not in CONTAINER_TYPES:
+                    raise Malformed(f"{key!r} is of type {kind}, which no sparse file holds")
             container = {key: reader.get_tensor(key) for key in description.container_keys()}
         return SparseFile(path, description, container)
     except Malformed as error:
@@ -134,7 +140,15 @@ class SparseFile:
         """Return the model's tensors as dense numpy arrays, in order; tied names share one array.
 
         bfloat16 and float8 tensors have the element types of `ml_dtypes`.
+
+        Raises:
+            UnsafeModelError: if they take more memory than the machine has.
         """
+        self._check_memory(
+            tensor.name
+            for tensor in self.description.tensors
+            if isinstance(tensor, StoredTensor) and not tensor.graph_only
+        )
         decoded: dict[str, Array] = {}
         return {
             tensor.name: self._decode(tensor.name, decoded)
@@ -166,10 +180,13 @@ class SparseFile:
 
         Raises:
             ModelError: if the file carries no graph.
+            UnsafeModelError: if the weights take more memory than the machine has.
         """
         from gossamer.formats import onnx_graph
 
         graph, bindings = self._carried()
+        # Tied weights are one tensor here and several in a model.
+        self._check_memory(bindings.values())
         return onnx_graph.join(graph, lambda name: self._decode(bindings[name], {}), set(bindings))
 
     def onnx_parts(self) -> tuple[ModelProto, Iterator[tuple[str, Array]]]:
@@ -180,8 +197,10 @@ class SparseFile:
 
         Raises:
             ModelError: if the file carries no graph.
+            UnsafeModelError: if the weights take more memory than the machine has.
         """
         graph, bindings = self._carried()
+        self._check_memory(set(bindings.values()))
         return graph, self._weights(bindings)
 
     def _weights(self, bindings: dict[str, str]) -> Iterator[tuple[str, Array]]:
@@ -202,6 +221,18 @@ class SparseFile:
             return dtype_of(tensor.dtype), tensor.shape
         dtype, shape = self._signature(tensor.same_as)
         return dtype, shape[::-1] if tensor.transposed else shape
+
+    def _check_memory(self, names: Iterable[str]) -> None:
+        """Refuse tensors that memory does not hold all together when they are dense."""
+        total = 0
+        for name in names:
+            dtype, shape = self._signature(name)
+            total += dtype.itemsize * prod(shape)
+        if total > memory():
+            raise UnsafeModelError(
+                f"{self.path} holds tensors that take {total / 2**30:.3g} GiB when dense, more "
+                "than this machine's memory; use a larger one"
+            )
 
     def _decode(self, name: str, decoded: dict[str, Array]) -> Array:
         """Return tensor `name`, decoding each stored tensor once for the life of `decoded`."""
