@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -216,6 +217,67 @@ def test_what_was_not_folded_runs(model: Any, agrees: Any, random: np.random.Gen
         zero=np.array([0]),
     )
     agrees(small, {"x": random.standard_normal((5, 4)).astype(f32)})
+
+
+# Outputs that are not what a kernel has written: each is an array of the caller's own.
+
+OUTPUTS = {
+    "an initializer": "(float[N, 4] x) => (float[N, 4] y, float[2, 4] c) { y = Neg(x) }",
+    "a constant under two names": """(float[N, 4] x) => (float[2, 4] y, float[2, 4] z) {
+        y = Identity(c)  z = Identity(c) }""",
+    "a constant computed ahead": """(float[N, 4] x) => (float[N, 4] y, float[4, 2] z) {
+        y = Neg(x)  t = Neg(c)  z = Transpose(t) }""",
+    "a view of a constant": """(float[N, 4] x) => (float[N, 4] y, float[8] z, float[2, 4] c) {
+        y = Neg(x)  z = Reshape(c, all) }""",
+    "an input": "(float[N, 4] x) => (float[N, 4] y) { y = Identity(x) }",
+    "an input twice": """(float[N, 4] x) => (float[N, 4] y, float[N, 4] z) {
+        y = Identity(x)  z = Identity(x) }""",
+    "a view of an input": """(float[N, 4] x) => (float[M] y, float[N, 2, 2] z) {
+        y = Reshape(x, all)  z = Reshape(y, parts) }""",
+    "a view of an output": """(float[N, 4] x) => (float[N, 4] y, float[M] z, float[M] u) {
+        y = Neg(x)  z = Reshape(y, all)  u = Identity(z) }""",
+    "a view alone": "(float[N, 4] x) => (float[M] z) { y = Neg(x)  z = Reshape(y, all) }",
+    "of a layer and its view": """(float[N, 4] x) => (float[N, 4] y, float[M] z, float[N, 4] u) {
+        y = MatMul(x, w)  z = Reshape(y, all)  u = Relu(y) }""",
+    "of a region": """(float[N, 4] x) => (float[N, 4] y, float[M] z, float[N, 4] u) {
+        y = Unknown(x)  z = Reshape(y, all)  u = Neg(y) }""",
+    "a view that a region takes": """(float[N, 4] x) => (float[N, 4] y, float[M] v, float[M] z) {
+        y = MatMul(x, w)  v = Reshape(y, all)  z = Unknown(v) }""",
+    "a view of an input that a region takes": """(float[N, 4] x) => (float[M] v, float[M] z) {
+        v = Reshape(x, all)  z = Unknown(v) }""",
+    "of two regions": """(float[N, 4] x) => (float[M] v, float[N, 4] z) {
+        a = Unknown(x)  b = MatMul(a, w)  v = Reshape(b, all)  d = Unknown(b)  z = Add(d, a) }""",
+}
+
+
+@pytest.mark.parametrize("text", OUTPUTS.values(), ids=OUTPUTS.keys())
+def test_every_output_is_the_callers_own(model: Any, reference: Any, text: str) -> None:
+    constants = {
+        "c": np.arange(8.0).reshape(2, 4),
+        "w": np.eye(4) * 3,
+        "all": np.array([-1]),
+        "parts": np.array([-1, 2, 2]),
+    }
+    used = {name: value for name, value in constants.items() if re.search(rf"\b{name}\b", text)}
+    small = model(text.replace("Unknown", "Dropout"), **used)
+    for node in small.graph.node:
+        if node.op_type == "Dropout":
+            # With its mask it has a rule for its shape and no lowering.
+            node.output.append(f"{node.output[0]}.mask")
+    session = compile(small, engine="gossamer")
+    left = [line.op for line in session.explain() if line.kernel == "ONNX Runtime"]
+    assert left == ["Dropout"] * text.count("Unknown")
+    for count in (1, 5):
+        x = np.random.default_rng(count).standard_normal((count, 4)).astype(f32)
+        given, expected = x.copy(), reference(small, {"x": x})
+        for _ in range(2):
+            results = session.run(None, {"x": x})
+            for position, (ours, theirs) in enumerate(zip(results, expected, strict=True)):
+                assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+                np.testing.assert_array_equal(ours, theirs)
+                # Neither the input, nor another output, nor the next run sees what is written.
+                ours[...] = position + 100
+            np.testing.assert_array_equal(x, given)
 
 
 def test_a_value_that_nothing_gives_a_place_is_refused(model: Any) -> None:
