@@ -11,11 +11,13 @@ HERE = Path(__file__).resolve().parent
 # As a package of the tests' folder, whatever folder this is called from.
 sys.path[0] = str(HERE.parent)
 
-from differential import runner, worker  # noqa: E402
+from differential import runner  # noqa: E402
 
 
 def ops(path: Path) -> str:
     """A model in a line."""
+    from differential import worker
+
     model, _ = worker.load(path)
     return " ".join(f"{node.op_type}" for node in model.graph.node)
 
@@ -29,6 +31,11 @@ def main() -> int:
     run.add_argument(
         "--folder", type=Path, required=True, help="for results; a rerun goes on there"
     )
+    run.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    find = commands.add_parser("find", help="how many graphs find each fault of `faults.py`")
+    find.add_argument("names", nargs="*")
+    find.add_argument("--graphs", type=int, default=2000, help="at most")
+    find.add_argument("--folder", type=Path, required=True)
     one = commands.add_parser("one", help="examine the graph of one seed")
     one.add_argument("seed", type=int)
     one.add_argument("--folder", type=Path, default=Path("faults"))
@@ -41,12 +48,15 @@ def main() -> int:
     work.add_argument("--folder", type=Path, required=True)
     for command in (run, one, file, small, work):
         command.add_argument("--engine", choices=("gossamer", "auto"), default="gossamer")
-        command.add_argument("--undo", help="undo a mend, by its name in `faults.py`")
+        command.add_argument("--undo", help="put a fault of `faults.py` back")
     given = parser.parse_args()
+    if given.command == "find":
+        found = runner.find(given.folder, given.names, given.graphs)
+        return int(None in found)
     setup = ["--undo", given.undo] if given.undo else []
     if given.command == "run":
         seeds = range(given.seed, given.seed + given.graphs)
-        results = runner.run(given.folder, seeds, given.engine, setup)
+        results = runner.run(given.folder, seeds, given.engine, setup, jobs=given.jobs)
         told = runner.summary(results)
         print(json.dumps(told, indent=1))
         return int(bool(told["faults"]))
@@ -54,6 +64,8 @@ def main() -> int:
         from differential.faults import undo
 
         undo(given.undo)
+    from differential import worker
+
     if given.command == "work":
         worker.work([int(seed) for seed in given.seeds.split(",")], given.folder, given.engine)
     elif given.command == "one":

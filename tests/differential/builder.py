@@ -2,9 +2,9 @@
 
 So shapes, types and elements of every value are known for certain, and what ONNX Runtime would
 refuse never gets in. Every value is known in several *worlds*: one for each assignment of sizes to
-the model's open axes, and a last one in which each inexact result is off by a little. What differs
-much between that one and the first is ill-conditioned or near a jump (a rounding, a comparison),
-and is refused: two right implementations could differ in it.
+the model's open axes, and once more as many in which each inexact result is off by a little. What
+differs much there is ill-conditioned or near a jump (a rounding, a comparison), and is refused: two
+right implementations could differ in it.
 """
 
 from __future__ import annotations
@@ -108,16 +108,18 @@ class Graph:
         self.rng = np.random.default_rng(self.seed)
         self.special = self.chance(0.07)
         """Whether infinities and NaN may occur."""
-        self.worlds = 2
+        self.real = 1
+        """How many worlds there are, without those in which results are off."""
         if self.chance(0.6):
-            self.worlds = 4 if self.chance(0.3) else 3
+            self.real = 3 if self.chance(0.3) else 2
             for name in ("N", "T")[: 1 + int(self.chance(0.5))]:
-                first = int(self.rng.integers(2, 8))
-                others = [
+                sizes = [int(self.rng.integers(2, 8))]
+                sizes += [
                     1 if self.chance(0.4) else int(self.rng.integers(1, 12))
-                    for _ in range(self.worlds - 2)
+                    for _ in range(self.real - 1)
                 ]
-                self.symbols[name] = (first, *others, first)
+                self.symbols[name] = (*sizes, *sizes)
+        self.worlds = 2 * self.real
         # Near every model is of one kind of numbers, so that its nodes can take each other's.
         self.style = Style.any(self.rng, self.special)
 
@@ -130,7 +132,13 @@ class Graph:
         return items[int(self.rng.integers(len(items)))]
 
     def number(self, low: int, high: int) -> int:
-        """From `low` to `high`, both included."""
+        """From `low` to `high`, both included.
+
+        Raises:
+            Refused: where there is none.
+        """
+        if high < low:
+            raise Refused("no number")
         return int(self.rng.integers(low, high + 1))
 
     # What there is to take
@@ -152,11 +160,11 @@ class Graph:
             arrays: its elements in each world; random by default.
         """
         made = list(arrays)
-        for world in range(len(made), self.worlds):
+        del made[self.real :]
+        for world in range(len(made), self.real):
             sizes = [self.symbols[s][world] if isinstance(s, str) else s for s in shape]
             made.append(random_array(self.rng, np.dtype(dtype), sizes, style or self.style))
-        # The last world has the first one's inputs.
-        made[-1] = made[0]
+        made += made
         value = Value(self.name(), made, False, declared=tuple(shape))
         self.values.append(value)
         self.inputs.append(value)
@@ -222,7 +230,7 @@ class Graph:
             value
             for value in self.values
             if value.dtype in kinds and (ranks is None or value.rank in ranks)
-            if constant is None or value.constant == constant
+            if value.arrays[0].size and (constant is None or value.constant == constant)
             if not value.constant or constant or self.chance(0.25)
             if where is None or where(value)
         ]
@@ -267,7 +275,8 @@ class Graph:
         fits = [
             value
             for value in self.values
-            if value.dtype == dtype and self._broadcasts(x, value, spread)
+            if value.dtype == dtype and value.arrays[0].size
+            if self._broadcasts(x, value, spread)
         ]
         if fits and self.chance(0.5):
             return fits[int(len(fits) * self.rng.random() ** 0.5)]
@@ -311,7 +320,7 @@ class Graph:
         if self.chance(0.5) or any(isinstance(s, str) for s in shape):
             worlds = [
                 draw([self.symbols[s][w] if isinstance(s, str) else s for s in shape])
-                for w in range(self.worlds)
+                for w in range(self.real)
             ]
             return self.input(dtype, shape, worlds)
         return self.constant(draw([int(s) for s in shape]))
@@ -375,8 +384,7 @@ class Graph:
         return {"": self.opset, **{name: 1 for name in {*self.domains, domain} if name}}
 
     def _accept(self, arrays: list[Array], exact: bool) -> None:
-        """Refuse a result of no use; let the last world drift."""
-        first, last = arrays[0], arrays[-1]
+        """Refuse a result of no use; let the worlds drift in which results are off."""
         for array in arrays:
             if array.dtype.kind not in "fiub":
                 raise Refused(f"the type {array.dtype}")
@@ -392,23 +400,13 @@ class Graph:
             largest = np.abs(array[finite]).max(initial=0)
             if largest > (1e5 if array.dtype != np.float16 else 5e3):
                 raise Refused("too large numbers")
-        if first.dtype.kind != "f":
-            if not np.array_equal(first, last):
-                raise Refused("near a jump")
-            return
-        finite = np.isfinite(first)
-        if not np.array_equal(first[~finite], last[~finite], equal_nan=True):
-            raise Refused("near a jump")
-        noise, most = (1e-3, 1e-2) if first.dtype == np.float16 else (2e-6, 3e-5)
-        largest = np.abs(first[finite]).max(initial=0)
-        with np.errstate(invalid="ignore"):
-            off = np.abs(last.astype(np.float64) - first)[finite].max(initial=0)
-        if not off <= most * largest:
-            raise Refused("ill-conditioned")
-        if not exact:
-            drift = self.rng.uniform(-1, 1, first.shape) * noise
-            with np.errstate(invalid="ignore", over="ignore"):
-                arrays[-1] = np.asarray(last * (1 + drift), first.dtype)
+        for world in range(self.real):
+            off = arrays[world + self.real]
+            _compare(arrays[world], off)
+            if off.dtype.kind == "f" and not exact:
+                drift = self.rng.uniform(-1, 1, off.shape) * _NOISE.get(str(off.dtype), 2e-6)
+                with np.errstate(invalid="ignore", over="ignore"):
+                    arrays[world + self.real] = np.asarray(off * (1 + drift), off.dtype)
 
     @contextlib.contextmanager
     def attempt(self) -> Any:
@@ -421,6 +419,27 @@ class Graph:
             self.values, self.nodes, self.inputs, self.initializers = before
             for value, count in users:
                 value.users = count
+
+
+_NOISE = {"float16": 1e-3}
+"""By how much results are off, relatively."""
+
+
+def _compare(right: Array, off: Array) -> None:
+    """Refuse a result that changes much where what it is made of is off by a little."""
+    if right.dtype.kind != "f":
+        if not np.array_equal(right, off):
+            raise Refused("near a jump")
+        return
+    finite = np.isfinite(right)
+    if not np.array_equal(right[~finite], off[~finite], equal_nan=True):
+        raise Refused("near a jump")
+    most = 1e-2 if right.dtype == np.float16 else 3e-5
+    largest = np.abs(right[finite]).max(initial=0)
+    with np.errstate(invalid="ignore"):
+        distance = np.abs(off.astype(np.float64) - right)[finite].max(initial=0)
+    if not distance <= most * largest:
+        raise Refused("ill-conditioned")
 
 
 def make_node(

@@ -14,8 +14,12 @@ TOLERANCE = 1e-4
 TOLERANCE_OF_16_BITS = 2e-2
 
 
-def difference(ours: Array, theirs: Array) -> str:
-    """In what an output differs from ONNX Runtime's; empty if it agrees."""
+def difference(ours: Array, theirs: Array, narrow: bool = False) -> str:
+    """In what an output differs from ONNX Runtime's; empty if it agrees.
+
+    Args:
+        narrow: whether numbers of 16 bits were on the way.
+    """
     if ours.dtype != theirs.dtype:
         return f"type {ours.dtype} instead of {theirs.dtype}"
     if ours.shape != theirs.shape:
@@ -30,7 +34,7 @@ def difference(ours: Array, theirs: Array) -> str:
     ):
         return "infinities at other places"
     off, largest = distance(ours, theirs), magnitude(theirs)
-    tolerance = TOLERANCE_OF_16_BITS if theirs.dtype == np.float16 else TOLERANCE
+    tolerance = TOLERANCE_OF_16_BITS if narrow or theirs.dtype == np.float16 else TOLERANCE
     return "" if off <= tolerance * largest else f"{off:.3g} off, of {largest:.3g}"
 
 
@@ -58,9 +62,11 @@ def nearer(ours: Array, theirs: Array, exact: Array | None) -> bool:
     return distance(ours, exact) <= distance(theirs, exact)
 
 
-def differing(ours: Sequence[Array], theirs: Sequence[Array]) -> dict[int, str]:
+def differing(
+    ours: Sequence[Array], theirs: Sequence[Array], narrow: bool = False
+) -> dict[int, str]:
     """The outputs that differ, and in what."""
     if len(ours) != len(theirs):
         return {-1: f"{len(ours)} outputs instead of {len(theirs)}"}
-    found = {i: difference(a, b) for i, (a, b) in enumerate(zip(ours, theirs, strict=True))}
+    found = {i: difference(a, b, narrow) for i, (a, b) in enumerate(zip(ours, theirs, strict=True))}
     return {i: reason for i, reason in found.items() if reason}

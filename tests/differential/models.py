@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 # Each enters its rules.
 from differential import elementwise, layers, movement, oracle, others, patterns, reductions  # noqa: F401
 from differential.builder import Graph, Value, type_of
-from differential.registry import NEWEST, OLDEST, weights
+from differential.registry import NEWEST, OLDEST, definitions, weights
 
 Array = NDArray[Any]
 
@@ -59,7 +59,7 @@ def make(seed: int) -> Case:
     rng = np.random.default_rng([seed, 1])
     sets, shares = _opsets()
     graph = Graph([seed, 2], int(rng.choice(sets, p=shares)))
-    grow(graph, graph.number(4, 11))
+    grow(graph, graph.number(8, 17))
     return finish(graph, seed)
 
 
@@ -98,8 +98,7 @@ def finish(graph: Graph, seed: int) -> Case:
     nodes = {name: node for node in graph.nodes for name in node.output}
     live = frozenset(nodes[value.name].name for value in found)
     worlds = [
-        {value.name: value.arrays[world] for value in graph.inputs}
-        for world in range(graph.worlds - 1)
+        {value.name: value.arrays[world] for value in graph.inputs} for world in range(graph.real)
     ]
     plain = assemble(graph, outputs, dressed=False)
     model = assemble(graph, outputs, dressed=True)
@@ -154,3 +153,6 @@ def _result(graph: Graph, value: Value) -> onnx.ValueInfoProto:
     if graph.chance(0.5):
         shape = [None] * value.rank
     return helper.make_tensor_value_info(value.name, type_of(value.arrays[0]), shape)
+
+
+__all__ = ["Case", "Invalid", "definitions", "make", "run_worlds"]

@@ -255,7 +255,7 @@ def gather_nd(g: Graph, op: str) -> None:
         np.asarray(g.rng.integers(0, min(x.sizes(batch + a)), [*front, 1])) for a in range(depth)
     ]
     array = np.concatenate(rows, axis=-1).astype(np.int64)
-    where = g.constant(array) if g.chance(0.5) else g.input(I64, array.shape, [array] * g.worlds)
+    where = g.constant(array) if g.chance(0.5) else g.input(I64, array.shape, [array] * g.real)
     g.add(
         op, x, where, batch_dims=batch or g.choice((None, 0)) if g.opset >= 12 else None, exact=True
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -120,6 +120,19 @@ def _double(array: Array) -> Array:
     return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
+def _floats(taken: Feeds) -> list[Array]:
+    return [array for array in taken.values() if array.dtype.kind == "f"]
+
+
+_EXTREMES = ("Max", "Min", "ReduceMax", "ReduceMin", "MaxPool", "GlobalMaxPool")
+
+# Where ONNX Runtime loses what is small beside 1, also in 64 bits.
+_BY_HAND: dict[str, Callable[[Array], Array]] = {
+    "Sigmoid": lambda x: np.where(x < 0, np.exp(x), 1.0) / (1 + np.exp(-np.abs(x))),
+    "Softplus": lambda x: np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0),
+}
+
+
 def _node_in_double(
     node: NodeProto, values: Mapping[str, Array], opsets: Mapping[str, int]
 ) -> list[Array] | None:
@@ -137,6 +150,21 @@ def _node_in_double(
     taken = {name: values[name] for name in names if name in values}
     if any(attribute.type == onnx.AttributeProto.GRAPH for attribute in node.attribute):
         return None
+    if node.op_type in _BY_HAND and not node.domain:
+        with np.errstate(all="ignore"):
+            return [_BY_HAND[node.op_type](taken[node.input[0]])]
+    if node.op_type in _EXTREMES and any(np.isnan(a).any() for a in _floats(taken)):
+        # ONNX Runtime keeps a NaN or drops it, by where it lies; here it stays.
+        sign = 1.0 if "Max" in node.op_type else -1.0
+        without, marks = dict(values), dict(values)
+        for name, array in taken.items():
+            if array.dtype.kind == "f":
+                without[name] = np.where(np.isnan(array), -sign * np.inf, array)
+                marks[name] = np.where(np.isnan(array), sign, 0.0)
+        plain, marked = (_node_in_double(node, given, opsets) for given in (without, marks))
+        if plain is None or marked is None:
+            return None
+        return [np.where(marked[0] != 0, np.nan, plain[0]), *plain[1:]]
     for width in (np.float64, np.float32):
         given = {name: a.astype(width) if a.dtype == np.float64 else a for name, a in taken.items()}
         form = wide if width == np.float64 else node

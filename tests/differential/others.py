@@ -13,7 +13,7 @@ F32, F64, F16 = FLOATS
 I64, I32 = np.dtype(np.int64), np.dtype(np.int32)
 
 
-@pattern(4)
+@pattern(2)
 def einsum(g: Graph) -> None:
     if g.opset < 12:
         raise Refused("no such operator")
@@ -22,7 +22,7 @@ def einsum(g: Graph) -> None:
     g.add("Einsum", x, w, equation=g.choice(("bij,jk->bik", "bij,jk->kib")))
 
 
-@pattern(3)
+@pattern(1.5)
 def recurrent(g: Graph) -> None:
     x = g.fresh(F32, 3)
     size = x.size(2)
@@ -39,7 +39,7 @@ def recurrent(g: Graph) -> None:
         g.add("MatMul", y, g.random(F32, [hidden, 4], NORMAL))
 
 
-@pattern(2)
+@pattern(1)
 def scatter(g: Graph) -> None:
     if g.opset < 11:
         raise Refused("no such operator")
@@ -51,7 +51,7 @@ def scatter(g: Graph) -> None:
     g.add("ScatterElements", x, where, g.random(x.dtype, shape), axis=axis, exact=True)
 
 
-@pattern(2)
+@pattern(1)
 def nonzero(g: Graph) -> None:
     """A size that only the data tells."""
     if g.opset < 9:
@@ -62,7 +62,7 @@ def nonzero(g: Graph) -> None:
         g.add("Cast", places, to=1, exact=True)
 
 
-@pattern(2)
+@pattern(1)
 def top(g: Graph) -> None:
     x = g.pick([F32], (1, 2, 3), where=lambda v: v.size(v.rank - 1) is not None and v.finite)
     if not all(len(np.unique(a)) == a.size for a in x.arrays):
@@ -74,7 +74,7 @@ def top(g: Graph) -> None:
         g.node("TopK", [x, k], 2, exact=True)
 
 
-@pattern(2)
+@pattern(1)
 def compress(g: Graph) -> None:
     if g.opset < 9:
         raise Refused("no such operator")
@@ -84,14 +84,14 @@ def compress(g: Graph) -> None:
     g.add("Compress", x, g.constant(keep), axis=0, exact=True)
 
 
-@pattern(2)
+@pattern(1)
 def eye(g: Graph) -> None:
     if g.opset < 9:
         raise Refused("no such operator")
     g.add("EyeLike", g.pick([F32, I64], 2), k=g.choice((None, 1)), exact=True)
 
 
-@pattern(2)
+@pattern(1)
 def grid_sample(g: Graph) -> None:
     if g.opset < 16:
         raise Refused("no such operator")
@@ -101,7 +101,7 @@ def grid_sample(g: Graph) -> None:
     g.add("GridSample", x, grid, mode=mode, padding_mode=g.choice((None, "border")))
 
 
-@pattern(2)
+@pattern(1)
 def branch(g: Graph) -> None:
     """A condition whose branches take values from around them."""
     x = g.pick([F32], where=lambda v: not v.constant)
@@ -114,7 +114,7 @@ def branch(g: Graph) -> None:
     g.node("If", [test], captured=[x], then_branch=graphs[0], else_branch=graphs[1])
 
 
-@pattern(6)
+@pattern(3)
 def contributed(g: Graph) -> None:
     """What ONNX Runtime's own optimizer writes."""
     x = g.pick([F32], (2, 3), where=lambda v: v.size(v.rank - 1) is not None)
@@ -142,7 +142,7 @@ def contributed(g: Graph) -> None:
         g.add("MatMul", y, g.random(F32, [last, 4], NORMAL))
 
 
-@pattern(3)
+@pattern(1.5)
 def defined_by_others(g: Graph) -> None:
     """Operators that ONNX defines as functions of simpler ones."""
     kind = g.choice(("loss", "dynamic", "crop", "window"))

@@ -33,7 +33,7 @@ def floating(g: Graph, ranks: tuple[int, ...] = (1, 2, 3, 4)) -> Value:
     return g.pick(kinds, ranks)
 
 
-@pattern(12, until=28)
+@pattern(6, until=28)
 def erf_gelu(g: Graph) -> None:
     """x * (1 + erf(x / sqrt 2)) * 0.5 in any order, or with another factor."""
     x = g.fresh(F32, style=TAILS) if g.chance(0.3) else floating(g)
@@ -64,7 +64,7 @@ def erf_gelu(g: Graph) -> None:
             total = g.add("Div", total, number(g, 1 / half, x))
 
 
-@pattern(8)
+@pattern(4)
 def swish(g: Graph) -> None:
     """x * sigmoid(x), or of something else."""
     x = floating(g)
@@ -78,7 +78,7 @@ def swish(g: Graph) -> None:
         g.add("Mul", y, x)
 
 
-@pattern(14)
+@pattern(7)
 def spelled_layer_norm(g: Graph) -> None:
     """(x - mean) / sqrt(variance + epsilon) * scale + bias, or with other axes and ranks."""
     x = g.pick([F32], (2, 3, 4), where=lambda v: v.size(v.rank - 1) is not None)
@@ -103,7 +103,7 @@ def spelled_layer_norm(g: Graph) -> None:
         g.add("Add", *turned(g, scaled, g.random(F32, g.choice(shapes))))
 
 
-@pattern(14)
+@pattern(12)
 def conv_batch_norm(g: Graph) -> None:
     """A folded normalisation, whose value others may take, another normalisation too."""
     x = image(g, "Conv", rank=g.choice((4, 4, 3)))
@@ -112,7 +112,7 @@ def conv_batch_norm(g: Graph) -> None:
     y = conv_of(g, x, constant=g.chance(0.85))
     if g.chance(0.15):
         y = g.add("Relu", y)
-    first = batch_norm_of(g, y, training=g.chance(0.2))
+    first = batch_norm_of(g, y, training=g.chance(0.35))
     for _ in range(g.choice((0, 1, 1, 2, 2))):
         kind = g.choice(("norm", "norm", "relu", "conv", "add", "beside"))
         if kind == "norm":
@@ -127,7 +127,7 @@ def conv_batch_norm(g: Graph) -> None:
             batch_norm_of(g, y)
 
 
-@pattern(10)
+@pattern(5)
 def padded_conv(g: Graph) -> None:
     """Zeros around an image before a convolution, or something else around it."""
     x = image(g, "Conv", rank=g.choice((4, 4, 4, 3)))
@@ -156,7 +156,7 @@ def padded_conv(g: Graph) -> None:
         g.add("MaxPool", padded, kernel_shape=[2] * (rank - 2), exact=True)
 
 
-@pattern(14)
+@pattern(7)
 def layer_and_steps(g: Graph) -> None:
     """A layer, what is added to it, activations, sums with other layers."""
     if g.chance(0.5):
@@ -202,7 +202,7 @@ def bias_beside(g: Graph, y: Value) -> Value:
     return g.random(F32, g.choice(shapes), NORMAL)
 
 
-@pattern(5)
+@pattern(2.5)
 def mean_over_image(g: Graph) -> None:
     """The mean over the last two of four axes, or over others."""
     x = g.pick([F32], 4)
@@ -213,7 +213,7 @@ def mean_over_image(g: Graph) -> None:
     g.add("ReduceMean", x, given, axes=named, keepdims=g.choice((None, 0, 1)))
 
 
-@pattern(8)
+@pattern(4)
 def twins(g: Graph) -> None:
     """The same node twice, with as many outputs or with others."""
     kind = g.choice(("plain", "top", "lstm", "pool", "dropout"))
@@ -256,7 +256,7 @@ def twins(g: Graph) -> None:
         g.node("Dropout", [x], outputs, exact=True)
 
 
-@pattern(8)
+@pattern(4)
 def attention(g: Graph) -> None:
     """Heads of queries, keys and values, with or without a mask, spelled out."""
     heads, head = g.choice((1, 2, 3)), g.choice((2, 4, 8, 16))
@@ -313,7 +313,7 @@ def attention(g: Graph) -> None:
         g.add("MatMul", joined, g.random(F32, [width, g.choice((3, width))], NORMAL))
 
 
-@pattern(16)
+@pattern(8)
 def view_of_constant(g: Graph) -> None:
     """A constant under another shape, beside something that is computed."""
     x = g.pick([F32, F64, I64], (1, 2, 3, 4), where=lambda v: not v.constant)
@@ -346,7 +346,7 @@ def view_of_constant(g: Graph) -> None:
     g.add(g.choice(("Add", "Mul", "Sub")), *turned(g, x, w))
 
 
-@pattern(0.5)
+@pattern(0.25)
 def large_weight(g: Graph) -> None:
     """A weight that is too large to be copied while a model is compiled."""
     if g.chance(0.5):
@@ -359,7 +359,7 @@ def large_weight(g: Graph) -> None:
     g.add("ConvTranspose", x, g.constant(array), strides=[2, 2])
 
 
-@pattern(14)
+@pattern(7)
 def shape_chain(g: Graph) -> None:
     """Sizes that ordinary operators compute, and what exporters use them for."""
     x = g.pick([F32], (2, 3, 4), where=lambda v: not v.constant)
@@ -445,7 +445,7 @@ def part_of(g: Graph, dims: Value, axis: int) -> Value:
     return g.add("Gather", dims, g.constant([axis], I64), axis=0, exact=True)
 
 
-@pattern(8)
+@pattern(4)
 def last_of_open_axis(g: Graph) -> None:
     """The last few along an open axis, and perhaps their mean."""
     if not g.symbols:
@@ -468,7 +468,7 @@ def last_of_open_axis(g: Graph) -> None:
         g.add("ReduceMean", y, given, axes=named, keepdims=0)
 
 
-@pattern(10)
+@pattern(5)
 def folded(g: Graph) -> None:
     """Something that is computed of constants alone, as a model is compiled."""
     kind = g.choice(
@@ -529,7 +529,7 @@ def folded(g: Graph) -> None:
     g.add("Add", x, y)
 
 
-@pattern(4)
+@pattern(2)
 def empty_lists(g: Graph) -> None:
     """Attributes that are empty lists."""
     kind = g.choice(("reduce", "squeeze", "lstm", "reduce"))
@@ -548,7 +548,7 @@ def empty_lists(g: Graph) -> None:
         )
 
 
-@pattern(5)
+@pattern(2.5)
 def small_types(g: Graph) -> None:
     """Floats of 16 bits through a few nodes, as models for accelerators have them."""
     x = g.pick([F16], existing=0.5)
@@ -561,7 +561,7 @@ def small_types(g: Graph) -> None:
         g.add("Cast", y, to=1, exact=True)
 
 
-@pattern(5)
+@pattern(2.5)
 def extremes(g: Graph) -> None:
     """The largest of what holds NaN."""
     g.special, before = True, g.special
@@ -575,7 +575,7 @@ def extremes(g: Graph) -> None:
         g.special = before or any(not v.finite for v in g.values)
 
 
-@pattern(4)
+@pattern(2)
 def quantized(g: Graph) -> None:
     """Weights or activations that were stored in 8 bits."""
     if g.opset < 10:
@@ -592,7 +592,7 @@ def quantized(g: Graph) -> None:
         g.add("DequantizeLinear", y, scale, zero)
 
 
-@pattern(3)
+@pattern(1.5)
 def positions(g: Graph) -> None:
     """A size as a number among others."""
     size = size_of(g, scalar=True)

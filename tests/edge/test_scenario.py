@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,10 @@ def test_an_unknown_key_is_named_with_what_was_meant(
         ("access_points", "power_limit_w", "1 W", "is '1 W'; give a plain number, in watts"),
         ("access_points", "amplifier_efficiency", 25, "is 25, .* a fraction, 0 to 1"),
         ("access_points", "count", 2.5, "is 2.5; give a whole number"),
+        ("access_points", "count", math.inf, "is inf, which makes no sense in a count"),
+        ("access_points", "count", math.nan, "is nan, which makes no sense in a count"),
+        ("access_points", "count", 10**400, "is inf, which makes no sense in a count"),
+        ("users", "sinr_target_db", -(10**400), "is -inf, which makes no sense in decibels"),
         ("access_points", "count", 0, "is 0, which makes no sense"),
         ("access_points", "antennas", True, "is True; give a plain number"),
         ("users", "sinr_target_db", 400, "is 400, which makes no sense in decibels"),

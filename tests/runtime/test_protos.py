@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
+from gossamer.errors import ModelError
 from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.protos import attributes_of, constant_array, to_proto
 
@@ -153,3 +154,10 @@ def test_a_constant_of_words() -> None:
         array = constant_array(proto)
         assert array.dtype == object
         assert array.tolist() == expected
+
+
+def test_an_attribute_of_a_function_that_it_is_not_in_is_refused() -> None:
+    proto = helper.make_node("LeakyRelu", ["x"], ["y"], alpha=0.5)
+    proto.attribute[0].ref_attr_name = "slope"
+    with pytest.raises(ModelError, match="'alpha' stands for 'slope' of a function"):
+        attributes_of(proto, 17)

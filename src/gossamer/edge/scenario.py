@@ -239,13 +239,22 @@ def _one(value: Any, declared: Field[Any], key: str) -> Any:
         raise ScenarioError(
             f"{key} is {value!r}; give a plain number, in {unit}: the unit is that of the key"
         )
-    if declared.type == "int" and value != int(value):
-        raise ScenarioError(f"{key} is {value:g}; give a whole number")
-    if not (math.isfinite(value) and low <= value <= high):
+    number = _float(value)
+    if declared.type == "int" and math.isfinite(number) and not number.is_integer():
+        raise ScenarioError(f"{key} is {number:g}; give a whole number")
+    if not low <= number <= high:
         raise ScenarioError(
-            f"{key} is {value:g}, which makes no sense in {unit}; give {low:g} to {high:g}"
+            f"{key} is {number:g}, which makes no sense in {unit}; give {low:g} to {high:g}"
         )
-    return int(value) if declared.type == "int" else float(value)
+    return int(number) if declared.type == "int" else number
+
+
+def _float(value: Any) -> float:
+    """A number as Python's float: infinite where it is beyond that."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _many(value: Any, declared: Field[Any], key: str, count: int | None) -> tuple[float, ...]:
@@ -263,7 +272,7 @@ def _many(value: Any, declared: Field[Any], key: str, count: int | None) -> tupl
 
 def _points(value: Any, key: str, count: int | None) -> tuple[Point, ...]:
     try:
-        points = tuple((float(x), float(y)) for x, y in value)
+        points = tuple((_float(x), _float(y)) for x, y in value)
     except (TypeError, ValueError) as error:
         raise ScenarioError(f"{key} is no list of points; give [[x, y], ...] in metres") from error
     if len(points) != count:

@@ -49,7 +49,16 @@ def _formal(op: str, name: str, opset: int) -> Any:
 
 
 def attribute_value(attribute: onnx.AttributeProto) -> Any:
-    """A number, word, list or array; any other attribute, such as a graph, as it is."""
+    """A number, word, list or array; any other attribute, such as a graph, as it is.
+
+    Raises:
+        ModelError: if it stands for an attribute of a function that it is not in.
+    """
+    if attribute.ref_attr_name:
+        raise ModelError(
+            f"attribute {attribute.name!r} stands for {attribute.ref_attr_name!r} of a function "
+            "that it is not in; export the model anew"
+        )
     if attribute.type == onnx.AttributeProto.TENSOR:
         return tensor_array(attribute.t)
     if attribute.type == onnx.AttributeProto.STRING:

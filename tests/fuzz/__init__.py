@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzers of what reads files that others made; `python tests/fuzz --help`."""

@@ -1,0 +1,126 @@
+"""One target under atheris, in a process of its own, and the lines that its corpus covers."""
+
+from __future__ import annotations
+
+import dis
+import hashlib
+import json
+import random
+import sys
+import threading
+import traceback
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+from fuzz.targets import PLANTS, ROOT, TARGETS
+
+_LONGEST = 1 << 16
+_SOURCE = ROOT / "src" / "gossamer"
+
+
+def fuzz(name: str, folder: Path, seconds: int, plant: str | None) -> None:
+    """Fuzz one target; ends the process.
+
+    What raises anything but a `GossamerError` is kept in `folder/faults`, once for each place, and
+    fuzzing goes on.
+    """
+    import atheris
+
+    target = TARGETS[name]
+    corpus, faults = folder / "corpus", folder / "faults"
+    corpus.mkdir(parents=True, exist_ok=True)
+    faults.mkdir(exist_ok=True)
+    for position, seed in enumerate(target.seeds()):
+        (corpus / f"seed{position}").write_bytes(seed)
+    with atheris.instrument_imports(include=["gossamer"]):
+        import gossamer.edge.scenario
+        import gossamer.formats
+        import gossamer.formats.onnx_graph
+        import gossamer.runtime.onnx_import  # noqa: F401
+    from gossamer.errors import GossamerError
+
+    if plant is not None:
+        PLANTS[plant][1]()
+
+    def one(data: bytes) -> None:
+        try:
+            target.run(data)
+        except GossamerError:
+            return
+        except Exception as error:
+            _keep(faults, data, error)
+
+    def mutator(data: bytes, most: int, seed: int) -> bytes:
+        chance = random.Random(seed)
+        made = target.change(data, chance) if chance.random() < 0.8 else None
+        if made is None or len(made) > most:
+            made = atheris.Mutate(data, most)
+        return bytes(made)
+
+    arguments = [sys.argv[0], f"-max_total_time={seconds}", f"-max_len={_LONGEST}"]
+    arguments += [
+        "-timeout=60",
+        "-rss_limit_mb=3000",
+        f"-artifact_prefix={faults}/",
+        "-verbosity=0",
+    ]
+    atheris.Setup([*arguments, str(corpus)], one, custom_mutator=mutator)
+    atheris.Fuzz()
+
+
+def _keep(faults: Path, data: bytes, error: Exception) -> None:
+    frames = [
+        f"{Path(frame.filename).name}:{frame.name}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "gossamer" in frame.filename
+    ]
+    place = f"{type(error).__name__} {frames[-1] if frames else ''}"
+    name = hashlib.sha256(place.encode()).hexdigest()[:12]
+    told = faults / f"{name}.json"
+    if not told.exists():
+        (faults / f"{name}.bin").write_bytes(data)
+        text = "".join(traceback.format_exception(error))[-3000:]
+        told.write_text(json.dumps({"place": place, "error": str(error)[:300], "trace": text}))
+
+
+def covered(name: str, folder: Path) -> dict[str, float]:
+    """The part of each module's lines that a corpus runs, 0 to 1."""
+    target = TARGETS[name]
+    files = {str(_SOURCE / module): module for module in target.covers}
+    seen: dict[str, set[int]] = {file: set() for file in files}
+
+    def local(frame: FrameType, event: str, argument: Any) -> Any:
+        seen[frame.f_code.co_filename].add(frame.f_lineno)
+        return local
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code.co_filename not in seen:
+            return None
+        seen[frame.f_code.co_filename].add(frame.f_lineno)
+        return local
+
+    sys.settrace(trace)
+    threading.settrace(trace)
+    try:
+        for path in sorted((folder / "corpus").iterdir()):
+            try:
+                target.run(path.read_bytes())
+            except Exception:
+                continue
+    finally:
+        sys.settrace(None)
+    found = {}
+    for file, module in files.items():
+        lines = _lines(compile(Path(file).read_text(), file, "exec"))
+        found[module] = round(len(lines & seen[file]) / len(lines), 3)
+    return found
+
+
+def _lines(code: CodeType) -> set[int]:
+    """The lines of a module that code is made of."""
+    found = {line for _, line in dis.findlinestarts(code) if line}
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            found |= _lines(inner)
+    return found
