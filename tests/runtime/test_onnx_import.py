@@ -138,11 +138,22 @@ def test_an_output_that_nothing_makes_is_named(model: Any) -> None:
         import_model(small)
 
 
-def test_a_negative_size_is_refused(model: Any) -> None:
-    small = model("(float[N, 4] x) => (float[N, 4] y) { y = Add(x, x) }")
-    small.graph.input[0].type.tensor_type.shape.dim[1].dim_value = -4
-    with pytest.raises(ModelError, match="negative size"):
-        import_model(small)
+@pytest.mark.parametrize(("first", "second"), [(-1, -1), (-4, "N"), ("?", "?"), ("None", "None")])
+def test_sizes_below_zero_and_placeholders_are_open_each_for_itself(
+    model: Any, agrees: Any, first: int | str, second: int | str
+) -> None:
+    """As exporters write what they do not know."""
+    small = model("(float[N, 4] x, float[M, 3] z) => (float[N, 4] y, float[M, 3] v) "
+                  "{ y = Abs(x)  v = Abs(z) }")  # fmt: skip
+    for info, size in zip(small.graph.input, (first, second), strict=True):
+        found = info.type.tensor_type.shape.dim[0]
+        found.Clear()
+        if isinstance(size, int):
+            found.dim_value = size
+        else:
+            found.dim_param = size
+    feeds = {"x": np.ones((2, 4), np.float32), "z": np.ones((5, 3), np.float32)}
+    agrees(small, feeds)
 
 
 def test_constants_are_folded(after: Any, model: Any, random: np.random.Generator) -> None:

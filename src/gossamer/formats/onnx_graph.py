@@ -14,9 +14,10 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from gossamer.errors import ModelError
+from gossamer.external_data import tensors
 from gossamer.formats.description import Malformed
 from gossamer.formats.dtypes import NAMES
-from gossamer.formats.onnx_io import constant_values, densify, tensors
+from gossamer.formats.onnx_io import constant_values, densify
 from gossamer.formats.onnx_message import without_elements
 
 Array = np.ndarray[Any, Any]

@@ -19,9 +19,9 @@ from onnx import (
     helper,
     numpy_helper,
 )
-from onnx.external_data_helper import load_external_data_for_tensor
 
 from gossamer.errors import ModelError, first_line
+from gossamer.external_data import is_external, load, tensors
 from gossamer.files import atomic_path
 from gossamer.formats.onnx_message import copy_model, is_large, without_elements
 from gossamer.onnx_check import check
@@ -37,7 +37,8 @@ _PAGE = 4096
 def load_onnx(path: str | Path) -> ModelProto:
     """Read an ONNX file, with its external data, and check it.
 
-    External data must lie in the folder of the model or below it. Sparse initializers come back as
+    External data must lie in the folder of the model or below it, or, where the file is a link, of
+    what it leads to. Sparse initializers come back as
     ordinary dense ones.
 
     Raises:
@@ -62,8 +63,8 @@ def load_onnx(path: str | Path) -> ModelProto:
     if model.ir_version < 1 or not model.opset_import or not model.HasField("graph"):
         raise ModelError(f"{path} is not an ONNX model, or is truncated; export or copy it again")
     for tensor in tensors(model):
-        if tensor.data_location == TensorProto.EXTERNAL:
-            _load_external(tensor, path)
+        if is_external(tensor):
+            load(tensor, path)
     densify(model, str(path))
     try:
         _check(model)
@@ -171,61 +172,6 @@ def constant_values(model: ModelProto) -> Iterator[tuple[NodeProto, AttributePro
             for attribute in node.attribute:
                 if attribute.name in ("value", "sparse_value"):
                     yield node, attribute
-
-
-def tensors(model: ModelProto) -> Iterator[TensorProto]:
-    """Yield every tensor in `model`, those in attributes and subgraphs included."""
-    yield from _graph_tensors(model.graph)
-    for function in model.functions:
-        yield from _node_tensors(function.node)
-
-
-def _graph_tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    yield from _node_tensors(graph.node)
-
-
-def _node_tensors(nodes: Any) -> Iterator[TensorProto]:
-    for node in nodes:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
-                yield from (sparse.values, sparse.indices)
-            if attribute.HasField("g"):
-                yield from _graph_tensors(attribute.g)
-            for graph in attribute.graphs:
-                yield from _graph_tensors(graph)
-
-
-def _load_external(tensor: TensorProto, model_path: Path) -> None:
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    location = entries.get("location", "")
-    folder = model_path.parent.resolve()
-    data_path = (folder / location).resolve()
-    if not location or not data_path.is_relative_to(folder):
-        raise ModelError(
-            f"{model_path} keeps tensor {tensor.name!r} outside its folder, at {location!r}; "
-            "move the data beside the model and export it again"
-        )
-    if not data_path.is_file():
-        raise ModelError(
-            f"{model_path} keeps tensor {tensor.name!r} in {location!r}, which is missing; "
-            "copy that file beside the model"
-        )
-    try:
-        load_external_data_for_tensor(tensor, str(folder))
-    except (onnx.checker.ValidationError, ValueError, OSError, RuntimeError) as error:
-        raise ModelError(
-            f"{model_path} keeps tensor {tensor.name!r} in {location!r}, which does not hold it "
-            f"({first_line(error)}); copy that file again"
-        ) from error
-    # As after onnx.load: the data is here, and where it came from matters no more.
-    tensor.data_location = TensorProto.DEFAULT
-    del tensor.external_data[:]
 
 
 def _sparsify(model: ModelProto) -> None:

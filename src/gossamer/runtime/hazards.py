@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import onnx
-from onnx import TensorProto
 
 from gossamer.errors import UnsafeModelError
+from gossamer.external_data import is_external, tensors
 from gossamer.runtime import bounds
 from gossamer.sparse_tensors import check_sparse
 
@@ -55,8 +55,8 @@ def check_external(model: onnx.ModelProto, given: Iterable[str]) -> None:
         UnsafeModelError: that names one of them.
     """
     known = set(given)
-    for tensor in model.graph.initializer:
-        if tensor.data_location == TensorProto.EXTERNAL and tensor.name not in known:
+    for tensor in tensors(model):
+        if is_external(tensor) and tensor.name not in known:
             # They would be looked for wherever this process happens to be.
             raise UnsafeModelError(
                 f"tensor {tensor.name!r} lies in another file; give the path of the model instead"

@@ -19,9 +19,10 @@ import numpy as np
 import onnx
 import onnx.inliner
 from onnx import helper, numpy_helper
-from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
 from gossamer.errors import ModelError, first_line
+from gossamer.external_data import MissingData, is_external, load, locate, tensors
+from gossamer.onnx_check import check
 from gossamer.runtime import bounds
 from gossamer.runtime.graph import Array
 from gossamer.runtime.memory import empty
@@ -32,6 +33,10 @@ _LARGE = 4096
 
 # The numbers of the fields in onnx.proto that lead to the bytes of a weight.
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
+
+
+class InvalidOnnx(ModelError):
+    """A model that ONNX's text is against."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ def read(
             them, by name.
 
     Raises:
-        ModelError: if there is no such file, or it is not a valid ONNX model.
+        ModelError: if there is no such file, or what it keeps in others is not there.
+        InvalidOnnx: if it is not a valid ONNX model.
     """
     named = str(model) if isinstance(model, (str, Path)) else "the model"
     if isinstance(model, (str, Path)) and not Path(model).is_file():
@@ -63,9 +69,11 @@ def read(
     try:
         parts = take_apart(model, dict(weights))
         _declare(parts)
-        onnx.checker.check_model(parts.model)
+        check(parts.model)
+    except MissingData:
+        raise
     except Exception as error:
-        raise ModelError(
+        raise InvalidOnnx(
             f"{named} is not valid ONNX ({first_line(error)[:200]}); export it anew"
         ) from None
     if parts.model.functions:
@@ -83,19 +91,24 @@ def take_apart(model: str | Path | bytes | onnx.ModelProto, given: Mapping[str, 
     else:
         with Path(model).open("rb") as file:
             parts = _from_bytes(file, Path(model).stat().st_size)
-        _load_external(parts, str(Path(model).parent))
+        _load_external(parts, Path(model))
     return _from_message(parts.model, {**parts.weights, **given}) if given else parts
 
 
-def _load_external(parts: Parts, folder: str) -> None:
+def _load_external(parts: Parts, path: Path) -> None:
     """Load what the model keeps in other files, each weight by itself."""
     initializers = parts.model.graph.initializer
     for index in reversed(range(len(initializers))):
         tensor = initializers[index]
-        if uses_external_data(tensor):
-            parts.weights[tensor.name] = numpy_helper.to_array(tensor, folder)
+        if is_external(tensor) and _plain_type(tensor) is not None:
+            extent = locate(tensor, path)
+            with extent.path.open("rb") as file:
+                begin, end = extent.offset, extent.offset + extent.size
+                parts.weights[tensor.name] = _array(file, begin, end, tensor)
             del initializers[index]
-    load_external_data_for_model(parts.model, folder)
+    for tensor in tensors(parts.model):
+        if is_external(tensor):
+            load(tensor, path)
 
 
 def _declare(parts: Parts) -> None:
@@ -177,16 +190,29 @@ def _weight(file: BinaryFile, tensor: Field) -> tuple[str, Array] | None:
     if data is None:
         return None
     proto = onnx.TensorProto.FromString(bytes(description))
-    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(proto.data_type))
-    size = data.end - data.begin
-    if dtype.kind not in "fiub" or uses_external_data(proto):
-        # Types of less than a byte, and those that numpy lacks, are packed in ways of their own.
+    if _plain_type(proto) is None or is_external(proto):
         return None
-    shape = tuple(proto.dims)
+    return proto.name, _array(file, data.begin, data.end, proto)
+
+
+def _plain_type(tensor: onnx.TensorProto) -> np.dtype[Any] | None:
+    """NumPy's type of a tensor's raw bytes, None where they are packed in a way of their own.
+
+    Those are types of less than a byte, and such as NumPy lacks.
+    """
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    return dtype if dtype.kind in "fiub" else None
+
+
+def _array(file: BinaryFile, begin: int, end: int, tensor: onnx.TensorProto) -> Array:
+    """The elements of a tensor of a plain type that lie between two places in a file."""
+    dtype, shape = _plain_type(tensor), tuple(tensor.dims)
+    assert dtype is not None
+    size = end - begin
     if min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize != size:
-        raise ModelError(f"tensor {proto.name!r} has {size} bytes, which do not fit {shape}")
+        raise ModelError(f"tensor {tensor.name!r} has {size} bytes, which do not fit {shape}")
     array = empty(shape, dtype)
-    file.seek(data.begin)
+    file.seek(begin)
     if file.readinto(array.reshape(-1).view(np.uint8).data) != size:
-        raise ModelError(f"tensor {proto.name!r} is cut short")
-    return proto.name, array
+        raise ModelError(f"tensor {tensor.name!r} is cut short")
+    return array

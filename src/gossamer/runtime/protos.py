@@ -107,6 +107,9 @@ def captured_by(proto: onnx.NodeProto) -> list[str]:
     return list(dict.fromkeys(name for name in found if name))
 
 
+_PLACEHOLDERS = {"?", "-1", "*", "None", "none", "null", "unknown", "dynamic"}
+
+
 def declared_value(info: onnx.ValueInfoProto) -> Value:
     """A value of the type and shape that the model states."""
     if not info.type.HasField("tensor_type"):
@@ -120,14 +123,12 @@ def declared_value(info: onnx.ValueInfoProto) -> Value:
         return Value(info.name, dtype)
     shape: list[Size] = []
     for axis, size in enumerate(tensor.shape.dim):
-        if size.HasField("dim_value"):
-            if size.dim_value < 0:
-                raise ModelError(
-                    f"{info.name!r} has the negative size {size.dim_value}; export anew"
-                )
+        if size.HasField("dim_value") and size.dim_value >= 0:
             shape.append(size.dim_value)
-        else:
-            shape.append(Dim.symbol(size.dim_param or f"{info.name}.{axis}"))
+            continue
+        # A size below 0 is open as well, and a placeholder says nothing of other axes of its name.
+        named = "" if size.dim_param in _PLACEHOLDERS else size.dim_param
+        shape.append(Dim.symbol(named or f"{info.name}.{axis}"))
     return Value(info.name, dtype, tuple(shape))
 
 

@@ -29,6 +29,7 @@ from gossamer.runtime.dims import worded
 from gossamer.runtime.feeds import BeyondProgram, as_array, contiguous, match, of_type
 from gossamer.runtime.graph import Array, Graph, Node, Value
 from gossamer.runtime.memory import give_back
+from gossamer.runtime.onnx_file import InvalidOnnx
 from gossamer.runtime.onnx_import import import_model
 from gossamer.runtime.ort import Spinning
 from gossamer.runtime.passes.assign_layouts import assign_layouts
@@ -169,6 +170,8 @@ class Session:
             if is_ours:
                 raise refusal from theirs
             raise
+        if isinstance(refusal, InvalidOnnx):
+            warnings.warn(f"{refusal}; ONNX Runtime runs it all the same", stacklevel=4)
         return ""
 
     def _contend(self) -> str:
