@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,20 @@ def test_layers_left_to_onnx_runtime_save_nothing_and_that_is_said(
     assert costs.notes == (
         "Layer '2' is left to ONNX Runtime, which skips no zeros: nothing is saved there.",
     )
+
+
+def test_layers_whose_zeros_no_kernel_skips_cost_the_same_at_every_level(
+    network: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = type(open_model(network)).layers
+
+    def one_without(adapter: Any) -> list[Layer]:
+        return [replace(layer, gain=layer.name != "2") for layer in find(adapter)]
+
+    monkeypatch.setattr(type(open_model(network)), "layers", one_without)
+    costs = measured(network)
+    assert costs.layer("2", None) == costs.layer("2", levels[1]) == 0
+    assert costs.layer("4", levels[1]) > 0 and costs.notes == ()
 
 
 def test_a_model_none_of_whose_layers_is_found_is_refused(
