@@ -141,6 +141,42 @@ def test_what_gives_another_shape_or_value_stays(
     assert not attentions(after, small)
 
 
+def test_several_masks_for_one_product_stay(after: Any, model: Any, agrees: Any) -> None:
+    small = build(model, MASKED, ", float[2, 3, 5, 5] m")
+    for value in (*small.graph.input, *small.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 2 if value.name == "m" else 1
+        value.type.tensor_type.shape.dim[1].dim_value = 3 if value.name == "m" else 5
+    small.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 2
+    assert not attentions(after, small)
+    feeds = {"x": X["x"][:1], "m": np.concatenate([MASK, -MASK]).astype(np.float32)}
+    agrees(small, feeds, tolerance=1e-4)
+
+
+def test_one_key_that_a_mask_makes_many_stays(after: Any, model: Any, agrees: Any) -> None:
+    one = "ko = Reshape(z, split)  kv = Transpose<perm=[0, 2, 3, 1]>(ko) "
+    middle = one + MASKED.replace("MatMul(qt, kt)", "MatMul(qt, kv)")
+    small = build(model, middle, ", float[B, 1, 12] z, float[B, 1, 5, 5] m")
+    for value in (small.graph.input[0], small.graph.output[0]):
+        value.type.tensor_type.shape.dim[1].dim_value = 5
+    assert not attentions(after, small)
+    mask = np.random.default_rng(3).standard_normal((2, 1, 5, 5)).astype(np.float32)
+    agrees(small, {**X, "z": X["x"][:, :1], "m": mask}, tolerance=1e-4)
+
+
+def test_a_factor_of_a_higher_rank_gives_more_axes(after: Any, model: Any, agrees: Any) -> None:
+    """Which a transposition then moves."""
+    middle = PLAIN.replace("MatMul(qt, kt)", "MatMul(qu, kt)")
+    turned = "qf = Mul(q, four)  qm = Transpose<perm=[1, 0, 2, 3]>(qf)  qv = Reshape(qm, split4)"
+    moved = f"{turned}  qu = Transpose<perm=[0, 2, 1, 3]>(qv)  {middle}"
+    constants = {"four": np.full((1, 1, 1, 1), 0.5), "split4": np.array([2, 5, 3, 4])}
+    small = build(model, moved, **constants)
+    for value in (*small.graph.input, *small.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 2
+        value.type.tensor_type.shape.dim[1].dim_value = 5
+    after(small, passes.optimize)
+    agrees(small, X, tolerance=1e-4)
+
+
 @pytest.mark.parametrize("taken", ["s", "p", "o", "ot", "qt"])
 def test_what_an_output_takes_is_still_made(model: Any, agrees: Any, taken: str) -> None:
     small = build(model, PLAIN)

@@ -68,9 +68,9 @@ def test_what_only_looks_like_it_stays(
     small = build(model, SPELLED.replace(old, new), last=np.array([-1]), scale=np.arange(1, 7) / 3)
     ops = [node.op for node in after(small, fuse_layer_norm).nodes]
     assert "LayerNormalization" not in ops
-    # Spread so that no root is of a negative number.
     x = np.random.default_rng(0).uniform(1, 2, (2, 5, 6)).astype(np.float32)
-    if new not in ("Pow(c, epsilon)", "Mul(c, x)"):
+    # Not compared: roots of what may be negative, and what is divided by next to nothing.
+    if new not in ("Pow(c, epsilon)", "Mul(c, x)", "Div(r, c)"):
         agrees(small, {"x": x}, native=False, tolerance=1e-4)
 
 

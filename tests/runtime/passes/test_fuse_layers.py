@@ -122,7 +122,7 @@ def test_bounds_that_cross_give_the_upper_one(
 
 @pytest.mark.parametrize("shape", [(4,), (1, 4), (1, 1, 4), (1,), (1, 1, 1), (2, 1, 4), (2, 1, 1)])
 def test_a_bias_of_a_higher_rank_gives_more_axes(
-    model: Any, agrees: Any, shape: tuple[int, ...]
+    after: Any, model: Any, agrees: Any, shape: tuple[int, ...]
 ) -> None:
     axes = ", ".join("ABC"[: max(2, len(shape))])
     small = model(
@@ -131,6 +131,8 @@ def test_a_bias_of_a_higher_rank_gives_more_axes(
         b=np.random.default_rng(1).standard_normal(shape),
     )
     agrees(small, {"x": np.random.default_rng(2).standard_normal((3, 4)).astype(f32)})
+    layer = next(n for n in after(small, expand, fuse_layers).nodes if n.op == "Linear")
+    assert layer.output.shape == (layer.source(0).shape[0], 4)
 
 
 def test_one_output_may_have_one_bias_of_any_rank(model: Any, agrees: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gossamer.runtime.graph import Graph, Node, scalar
-from gossamer.runtime.onnx_import import follows_rule
 
 
 def clean(graph: Graph) -> None:
@@ -23,10 +22,9 @@ def _does_nothing(node: Node, opset: int) -> bool:
         # The mask, where asked for, is somebody's input.
         return len(node.outputs) == 1 and not _may_drop(node, opset)
     if node.op == "Cast":
-        return source.dtype is not None and source.dtype == output.dtype and follows_rule(node)
+        return source.dtype is not None and source.dtype == output.dtype
     if node.op in ("Expand", "Reshape"):
-        same = source.shape is not None and source.shape == output.shape
-        return same and follows_rule(node)
+        return source.shape is not None and source.shape == output.shape
     return False
 
 
