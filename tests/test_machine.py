@@ -56,6 +56,11 @@ def test_a_quota_bounds_the_processors_and_part_of_one_counts(
 def test_a_quota_above_the_affinity_bounds_nothing(tmp_path: Path) -> None:
     root = version_2(tmp_path, "/", cpu_max="6400000 100000")
     assert machine.usable_processors(root) == 16
+    assert not machine.has_quota(root)
+
+
+def test_a_quota_below_it_is_one(tmp_path: Path) -> None:
+    assert machine.has_quota(version_2(tmp_path, "/", cpu_max="300000 100000"))
 
 
 def test_the_least_quota_on_the_way_to_the_root_counts(tmp_path: Path) -> None:

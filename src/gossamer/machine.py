@@ -40,6 +40,11 @@ def usable_processors(root: Path = _ROOT) -> int:
     return min(len(processors()), _quota(root))
 
 
+def has_quota(root: Path = _ROOT) -> bool:
+    """Whether the container has less than the time of the processors that the thread may run on."""
+    return _quota(root) < len(processors())
+
+
 def default_threads(root: Path = _ROOT) -> int:
     """Threads for one inference: a physical core each, within the quota; 32 at most.
 

@@ -306,6 +306,25 @@ def test_a_thread_for_each_core_by_default(
     assert session.run(None, feeds())[0].shape == (2, 5, 6)
 
 
+@pytest.mark.parametrize(
+    ("asked", "has_quota", "given"),
+    [(None, False, 0), (None, True, 3), (2, True, 2), (99, False, 64)],
+)
+def test_what_is_left_whole_has_its_own_threads_unless_asked_or_bounded(
+    sentence: onnx.ModelProto,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: int | None,
+    has_quota: bool,
+    given: int,
+) -> None:
+    monkeypatch.setattr("gossamer.machine.default_threads", lambda: 3)
+    monkeypatch.setattr("gossamer.machine.has_quota", lambda: has_quota)
+    session = compile(sentence, threads=asked, engine="onnxruntime")
+    assert session._whole is not None
+    # ONNX Runtime has 0 for its own choice.
+    assert session._whole._session.get_session_options().intra_op_num_threads == given
+
+
 # Life
 
 

@@ -113,7 +113,7 @@ class Session:
     Args:
         source: where the model comes from.
         threads: how many threads an inference uses at most, see `compile`; by default what is left
-            to ONNX Runtime whole uses as many as that would by itself.
+            to ONNX Runtime whole uses as many as that would by itself, within a container's quota.
         target: the processor to generate code for.
         engine: what runs it.
     """
@@ -223,7 +223,10 @@ class Session:
 
     def _left(self, reason: str, spinning: Spinning = "default") -> WholeModel:
         """The model in ONNX Runtime, as the user's own session would have it."""
-        return WholeModel(self._source, reason, self._asked and self.threads, spinning)
+        # By itself it takes a thread for each core, however little of them a container may use.
+        its_own = self._asked is None and not machine.has_quota()
+        threads = None if its_own else self.threads
+        return WholeModel(self._source, reason, threads, spinning)
 
     def _generate(self, graph: Graph, team: Team) -> Program:
         """Generated code for what is native, and ONNX Runtime for the rest."""
