@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,51 @@ def test_what_is_written_is_read_again(place: Path) -> None:
     cache.write("kernel.o", b"code")
     assert cache.read("kernel.o") == b"code"
     assert [path.name for path in place.iterdir()] == ["kernel.o"]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 31, 32, 33, 35])
+def test_what_was_cut_short_counts_as_not_kept(place: Path, cut: int) -> None:
+    cache.write("kernel.o", b"code")
+    whole = (place / "kernel.o").read_bytes()
+    (place / "kernel.o").write_bytes(whole[:cut])
+    assert cache.read("kernel.o") is None
+
+
+def test_a_flipped_bit_anywhere_counts_as_not_kept(place: Path) -> None:
+    cache.write("kernel.o", b"code")
+    whole = (place / "kernel.o").read_bytes()
+    for index in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[index] ^= 1 << index % 8
+        (place / "kernel.o").write_bytes(damaged)
+        assert cache.read("kernel.o") is None
+
+
+def test_a_damaged_object_is_made_anew(place: Path, model: Any) -> None:
+    """In a process that has not loaded it: what was loaded stays."""
+    small = model("(float[N, 11] x) => (float[N, 5] y) { y = MatMul(x, w) }", w=np.ones((11, 5)))
+    (place.parent / "m.onnx").write_bytes(small.SerializeToString())
+    code = (
+        "import sys, numpy as np, gossamer.runtime as r\n"
+        "s = r.compile(sys.argv[1], threads=1, engine='gossamer')\n"
+        "assert (s.run(None, {'x': np.ones((2, 11), np.float32)})[0] == 11).all()\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+    def compile_elsewhere() -> None:
+        command = [sys.executable, "-c", code, str(place.parent / "m.onnx")]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+
+    compile_elsewhere()
+    objects = {path: path.read_bytes() for path in place.glob("*.o")}
+    assert objects
+    for number, (path, content) in enumerate(objects.items()):
+        middle = len(content) // 2
+        changed = content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+        path.write_bytes(content[:middle] if number % 2 else changed)
+    compile_elsewhere()
+    assert {path: path.read_bytes() for path in place.glob("*.o")} == objects
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import sys
@@ -11,6 +12,9 @@ from pathlib import Path
 
 from gossamer.errors import OutputError
 from gossamer.files import atomic_path
+
+# Of the code before each content.
+_CODE_BYTES = hashlib.sha256().digest_size
 
 
 @cache
@@ -40,14 +44,16 @@ def folder() -> Path | None:
 
 
 def read(name: str) -> bytes | None:
-    """What was kept under a name, or None."""
+    """What was kept under a name, or None; what is damaged counts as not kept."""
     place = folder()
     if place is None:
         return None
     try:
-        return (place / name).read_bytes()
+        kept = (place / name).read_bytes()
     except OSError:
         return None
+    code, content = kept[:_CODE_BYTES], kept[_CODE_BYTES:]
+    return content if code == _code(content) else None
 
 
 def write(name: str, content: bytes) -> None:
@@ -57,6 +63,11 @@ def write(name: str, content: bytes) -> None:
         return
     try:
         with atomic_path(place / name) as temporary:
-            temporary.write_bytes(content)
+            temporary.write_bytes(_code(content) + content)
     except OutputError:
         return
+
+
+def _code(content: bytes) -> bytes:
+    """What stands before content, so that any damage to it shows: object code is run unchecked."""
+    return hashlib.sha256(content).digest()

@@ -14,7 +14,7 @@ from gossamer.runtime.codegen import cache
 from gossamer.runtime.codegen.target import Target
 
 # Raised when the compiling below changes, so that objects made before are not taken for new ones.
-_REVISION = 1
+_REVISION = 2
 
 _lock = threading.Lock()
 if hasattr(os, "register_at_fork"):
