@@ -43,7 +43,10 @@ _SOON_OPENED = 32 << 20
 _UNTIMED = "generated code and ONNX Runtime could not be timed side by side"
 _NOTHING_GAINS = "nothing in the model gains from sparsity"
 # Operators of ONNX that become layers, by themselves or by how ONNX defines them.
-_MAY_GAIN = {"MatMul", "Gemm", "Conv", "Einsum", "Attention"}
+_MAY_GAIN = {"MatMul", "Gemm", "Conv", "Einsum", "Attention", "AffineGrid"} | {
+    "LinearAttention",
+    "CausalConvWithState",
+}
 
 
 def is_possible() -> bool:

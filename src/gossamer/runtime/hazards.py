@@ -40,12 +40,38 @@ def _check_node(node: onnx.NodeProto) -> None:
     named = f"{node.op_type} {node.name or next(iter(node.output), '')!r}"
     if node.op_type in _LISTS and "" in node.input:
         raise UnsafeModelError(f"{named} has an input without a name; export the model anew")
+    if node.op_type == "Loop" and "" in node.output:
+        raise UnsafeModelError(f"{named} has an output without a name; export the model anew")
     if node.op_type == "Split":
         for attribute in node.attribute:
             if attribute.name == "num_outputs" and attribute.i < len(node.output):
                 raise UnsafeModelError(
                     f"{named} has more outputs than its num_outputs; export the model anew"
                 )
+
+
+def is_mendable(model: onnx.ModelProto) -> bool:
+    """Whether `mend` would change a model."""
+    return any(_left_out(node) for node in nodes(model))
+
+
+def mend(model: onnx.ModelProto) -> None:
+    """Leave out, in place, the last inputs that a model leaves out by an empty name.
+
+    ONNX's text says that both mean the same; ONNX Runtime dies of a LayerNormalization whose bias
+    is left out by name.
+    """
+    for node in nodes(model):
+        for _ in range(_left_out(node)):
+            node.input.pop()
+
+
+def _left_out(node: onnx.NodeProto) -> int:
+    """How many inputs at the end are left out by an empty name."""
+    if node.domain not in ("", "ai.onnx") or node.op_type in _LISTS:
+        return 0
+    named = [index for index, name in enumerate(node.input) if name]
+    return len(node.input) - (named[-1] + 1 if named else 0)
 
 
 def check_external(model: onnx.ModelProto, given: Iterable[str]) -> None:

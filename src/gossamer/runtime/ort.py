@@ -39,7 +39,8 @@ def open_session(
     """An `onnxruntime.InferenceSession`.
 
     Args:
-        source: the path of a file, its bytes, or a message whose `weights` are given apart.
+        source: the path of a file, its bytes, or a message whose `weights` are given apart and that
+            may be mended.
         outline: the same model, read; its large weights may be missing.
         weights: elements of initializers, which the session takes where they lie.
         threads: how many; by default as many as ONNX Runtime itself would take.
@@ -72,6 +73,7 @@ def open_session(
             values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays]
             options.add_external_initializers(list(weights), values)
         if isinstance(source, onnx.ModelProto):
+            hazards.mend(source)
             source = source.SerializeToString()
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:

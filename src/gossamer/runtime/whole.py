@@ -70,13 +70,12 @@ class Source:
         if self._state is not None and self._state != self._found():
             raise DataError("the model was changed since it was compiled; compile it anew")
         source: str | bytes | onnx.ModelProto
-        weights = dict(self._weights)
-        if weights or _is_too_large(self.model):
+        weights, outlined = dict(self._weights), outline(self.model)
+        if weights or _is_too_large(self.model) or hazards.is_mendable(outlined):
             parts = onnx_file.take_apart(self.model, weights)
             source = outlined = parts.model
             weights = ort.add_weights(parts.model, parts.weights)
         else:
-            outlined = outline(self.model)
             source = str(self.model) if isinstance(self.model, Path) else self.model
         if not isinstance(self.model, (str, Path)):
             hazards.check_external(outlined, weights)
