@@ -38,8 +38,8 @@ def load_onnx(path: str | Path) -> ModelProto:
     """Read an ONNX file, with its external data, and check it.
 
     External data must lie in the folder of the model or below it, or, where the file is a link, of
-    what it leads to. Sparse initializers come back as
-    ordinary dense ones.
+    what it leads to. Sparse initializers come back as ordinary dense ones. Types and shapes need
+    not be stated; see `gossamer.onnx_check`.
 
     Raises:
         ModelError: if the file is missing, is not ONNX, is truncated or invalid, or refers to
@@ -68,7 +68,7 @@ def load_onnx(path: str | Path) -> ModelProto:
     densify(model, str(path))
     try:
         _check(model)
-    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+    except (onnx.checker.ValidationError, ValueError, TypeError, RuntimeError) as error:
         raise ModelError(
             f"{path} is not a valid ONNX model ({first_line(error)}); export it again"
         ) from error

@@ -39,8 +39,8 @@ def choose_layers(layers: Sequence[Layer], choice: str | Iterable[str] | None) -
     """
     if not layers:
         raise ModelError(
-            "the model has no prunable layers (linear layers or 1-d and 2-d convolutions with "
-            "constant weights)"
+            "the model has no prunable layers (products, convolutions, embeddings or recurrent "
+            "layers with constant weights); gossamer inspect says what it has instead"
         )
     if choice is None:
         chosen = default_layers(layers)
