@@ -133,3 +133,17 @@ def test_what_cannot_be_undone_is_no_form_of_the_weight(
     nodes: list[onnx.NodeProto], tensors: dict[str, Array]
 ) -> None:
     assert "w" not in constants(model(nodes, 17, s=FLOATS, **tensors).graph, {})
+
+
+@pytest.mark.parametrize("given", SHOWN.values(), ids=SHOWN)
+def test_a_broken_node_shows_nothing(given: onnx.ModelProto) -> None:
+    broken = onnx.ModelProto()
+    broken.CopyFrom(given)
+    for node in broken.graph.node:
+        del node.input[:]
+    assert "w" not in constants(broken.graph, {})
+    broken.CopyFrom(given)
+    for node in broken.graph.node:
+        for attribute in node.attribute:
+            attribute.type, attribute.f = onnx.AttributeProto.FLOAT, 0.5
+    constants(broken.graph, {})

@@ -262,3 +262,19 @@ def test_a_table_that_is_also_a_matrix_is_a_linear_layer() -> None:
     model, _ = network(nodes, np.zeros((2, 3), np.int64), w=floats(9, 4))
     (layer,) = open_model(model).layers()
     assert (layer.name, layer.kind, layer.gain, layer.rows) == ("head", "linear", True, 9)
+
+
+@pytest.mark.parametrize(("given", "shape", "first"), FORMS.values(), ids=FORMS)
+def test_a_broken_node_is_no_layer_and_ends_nothing(
+    given: tuple[onnx.ModelProto, Array], shape: tuple[int, int, int], first: tuple[Any, ...]
+) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(given[0])
+    (node,) = model.graph.node
+    for attribute in node.attribute:
+        attribute.type, attribute.i = onnx.AttributeProto.INT, -3
+    open_model(model).layers()
+    while node.input:
+        node.input.pop()
+        adapter = open_model(model)
+        assert adapter.layers() == adapter.left_out() == []

@@ -16,6 +16,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+BROKEN = (ArithmeticError, LookupError, TypeError, ValueError)
+"""What is met in a node that lacks an input, or has an attribute of another kind: it is left out,
+and whoever runs it says what is wrong with it."""
+
 Array = np.ndarray[Any, Any]
 Dims = tuple[int, ...]
 
@@ -243,7 +247,10 @@ def constants(
                     dims, kind = tuple(given.t.dims), given.t.data_type
                     found[node.output[0]] = Stored(given.t, key, dims, kind)
         elif form is not None and node.input and node.output:
-            shown = form(node, found, apart)
+            try:
+                shown = form(node, found, apart)
+            except BROKEN:
+                continue
             if shown is not None:
                 found[node.output[0]] = shown
     return found

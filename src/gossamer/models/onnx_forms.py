@@ -102,6 +102,8 @@ def _convolution(node: onnx.NodeProto, constants: Constants) -> Iterator[Form]:
         return
     rows, channels, *kernel = stored.dims
     groups = int(attribute(node, "group", 1))
+    if groups < 1 or rows % groups:
+        return
     flat = not node.domain.startswith("com.") and len(kernel) <= 2
     yield Form(
         "convolution",
@@ -117,7 +119,7 @@ def _convolution(node: onnx.NodeProto, constants: Constants) -> Iterator[Form]:
 def _transposed_convolution(node: onnx.NodeProto, constants: Constants) -> Iterator[Form]:
     stored = _weight(node, constants, 1, -3)
     groups = int(attribute(node, "group", 1))
-    if stored is None or node.input[0] in constants or stored.dims[0] % groups:
+    if stored is None or node.input[0] in constants or groups < 1 or stored.dims[0] % groups:
         return
     channels, rows, *kernel = stored.dims
     taps = prod(kernel)

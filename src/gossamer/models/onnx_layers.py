@@ -13,6 +13,7 @@ import onnx
 from gossamer.formats.onnx_message import copy_model
 from gossamer.models.adapter import Layer, LeftOut
 from gossamer.models.onnx_constants import (
+    BROKEN,
     FLOATS,
     Apart,
     Constants,
@@ -115,7 +116,11 @@ def _forms(places: list[Place]) -> Iterator[tuple[Place, Form]]:
     for place in places:
         domain = "" if place.node.domain == "ai.onnx" else place.node.domain
         describe = FORMS.get((place.node.op_type, domain))
-        for form in describe(place.node, place.constants) if describe else ():
+        try:
+            forms = list(describe(place.node, place.constants)) if describe else []
+        except BROKEN:
+            continue
+        for form in forms:
             weight = form.weight
             if weight.kind in FLOATS and is_weight(weight.tensor):
                 yield place, form
