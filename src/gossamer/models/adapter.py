@@ -104,6 +104,10 @@ class Input:
     sequence: bool = False
 
 
+ANY = Input("**", required=False)
+"""Stands among a model's inputs for those of any further name."""
+
+
 class ModelAdapter(Protocol):
     """One model of any kind.
 

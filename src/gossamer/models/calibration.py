@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gossamer.errors import DataError
-from gossamer.models.adapter import Batch, Input
+from gossamer.models.adapter import ANY, Batch, Input
 from gossamer.models.python_file import describe, is_function, load_function
 
 BATCH_SIZE = 32
@@ -226,15 +226,19 @@ def _array(value: Any, wanted: Input, place: str) -> np.ndarray[Any, Any]:
 
 
 def _names(inputs: Sequence[Input]) -> list[str]:
-    if not inputs:
-        raise DataError("the model takes no inputs; give one that does")
-    return [wanted.name for wanted in inputs]
+    names = [wanted.name for wanted in inputs if wanted is not ANY]
+    if not names:
+        raise DataError(
+            "the model names no inputs; give arrays by name if it takes **kwargs, else a model "
+            "whose forward names what it takes"
+        )
+    return names
 
 
 def _check(arrays: Batch, inputs: Sequence[Input], place: str, aligned: bool) -> None:
     known = {wanted.name: wanted for wanted in inputs}
     for name in arrays:
-        if name not in known:
+        if name not in known and ANY.name not in known:
             raise DataError(
                 f"{place} has an array {name!r}, which the model does not take; its inputs are: "
                 f"{', '.join(known)}"
@@ -250,7 +254,7 @@ def _check(arrays: Batch, inputs: Sequence[Input], place: str, aligned: bool) ->
             raise DataError(
                 f"{place}: {name!r} is a single number; its first axis must be the samples"
             )
-        _check_array(array, known[name], place)
+        _check_array(array, known.get(name, Input(name, required=False)), place)
     lengths = {
         name: len(array) for name, array in arrays.items() if array.ndim and not is_sequence(array)
     }

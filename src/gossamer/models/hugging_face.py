@@ -36,6 +36,11 @@ def load_directory(path: Path) -> torch.nn.Module:
             "pip install 'gossamer[transformers]'"
         ) from error
     config = path / "config.json"
+    if not config.is_file() and (path / "adapter_config.json").is_file():
+        raise ModelError(
+            f"{path} holds an adapter, which is no model by itself; load it onto its model with "
+            "peft, call merge_and_unload() and give the result"
+        )
     if not config.is_file():
         raise ModelError(f"{path} has no config.json; give a directory made by save_pretrained")
     try:

@@ -93,12 +93,12 @@ def _open_module(model: Any, source: str) -> ModelAdapter:
         raise ModelError(
             "sparsifying needs torch; install it with: pip install 'gossamer[torch]'"
         ) from error
-    # A module compiled by torch.compile wraps the one that holds the layers.
-    module = getattr(model, "_orig_mod", model)
-    if isinstance(module, torch.nn.Module):
+    if isinstance(model, torch.nn.Module):
+        from gossamer.models.torch_forms import opened
         from gossamer.models.torch_model import TorchModel
 
-        return TorchModel(module)
+        module, notes = opened(model)
+        return TorchModel(module, notes=notes)
     raise ModelError(
         f"{source} is a {type(model).__name__}; give an nn.Module, an ONNX model or a path"
     )

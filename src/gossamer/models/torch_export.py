@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from gossamer.models.python_file import describe
 from gossamer.models.torch_axes import OpenAxes, Tensors, closed, find_open_axes
 from gossamer.models.torch_batches import calibrating, for_inference
 from gossamer.models.torch_exporters import by_export, by_tracing, quiet
+from gossamer.models.torch_forms import copied
 from gossamer.models.torch_traced import Traced
 from gossamer.models.torch_verification import can_verify, difference
 
@@ -59,7 +59,7 @@ def export(
         DataError: if the example does not run through the model.
         OutputError: if the file cannot be written.
     """
-    traced = Traced(_float_copy(model), list(example))
+    traced = Traced(for_inference(copied(model)).float().cpu(), list(example))
     given = {name: _to_tensor(array) for name, array in example.items()}
     with calibrating(traced.model), quiet():
         axes = find_open_axes(traced.runs, given, dynamic_axes)
@@ -99,16 +99,6 @@ def _exported(traced: Traced, given: Tensors, axes: OpenAxes) -> onnx.ModelProto
         "be traceable by torch.onnx.export: without branches on values, and with operators that "
         "ONNX has"
     )
-
-
-def _float_copy(model: nn.Module) -> nn.Module:
-    try:
-        return for_inference(copy.deepcopy(model)).float().cpu()
-    except Exception as error:
-        raise ModelError(
-            f"the model cannot be copied ({describe(error)}); give a module whose tensors are "
-            "its own parameters and buffers"
-        ) from error
 
 
 def _to_tensor(array: NDArray[Any]) -> Tensor:

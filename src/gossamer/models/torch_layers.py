@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from gossamer.models.adapter import Layer
+from gossamer.models.torch_forms import adapters
 
 CONVOLUTIONS = {"conv1d": 1, "conv2d": 2}
 """The functions of convolutions, with the number of spatial axes."""
@@ -40,6 +41,10 @@ def find_layers(model: nn.Module) -> list[TorchLayer]:
     """
     blocks = find_blocks(model)
     within = [name for name, module in model.named_modules() if _hides_layers(module)]
+    for carrier in adapters(model):
+        # An adapter's own matrices are narrow, and go when it is merged.
+        parts = dict(model.get_submodule(carrier).named_children())
+        within += [f"{carrier}.{part}" for part in parts if part != "base_layer"]
     found: dict[int, TorchLayer] = {}
 
     def add(name: str, weight: Any, groups: int, transposed: bool, bias: Any = None) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gossamer.errors import ModelError
 from gossamer.models.adapter import (
+    ANY,
     AxisNames,
     Batch,
     Input,
@@ -23,7 +23,7 @@ from gossamer.models.adapter import (
     Record,
     Seen,
 )
-from gossamer.models.python_file import describe
+from gossamer.models.hugging_face import is_transformers_model
 from gossamer.models.torch_batches import (
     calibrating,
     for_inference,
@@ -31,6 +31,7 @@ from gossamer.models.torch_batches import (
     to_tensors,
     without_padding,
 )
+from gossamer.models.torch_forms import adapters, copied
 from gossamer.models.torch_layers import TorchLayer, find_layers
 from gossamer.models.torch_norms import Statistics, correct_statistics, measured_statistics
 from gossamer.models.torch_outputs import main_outputs
@@ -46,35 +47,44 @@ class TorchModel:
     Args:
         model: the module; it is used as it is, so take a `copy()` before changing weights.
         kind: "torch", "hugging_face" or "exported".
+        notes: what is to be told of how the module was opened.
     """
 
-    def __init__(self, model: nn.Module, *, kind: str = "torch") -> None:
+    def __init__(self, model: nn.Module, *, kind: str = "torch", notes: Sequence[str] = ()) -> None:
         self.kind = kind
         self.model = model
+        self._notes = list(notes)
         # Shared with the copies: what is found out with them concerns the model.
         self._unreached: dict[str, None] = {}
 
     def copy(self) -> TorchModel:
         """Return an independent copy in eval mode."""
-        try:
-            model = copy.deepcopy(self.model)
-        except Exception as error:
-            raise ModelError(
-                f"the model cannot be copied ({describe(error)}); give a module whose tensors are "
-                "its own parameters and buffers"
-            ) from error
-        copied = TorchModel(for_inference(model), kind=self.kind)
-        copied._unreached = self._unreached
-        return copied
+        other = TorchModel(for_inference(copied(self.model)), kind=self.kind)
+        other._unreached = self._unreached
+        return other
 
     def inputs(self) -> list[Input]:
-        """Return the arguments of the module's forward method."""
-        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        return [
-            Input(parameter.name, required=parameter.default is inspect.Parameter.empty)
-            for parameter in inspect.signature(self.model.forward).parameters.values()
-            if parameter.kind in named
+        """Return the arguments of the module's forward method, or of the model that it wraps."""
+        model: Any = self.model
+        kind = inspect.Parameter
+        parameters = inspect.signature(model.forward).parameters.values()
+        while all(one.kind in (kind.VAR_POSITIONAL, kind.VAR_KEYWORD) for one in parameters):
+            # PEFT's wrapper hands on whatever it is given.
+            if not hasattr(model, "get_base_model"):
+                break
+            model = model.get_base_model()
+            parameters = inspect.signature(model.forward).parameters.values()
+        inputs = [
+            Input(one.name, required=one.default is kind.empty)
+            for one in parameters
+            if one.kind in (kind.POSITIONAL_OR_KEYWORD, kind.KEYWORD_ONLY)
         ]
+        # What a transformers model takes beyond its own names are options, not inputs.
+        if any(one.kind is kind.VAR_KEYWORD for one in parameters) and not is_transformers_model(
+            model
+        ):
+            inputs.append(ANY)
+        return inputs
 
     def layers(self) -> list[Layer]:
         """Return the prunable layers; see `find_layers`."""
@@ -86,7 +96,14 @@ class TorchModel:
 
     def notes(self) -> list[str]:
         """See `ModelAdapter.notes`."""
-        notes = []
+        notes = list(self._notes)
+        if carried := adapters(self.model):
+            first, *more = carried
+            others = f" and {len(more)} more layers" if more else ""
+            notes.append(
+                f"'{first}'{others} carry adapters, which stay dense: merging them later fills the "
+                "zeros there. Merge them first (merge_and_unload) for the stated sparsity."
+            )
         if self._unreached:
             first, *more = self._unreached
             others = f" and {len(more)} more" if more else ""
