@@ -274,3 +274,21 @@ def test_a_loop_names_all_of_its_outputs(model: Any) -> None:
     small.graph.initializer.append(numpy_helper.from_array(np.array(2), "count"))
     with pytest.raises(UnsafeModelError, match="Loop '' has an output without a name"):
         compile(small)
+
+
+def test_a_split_names_all_of_its_outputs(model: Any) -> None:
+    small = model("(float[4] x) => (float[2] y) { z, y = Split<axis=0>(x) }")
+    small.graph.node[0].output[0] = ""
+    with pytest.raises(UnsafeModelError, match="has an output without a name"):
+        compile(small)
+
+
+@pytest.mark.parametrize("engine", ["auto", "gossamer", "onnxruntime"])
+def test_a_negative_number_of_batch_axes_is_refused(model: Any, engine: Any) -> None:
+    """ONNX Runtime ends the process while it infers shapes."""
+    small = model(
+        """(float[2, 3] x, int64[2, 1] i) => (float[a] y) {
+            y = GatherND<batch_dims=-2147483648>(x, i) }"""
+    )
+    with pytest.raises(UnsafeModelError, match="GatherND 'y' has the negative batch_dims -2147"):
+        compile(small, engine=engine)

@@ -17,6 +17,10 @@ from gossamer.sparse_tensors import check_sparse
 
 # Operators of which ONNX Runtime reads every input of a list, whether it has a name or not.
 _LISTS = {"Max", "Min", "Sum", "Mean"}
+# Those of which it writes every output, likewise.
+_ALL_OUTPUTS = {"Loop", "Split"}
+# Numbers that it counts with before it looks at them.
+_NOT_NEGATIVE = {("GatherND", "batch_dims")}
 
 
 def check(model: onnx.ModelProto) -> None:
@@ -40,14 +44,18 @@ def _check_node(node: onnx.NodeProto) -> None:
     named = f"{node.op_type} {node.name or next(iter(node.output), '')!r}"
     if node.op_type in _LISTS and "" in node.input:
         raise UnsafeModelError(f"{named} has an input without a name; export the model anew")
-    if node.op_type == "Loop" and "" in node.output:
+    if node.op_type in _ALL_OUTPUTS and "" in node.output:
         raise UnsafeModelError(f"{named} has an output without a name; export the model anew")
-    if node.op_type == "Split":
-        for attribute in node.attribute:
-            if attribute.name == "num_outputs" and attribute.i < len(node.output):
-                raise UnsafeModelError(
-                    f"{named} has more outputs than its num_outputs; export the model anew"
-                )
+    for attribute in node.attribute:
+        key = node.op_type, attribute.name
+        if key == ("Split", "num_outputs") and attribute.i < len(node.output):
+            raise UnsafeModelError(
+                f"{named} has more outputs than its num_outputs; export the model anew"
+            )
+        if key in _NOT_NEGATIVE and attribute.i < 0:
+            raise UnsafeModelError(
+                f"{named} has the negative {attribute.name} {attribute.i}; export the model anew"
+            )
 
 
 def is_mendable(model: onnx.ModelProto) -> bool:
