@@ -191,3 +191,48 @@ def test_a_tied_weight_with_two_biases_has_none_to_change() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3, bias=False))
     model[1].weight = model[0].weight
     assert [layer.bias for layer in open_model(model).layers()] == [False, False]
+
+
+class Mixed(nn.Module):
+    """Weights of many kinds, of which two are layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(9, 4)
+        self.rnn = nn.LSTM(4, 6, batch_first=True)
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
+        self.experts = nn.Parameter(torch.randn(3, 6, 6))
+        self.volume = nn.Conv3d(1, 2, 3)
+        self.hidden = nn.Linear(6, 8)
+        self.head = nn.Linear(8, 9, bias=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        states = self.rnn(self.table(ids))[0]
+        return self.head(self.hidden(self.attention(states, states, states)[0]).relu())
+
+
+def test_every_weight_is_in_a_layer_or_told_as_left_out() -> None:
+    adapter = open_model(Mixed())
+    left = adapter.left_out()
+    assert [layer.name for layer in adapter.layers()] == ["hidden", "head"]
+    assert {(one.name, one.kind) for one in left} == {
+        ("table.weight", "Embedding"),
+        ("rnn.weight_ih_l0", "LSTM"),
+        ("rnn.weight_hh_l0", "LSTM"),
+        ("attention.in_proj_weight", "MultiheadAttention"),
+        ("attention.out_proj.weight", "NonDynamicallyQuantizableLinear"),
+        ("experts", "Mixed"),
+        ("volume.weight", "Conv3d"),
+    }
+    matrices = sum(p.numel() for p in adapter.model.parameters() if p.ndim > 1)
+    told = sum(layer.weights for layer in adapter.layers()) + sum(one.weights for one in left)
+    assert told == matrices
+
+
+def test_a_tied_table_is_its_linear_layer_and_not_left_out() -> None:
+    model = Mixed()
+    model.head = nn.Linear(4, 9, bias=False)
+    model.head.weight = model.table.weight
+    adapter = open_model(model)
+    assert "head" in [layer.name for layer in adapter.layers()]
+    assert "table.weight" not in [one.name for one in adapter.left_out()]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gossamer.models.adapter import Layer
+from gossamer.models.adapter import Layer, LeftOut
 from gossamer.models.torch_forms import adapters
 
 CONVOLUTIONS = {"conv1d": 1, "conv2d": 2}
@@ -96,6 +96,28 @@ def find_layers(model: nn.Module) -> list[TorchLayer]:
         else layer
         for layer in found.values()
     ]
+
+
+def left_out(model: nn.Module) -> list[LeftOut]:
+    """Return the weights of two axes or more that no layer of `find_layers` holds."""
+    held = {id(found.parameter) for found in find_layers(model)}
+    carriers = adapters(model)
+    found = []
+    for name, parameter in model.named_parameters():
+        if id(parameter) in held or parameter.ndim < 2:
+            continue
+        owner = name.rpartition(".")[0]
+        module = model.get_submodule(owner)
+        if any(owner.startswith(f"{carrier}.") for carrier in carriers):
+            reason = "an adapter; merge it (merge_and_unload) to prune what it adds"
+        elif _hides_layers(module) or ".parametrizations." in f".{name}":
+            reason = "its weights are not seen where they are multiplied"
+        elif isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
+            reason = "its weight is computed at every call"
+        else:
+            reason = "of a module's weights those of linear layers and 1-d and 2-d convolutions can"
+        found.append(LeftOut(name, type(module).__name__, parameter.numel(), reason))
+    return found
 
 
 def find_blocks(model: nn.Module) -> list[str]:

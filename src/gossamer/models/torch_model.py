@@ -32,7 +32,7 @@ from gossamer.models.torch_batches import (
     without_padding,
 )
 from gossamer.models.torch_forms import adapters, copied
-from gossamer.models.torch_layers import TorchLayer, find_layers
+from gossamer.models.torch_layers import TorchLayer, find_layers, left_out
 from gossamer.models.torch_norms import Statistics, correct_statistics, measured_statistics
 from gossamer.models.torch_outputs import main_outputs
 from gossamer.models.torch_walk import Walk
@@ -92,7 +92,7 @@ class TorchModel:
 
     def left_out(self) -> list[LeftOut]:
         """See `ModelAdapter.left_out`."""
-        return []
+        return left_out(self.model)
 
     def notes(self) -> list[str]:
         """See `ModelAdapter.notes`."""
