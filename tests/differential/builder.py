@@ -357,8 +357,12 @@ class Graph:
         taken = [*(value for value in inputs if value is not None), *captured]
         opsets = self.opsets(domain)
         constant = all(value.constant for value in taken) and "Random" not in op
+        feeds = [
+            {value.name: self._fed(value, world, exact) for value in taken if not value.constant}
+            for world in range(self.worlds)
+        ]
         try:
-            worlds = oracle.run_node(proto, taken, opsets, self.worlds)
+            worlds = oracle.run_node(proto, taken, opsets, feeds)
         except oracle.Unfit as reason:
             self.refusals.append(f"{op}: {reason}")
             raise Refused(str(reason)) from None
@@ -376,6 +380,13 @@ class Graph:
             value.users += 1
         return made
 
+    def _fed(self, value: Value, world: int, exact: bool) -> Array:
+        """A node's operand: off by its last bit, for what rounding within the node may do."""
+        array = value.arrays[world]
+        if world < self.real or exact or array.dtype.kind != "f":
+            return array
+        return self._near(array, 1e-3 if array.dtype == np.float16 else 2e-7)
+
     def add(self, op: str, *inputs: Value | None, **attributes: Any) -> Value:
         """Add a node of one output."""
         return self.node(op, inputs, **attributes)[0]
@@ -392,6 +403,10 @@ class Graph:
                 raise Refused("too large")
             if array.size == 0 or array.ndim > 6:
                 raise Refused("empty")
+            whole = array.dtype.kind in "iu" and array.itemsize >= 4
+            # What overflows is not defined.
+            if whole and np.abs(array.astype(np.float64)).max() > _MOST[array.itemsize]:
+                raise Refused("too large numbers")
             if array.dtype.kind != "f":
                 continue
             finite = np.isfinite(array)
@@ -404,9 +419,17 @@ class Graph:
             off = arrays[world + self.real]
             _compare(arrays[world], off)
             if off.dtype.kind == "f" and not exact:
-                drift = self.rng.uniform(-1, 1, off.shape) * _NOISE.get(str(off.dtype), 2e-6)
-                with np.errstate(invalid="ignore", over="ignore"):
-                    arrays[world + self.real] = np.asarray(off * (1 + drift), off.dtype)
+                largest = np.abs(off[np.isfinite(off)]).max(initial=0)
+                arrays[world + self.real] = self._near(
+                    off, _NOISE.get(str(off.dtype), 2e-6), largest
+                )
+
+    def _near(self, array: Array, noise: float, largest: float = 0.0) -> Array:
+        """Elements that are off by a little, relatively and beside the largest."""
+        drift = self.rng.uniform(-1, 1, array.shape) * noise
+        beside = self.rng.uniform(-1, 1, array.shape) * largest * noise / 20
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.asarray(array * (1 + drift) + beside, array.dtype)
 
     @contextlib.contextmanager
     def attempt(self) -> Any:
@@ -421,6 +444,8 @@ class Graph:
                 value.users = count
 
 
+_MOST = {4: 2.0**30, 8: 2.0**50}
+"""Whole numbers, by the bytes of their type."""
 _NOISE = {"float16": 1e-3}
 """By how much results are off, relatively."""
 

@@ -88,6 +88,8 @@ def _arrays(model: onnx.ModelProto, worlds: Sequence[Mapping[str, Array]]) -> It
         for attribute in node.attribute:
             if attribute.name == "to" and attribute.i == onnx.TensorProto.FLOAT16:
                 yield np.zeros(0, np.float16)
+            if attribute.type == onnx.AttributeProto.TENSOR:
+                yield numpy_helper.to_array(attribute.t)
 
 
 def _only_not_finite(ours: Sequence[Array], theirs: Sequence[Array], places: Any) -> bool:

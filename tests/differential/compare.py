@@ -59,6 +59,9 @@ def nearer(ours: Array, theirs: Array, exact: Array | None) -> bool:
         ours[np.isinf(exact)], exact[np.isinf(exact)]
     ):
         return False
+    if difference(theirs, exact.astype(theirs.dtype)).endswith("other places"):
+        # NaN or infinities that ONNX Runtime alone has.
+        return not difference(ours, exact.astype(ours.dtype))
     return distance(ours, exact) <= distance(theirs, exact)
 
 

@@ -65,7 +65,7 @@ def run(loaded: onnxruntime.InferenceSession, feeds: Feeds) -> list[Array]:
 
 
 def run_node(
-    node: NodeProto, taken: Sequence[Value], opsets: Mapping[str, int], worlds: int
+    node: NodeProto, taken: Sequence[Value], opsets: Mapping[str, int], feeds: Sequence[Feeds]
 ) -> list[list[Array]]:
     """The outputs of one node in every world.
 
@@ -85,9 +85,10 @@ def run_node(
         [numpy_helper.from_array(v.arrays[0], v.name) for v in unique if v.constant],
     )
     loaded = session(model_of(graph, opsets))
-    count = worlds if variable else 1
-    made = [run(loaded, {v.name: v.arrays[world] for v in variable}) for world in range(count)]
-    return made if variable else [list(made[0]) for _ in range(worlds)]
+    if variable:
+        return [run(loaded, given) for given in feeds]
+    made = run(loaded, {})
+    return [list(made) for _ in feeds]
 
 
 def model_of(graph: onnx.GraphProto, opsets: Mapping[str, int], ir: int = 10) -> onnx.ModelProto:
@@ -124,10 +125,11 @@ def _floats(taken: Feeds) -> list[Array]:
     return [array for array in taken.values() if array.dtype.kind == "f"]
 
 
-_EXTREMES = ("Max", "Min", "ReduceMax", "ReduceMin", "MaxPool", "GlobalMaxPool")
+_EXTREMES = ("Max", "Min", "ReduceMax", "ReduceMin", "MaxPool")
 
-# Where ONNX Runtime loses what is small beside 1, also in 64 bits.
+# Where ONNX Runtime loses NaN, or what is small beside 1, also in 64 bits.
 _BY_HAND: dict[str, Callable[[Array], Array]] = {
+    "GlobalMaxPool": lambda x: x.max(axis=tuple(range(2, x.ndim)), keepdims=True),
     "Sigmoid": lambda x: np.where(x < 0, np.exp(x), 1.0) / (1 + np.exp(-np.abs(x))),
     "Softplus": lambda x: np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0),
 }
@@ -155,7 +157,7 @@ def _node_in_double(
             return [_BY_HAND[node.op_type](taken[node.input[0]])]
     if node.op_type in _EXTREMES and any(np.isnan(a).any() for a in _floats(taken)):
         # ONNX Runtime keeps a NaN or drops it, by where it lies; here it stays.
-        sign = 1.0 if "Max" in node.op_type else -1.0
+        sign = -1.0 if "Min" in node.op_type else 1.0
         without, marks = dict(values), dict(values)
         for name, array in taken.items():
             if array.dtype.kind == "f":

@@ -501,9 +501,8 @@ def folded(g: Graph) -> None:
         y = g.add("Resize", image_, none, scales, mode=mode)
     elif kind == "norm" and g.opset >= 17:
         y = g.add("LayerNormalization", image_, g.random(F32, [6], NORMAL))
-    elif kind == "group" and g.opset >= 18:
-        count = 4 if g.opset >= 21 else 2
-        numbers = [g.random(F32, [count], NORMAL) for _ in range(2)]
+    elif kind == "group" and g.opset >= 21:
+        numbers = [g.random(F32, [4], NORMAL) for _ in range(2)]
         y = g.add("GroupNormalization", image_, *numbers, num_groups=2)
     elif kind == "lrn":
         y = g.add("LRN", image_, size=3, alpha=0.5)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from differential import compare, models, runner
+from differential import compare, faults, models, runner
 from differential.registry import GROWTHS, definitions
 
 f32 = np.float32
+SAMPLE = 200
 
 
 def test_a_model_is_determined_by_its_seed() -> None:
@@ -65,11 +65,18 @@ def test_no_farther_from_64_bits_than_onnx_runtime_is_agreement() -> None:
     assert not compare.nearer(np.array([np.nan, 2.0], f32), theirs, exact)
 
 
-@pytest.mark.slow
-def test_the_summary_counts_what_ran(tmp_path: Path) -> None:
-    results = runner.run(tmp_path, range(12))
+def test_faults_that_were_mended_can_still_be_put_back() -> None:
+    """`python tests/differential find` then says how many graphs find each."""
+    faults.check_edits()
+
+
+def test_a_few_hundred_models_agree_with_onnx_runtime(tmp_path: Path) -> None:
+    results = runner.run(tmp_path, range(SAMPLE), jobs=2)
     told = runner.summary(results)
-    assert told["graphs"] == 12
-    assert told["native"] > 0.5
+    wrong = {r["seed"]: r.get("reason") for r in results if r["seed"] in told["faults"]}
+    assert not wrong
+    assert told["graphs"] == SAMPLE
+    assert told["valid"] > 0.98
+    assert told["native"] > 0.8
     # A rerun finds all of them there.
-    assert runner.run(tmp_path, range(12)) == results
+    assert runner.run(tmp_path, range(SAMPLE)) == results

@@ -432,10 +432,15 @@ def window(
         pads = [0] * (2 * rank)
     elif mode.startswith("SAME"):
         before, after = [], []
-        for length, extent, step, gap in zip(size, kernel, stride, dilation, strict=True):
+        # A pooling is padded as if it were not dilated, and cut where its stride is longer than its
+        # window, which has no lowering; so does ONNX Runtime.
+        pools = node.is_a("MaxPool", "AveragePool")
+        gaps = [1] * rank if pools else dilation
+        for length, extent, step, gap in zip(size, kernel, stride, gaps, strict=True):
             if not isinstance(length, int):
                 raise UnknownSize("padding depends on the input's size")
-            total = max(0, (-(-length // step) - 1) * step + (extent - 1) * gap + 1 - length)
+            total = (-(-length // step) - 1) * step + (extent - 1) * gap + 1 - length
+            total = total if pools else max(0, total)
             less, more = total // 2, total - total // 2
             before.append(less if mode == "SAME_UPPER" else more)
             after.append(more if mode == "SAME_UPPER" else less)
@@ -494,15 +499,16 @@ def transposed_window(
         stride[a] * (size[a] - 1) + more[a] + (kernel[a] - 1) * dilation[a] + 1 for a in range(rank)
     ]
     mode, wanted = given.get("auto_pad", "NOTSET"), given.get("output_shape")
-    if wanted is None and mode.startswith("SAME"):
-        wanted = [size[a] * stride[a] for a in range(rank)]
-    if wanted is None:
+    if wanted is None and not mode.startswith("SAME"):
         pads = pads if mode == "NOTSET" else [0] * (2 * rank)
         out = [whole[a] - pads[a] - pads[a + rank] for a in range(rank)]
         return list(pads[:rank]), stride, dilation, out
-    total = [max(0, all_ - kept) for all_, kept in zip(whole, wanted, strict=True)]
+    kept = [size[a] * stride[a] for a in range(rank)] if wanted is None else wanted
+    total = [max(0, all_ - some) for all_, some in zip(whole, kept, strict=True)]
     before = [all_ // 2 if mode == "SAME_UPPER" else all_ - all_ // 2 for all_ in total]
-    return before, stride, dilation, list(wanted)
+    # Where a stride is longer than what the kernel reaches there is less than that.
+    out = [all_ - less for all_, less in zip(whole, total, strict=True)]
+    return before, stride, dilation, out if wanted is None else list(wanted)
 
 
 def _conv_transpose(node: Node, inferred: Inferred) -> list[Typed]:

@@ -103,3 +103,14 @@ def test_the_names_of_outputs_stay(model: Any, agrees: Any) -> None:
     )
     session = agrees(small, {"x": np.ones((2, 4), f32)})
     assert [port.name for port in session.get_outputs()] == ["total"]
+
+
+def test_what_a_gemm_multiplies_by_zero_is_not_looked_at(model: Any, agrees: Any) -> None:
+    x = np.random.default_rng(0).standard_normal((3, 4)).astype(f32)
+    bias = np.array([1, np.nan, np.inf, 0, 2])
+    small = model(
+        "(float[N, 4] x) => (float[N, 5] y) { y = Gemm<beta=0.0>(x, w, b) }",
+        w=np.random.default_rng(1).standard_normal((4, 5)),
+        b=bias,
+    )
+    agrees(small, {"x": x})

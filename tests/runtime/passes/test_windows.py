@@ -33,12 +33,22 @@ def one(model: Any, call: str, x: Any, results: int = 1, **constants: Any) -> An
         ((9, 8), "kernel_shape=[3, 3], pads=[1, 0, 2, 1], strides=[2, 2], ceil_mode=1"),
         ((9, 8), 'kernel_shape=[3, 2], auto_pad="SAME_LOWER", strides=[2, 1]'),
         ((9, 8), "kernel_shape=[2, 2], dilations=[2, 3], pads=[1, 1, 1, 1]"),
+        ((9, 8), 'kernel_shape=[2, 3], dilations=[2, 2], auto_pad="SAME_UPPER"'),
+        ((9, 8), 'kernel_shape=[3, 2], dilations=[2, 2], strides=[2, 1], auto_pad="SAME_LOWER"'),
     ],
 )
 def test_pooling(
     model: Any, agrees: Any, operator: str, size: tuple[int, ...], attributes: str
 ) -> None:
     agrees(one(model, f"{operator}<{attributes}>(x)", image(*size)), {"x": image(*size)}, threads=2)
+
+
+@pytest.mark.parametrize("operator", ["MaxPool", "AveragePool"])
+def test_a_stride_longer_than_the_window_cuts_the_image(
+    model: Any, agrees: Any, operator: str
+) -> None:
+    call = f'{operator}<kernel_shape=[1, 2], strides=[4, 2], auto_pad="SAME_UPPER">(x)'
+    agrees(one(model, call, image(9, 8)), {"x": image(9, 8)}, native=False)
 
 
 @pytest.mark.parametrize("size", [(11,), (9, 8)])
@@ -105,6 +115,8 @@ def test_convolutions_with_computed_weights(model: Any, agrees: Any, attributes:
         ((5, 6), (4, 3, 3, 2), "<strides=[2, 2], output_padding=[1, 0], dilations=[2, 1]>"),
         ((5, 6), (4, 3, 2, 2), "<group=2, strides=[2, 2]>"),
         ((5, 6), (4, 3, 3, 3), '<strides=[2, 2], auto_pad="SAME_UPPER">'),
+        ((5, 6), (4, 3, 2, 2), '<strides=[3, 2], auto_pad="SAME_UPPER">'),
+        ((5, 6), (4, 3, 2, 1), '<strides=[3, 3], auto_pad="SAME_LOWER">'),
     ],
 )
 def test_transposed_convolutions(

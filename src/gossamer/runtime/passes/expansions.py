@@ -208,7 +208,8 @@ def _gemm(e: Expansion, node: Node) -> Sequence[Value]:
     if alpha != 1:
         right = e("Mul", right, e.like(right, alpha))
     result = e("MatMul", left, right)
-    if added is not None:
+    # What is multiplied by 0 is not looked at, whatever it holds.
+    if added is not None and beta != 0:
         if beta != 1:
             added = e("Mul", added, e.like(added, beta))
         result = e("Add", result, added)
