@@ -71,9 +71,9 @@ class Edit:
 
 FAULTS: dict[str, tuple[Edit, ...]] = {
     "address 0 for a view of a constant": (
-        Edit("program", "        self._check()\n", ""),
+        Edit("plans", "        self._check()\n", ""),
         Edit(
-            "program",
+            "steps",
             "                self._places[step.output] = self._places[step.source]",
             "                pass",
         ),
