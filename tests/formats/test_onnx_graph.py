@@ -174,6 +174,20 @@ def test_the_runtime_takes_the_carried_graph_and_its_weights_apart(tmp_path: Pat
     np.testing.assert_allclose(result, run(model, X), rtol=1e-4, atol=1e-4)
 
 
+def test_the_weights_of_the_carried_graph_can_be_had_again(tmp_path: Path) -> None:
+    """So that a session need not keep them for the case that ONNX Runtime is to run them too."""
+    save(small_graph(w=matrix(1), c=matrix(2)), tmp_path / "m.st")
+    _, weights = load(tmp_path / "m.st").onnx_parts()
+    first, second = dict(weights), dict(weights)
+    assert first.keys() == second.keys() and first
+    for name, array in first.items():
+        assert array is not second[name]
+        np.testing.assert_array_equal(array, second[name])
+    graph, weights = load(tmp_path / "m.st").onnx_parts()
+    found = compile(graph, weights=weights, engine="onnxruntime").run(None, X)[0]
+    np.testing.assert_array_equal(found, run(load(tmp_path / "m.st").onnx(), X))
+
+
 def test_equal_and_transposed_weights_are_stored_once(tmp_path: Path) -> None:
     model = small_graph(a=matrix(1), b=matrix(1), t=matrix(1).T.copy())
     save(model, tmp_path / "m.st")

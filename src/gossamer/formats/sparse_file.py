@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -189,8 +190,10 @@ class SparseFile:
         self._check_memory(bindings.values())
         return onnx_graph.join(graph, lambda name: self._decode(bindings[name], {}), set(bindings))
 
-    def onnx_parts(self) -> tuple[ModelProto, Iterator[tuple[str, Array]]]:
-        """Return the carried ONNX model without its weights, and those by name, made one by one.
+    def onnx_parts(self) -> tuple[ModelProto, Iterable[tuple[str, Array]]]:
+        """Return the carried ONNX model without its weights, and those by name.
+
+        They are made one by one, anew each time that they are iterated.
 
         `gossamer.runtime.compile(graph, weights=weights)` takes both, and needs half the memory
         that it takes with the whole model.
@@ -201,12 +204,7 @@ class SparseFile:
         """
         graph, bindings = self._carried()
         self._check_memory(set(bindings.values()))
-        return graph, self._weights(bindings)
-
-    def _weights(self, bindings: dict[str, str]) -> Iterator[tuple[str, Array]]:
-        decoded: dict[str, Array] = {}
-        for name, stored in bindings.items():
-            yield name, self._decode(stored, decoded)
+        return graph, _CarriedWeights(self._decode, bindings)
 
     def _carried(self) -> tuple[ModelProto, dict[str, str]]:
         if self._graph is None or self.description.graph is None:
@@ -244,6 +242,19 @@ class SparseFile:
                 source = self._decode(tensor.same_as, decoded)
                 decoded[name] = source.T if tensor.transposed else source
         return decoded[name]
+
+
+@dataclass(frozen=True)
+class _CarriedWeights:
+    """The weights of a carried graph by name: who iterates them twice need not keep them."""
+
+    decode: Callable[[str, dict[str, Array]], Array]
+    bindings: Mapping[str, str]
+
+    def __iter__(self) -> Iterator[tuple[str, Array]]:
+        decoded: dict[str, Array] = {}
+        for name, stored in self.bindings.items():
+            yield name, self.decode(stored, decoded)
 
 
 class _Writer:
