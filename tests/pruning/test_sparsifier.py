@@ -512,3 +512,19 @@ def test_models_that_cannot_be_pruned_are_refused() -> None:
 def test_gossamer_alone_does_not_import_torch() -> None:
     code = "import sys, gossamer; assert 'torch' not in sys.modules; gossamer.Sparsifier(0.5)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda layer: torch.nn.utils.prune.l1_unstructured(layer, "weight", 0.5),
+        torch.nn.utils.parametrizations.weight_norm,
+    ],
+)
+def test_a_layer_whose_weight_is_computed_is_warned_of(compute: Any) -> None:
+    model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(4)))
+    compute(model[1])
+    sparsifier = gs.Sparsifier(0.5, steps=4)
+    with pytest.warns(UserWarning, match="'1' is computed at every call"):
+        sparsifier.prepare(model, torch.optim.SGD(model.parameters(), 0.1))
+    assert "1.weight" not in sparsifier.masks

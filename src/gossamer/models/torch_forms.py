@@ -45,7 +45,7 @@ def opened(model: nn.Module) -> tuple[nn.Module, list[str]]:
         )
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         _check_present(name, tensor)
-    computed = [name for name, module in model.named_modules() if _is_computed(module)]
+    computed = computed_weights(model)
     if not computed:
         return model, []
     plain = copied(model)
@@ -97,6 +97,11 @@ def copied(model: nn.Module) -> nn.Module:
             f"the model cannot be copied ({describe(error)}); give a module whose tensors are "
             "its own parameters and buffers"
         ) from error
+
+
+def computed_weights(model: nn.Module) -> list[str]:
+    """Return the names of the modules whose weights are computed at every call."""
+    return [name for name, module in model.named_modules() if _is_computed(module)]
 
 
 def adapters(model: nn.Module) -> list[str]:

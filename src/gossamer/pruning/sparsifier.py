@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from gossamer.errors import ModelError, OptionError
 from gossamer.models.selection import choose_layers
+from gossamer.models.torch_forms import computed_weights
 from gossamer.models.torch_layers import find_layers
 from gossamer.pruning.masks import Masks, named_parameters, unwrapped
 from gossamer.pruning.methods import get_method
@@ -260,6 +262,13 @@ class Sparsifier:
             layer.apply()
 
     def _trained_layers(self, model: nn.Module) -> list[TrainedLayer]:
+        if computed := computed_weights(model):
+            warnings.warn(
+                f"the weight of '{computed[0]}' is computed at every call and is not pruned "
+                f"({len(computed)} such in all); call torch.nn.utils.prune.remove, "
+                "remove_weight_norm or parametrize.remove_parametrizations first",
+                stacklevel=3,
+            )
         found = find_layers(model)
         chosen = {layer.name for layer in choose_layers([one.layer for one in found], self._choice)}
         layers = [one for one in found if one.layer.name in chosen]
