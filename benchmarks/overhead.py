@@ -3,11 +3,12 @@
     python benchmarks/overhead.py
 
 JSON lines. `run`: of a model of one tiny layer, median microseconds of a session's run on one
-thread and on two, of the native call within it, and of ONNX Runtime's run of the same model, in
-turn. `threads`: of six sparse layers with 1, 2, 4, 8 and 32 threads, in turn, on all processors and
-on one alone, each in a process of its own: median milliseconds, and how many times those of as many
-threads as there are processors; `taken_away` is a session of two threads that had two processors
-when it was made and has one now, to one of one thread.
+thread and on two, of the native call within it, of a session that leaves the model to ONNX Runtime
+whole, and of ONNX Runtime's own run of it, in turn. `threads`: of six sparse layers with 1, 2, 4, 8
+and 32 threads, in turn, on all processors and on one alone, each in a process of its own: median
+milliseconds, and how many times those of as many threads as there are processors; `taken_away` is a
+session of two threads that had two processors when it was made and has one now, to one of one
+thread.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ def one_run() -> dict[str, dict[str, float]]:
     model = helper.make_model(graph, opset_imports=imports, ir_version=8)
     feeds = {"x": np.ones((1, SIZE), np.float32)}
     one, two = (compile(model, threads=threads, engine="gossamer") for threads in (1, 2))
+    left = compile(model, threads=1, engine="onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     other = onnxruntime.InferenceSession(
@@ -78,6 +80,7 @@ def one_run() -> dict[str, dict[str, float]]:
         "two_threads": lambda: two.run(None, feeds),
         "native_call_one_thread": native_call(one, feeds),
         "native_call_two_threads": native_call(two, feeds),
+        "left_to_onnxruntime": lambda: left.run(None, feeds),
         "onnxruntime": lambda: other.run(None, feeds),
     }
     times: dict[str, list[float]] = {name: [] for name in calls}
