@@ -38,3 +38,23 @@ def test_what_is_broken_is_refused() -> None:
     model.graph.node[1].input[0] = "gone"
     with pytest.raises(onnx.checker.ValidationError):
         check(model)
+
+
+@pytest.mark.parametrize("opset", [18, 19, 20])
+def test_an_operator_that_onnx_withdrew_and_onnx_runtime_runs_is_let_in(opset: int) -> None:
+    text = f"""<ir_version: 8, opset_import: ["" : {opset}]>
+        network (bool c, float[1, 4, 2] x, float[2] s) => (float[1, 4, 2] y) {{
+            n = GroupNormalization<num_groups=2>(x, s, s)
+            y = If<then_branch = a () => (float[1, 4, 2] p) {{
+                p = GroupNormalization<num_groups=2>(n, s, s) }},
+                else_branch = b () => (float[1, 4, 2] q) {{ q = Neg(n) }}>(c) }}"""
+    model = onnx.parser.parse_model(text)
+    with pytest.raises(onnx.checker.ValidationError):
+        onnx.checker.check_model(model)
+    content = model.SerializeToString(deterministic=True)
+    onnxruntime.InferenceSession(content)
+    check(model)
+    assert model.SerializeToString(deterministic=True) == content
+    model.graph.node[0].input[0] = "gone"
+    with pytest.raises(onnx.checker.ValidationError):
+        check(model)

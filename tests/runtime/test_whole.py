@@ -276,9 +276,20 @@ def test_a_loop_names_all_of_its_outputs(model: Any) -> None:
         compile(small)
 
 
-def test_a_split_names_all_of_its_outputs(model: Any) -> None:
-    small = model("(float[4] x) => (float[2] y) { z, y = Split<axis=0>(x) }")
-    small.graph.node[0].output[0] = ""
+@pytest.mark.parametrize(
+    ("opset", "node"),
+    [
+        (13, "z, y = Split<axis=0>(x)"),
+        (18, "y, z = Split<axis=0, num_outputs=2>(x)"),
+        (9, "y, z, a, b, c = BatchNormalization(x, x, x, x, x)"),
+        (15, "y, z, a = BatchNormalization<training_mode=1>(x, x, x, x, x)"),
+    ],
+)
+def test_operators_whose_outputs_are_all_written_name_them(
+    model: Any, opset: int, node: str
+) -> None:
+    small = model(f"(float[2] x) => (float[a] y) {{ {node} }}", opset=opset)
+    small.graph.node[0].output[list(small.graph.node[0].output).index("z")] = ""
     with pytest.raises(UnsafeModelError, match="has an output without a name"):
         compile(small)
 

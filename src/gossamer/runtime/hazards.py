@@ -18,7 +18,7 @@ from gossamer.sparse_tensors import check_sparse
 # Operators of which ONNX Runtime reads every input of a list, whether it has a name or not.
 _LISTS = {"Max", "Min", "Sum", "Mean"}
 # Those of which it writes every output, likewise.
-_ALL_OUTPUTS = {"Loop", "Split"}
+_ALL_OUTPUTS = {"BatchNormalization", "Loop", "Split"}
 # Numbers that it counts with before it looks at them.
 _NOT_NEGATIVE = {("GatherND", "batch_dims")}
 
