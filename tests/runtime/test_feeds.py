@@ -59,3 +59,51 @@ def test_threads_are_a_whole_number(layer: onnx.ModelProto, threads: Any) -> Non
     with pytest.raises(OptionError, match="threads must be a whole number, not"):
         compile(layer, threads=threads)
     assert compile(layer, threads=np.int64(1)).threads == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("engine", ["gossamer", "onnxruntime"])
+def test_bytes_in_another_order_are_the_same_numbers(layer: onnx.ModelProto, engine: Any) -> None:
+    """ONNX Runtime takes them as they are: 1.0 becomes 4.6e-41."""
+    x = np.arange(8, dtype=f32).reshape(2, 4)
+    swapped = x.astype(x.dtype.newbyteorder("S"))
+    session = compile(layer, engine=engine)
+    np.testing.assert_array_equal(session.run(None, {"x": swapped})[0], x)
+
+
+@pytest.mark.parametrize("engine", ["gossamer", "onnxruntime"])
+@pytest.mark.parametrize("rows", [[[1.5, 2, 3, 4]], ((1.5, 2, 3, 4),), [[1, 2, 3, 4]]])
+def test_numbers_without_a_type_become_the_models(
+    layer: onnx.ModelProto, engine: Any, rows: Any
+) -> None:
+    found = compile(layer, engine=engine).run(None, {"x": rows})[0]
+    np.testing.assert_array_equal(found, np.array(rows, f32))
+
+
+def test_numbers_are_not_cut_at_the_point(model: Any) -> None:
+    small = model("(int64[N] x) => (int64[N] y) { y = Neg(x) }")
+    session = compile(small, engine="gossamer")
+    np.testing.assert_array_equal(session.run(None, {"x": [1, 2]})[0], [-1, -2])
+    with pytest.raises(DataError, match="input 'x' must be int64, not float64"):
+        session.run(None, {"x": [1.5, 2]})
+
+
+@pytest.mark.parametrize("engine", ["gossamer", "onnxruntime"])
+@pytest.mark.parametrize("feeds", [None, [np.ones((1, 4), f32)], np.ones((1, 4), f32)])
+def test_feeds_have_names(layer: onnx.ModelProto, engine: Any, feeds: Any) -> None:
+    with pytest.raises(DataError, match="must be a dict of arrays by name, not"):
+        compile(layer, engine=engine).run(None, feeds)
+
+
+def test_a_view_that_memory_does_not_hold_is_no_fault_of_the_model(layer: onnx.ModelProto) -> None:
+    many = np.broadcast_to(np.ones(4, f32), (1 << 40, 4))
+    with pytest.raises(DataError, match="more than this machine's memory; give fewer at once"):
+        compile(layer, engine="onnxruntime").run(None, {"x": many})
+
+
+@pytest.mark.parametrize("engine", ["gossamer", "onnxruntime"])
+def test_the_third_argument_is_onnx_runtimes(layer: onnx.ModelProto, engine: Any) -> None:
+    import onnxruntime
+
+    x = np.ones((2, 4), f32)
+    found = compile(layer, engine=engine).run(["y"], {"x": x}, onnxruntime.RunOptions())
+    np.testing.assert_array_equal(found[0], x)

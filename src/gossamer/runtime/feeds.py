@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,16 +23,44 @@ class BeyondProgram(DataError):
     """Whether ONNX's text says that the model does not take them either."""
 
 
-def as_array(name: str, given: ArrayLike) -> Array:
-    """What was fed, as an array.
+def check_mapping(feeds: object) -> None:
+    """Refuse feeds that have no names.
+
+    Raises:
+        DataError: with the remedy.
+    """
+    if not isinstance(feeds, Mapping):
+        raise DataError(
+            f"the inputs must be a dict of arrays by name, not {type(feeds).__name__}; "
+            "give {'name': array}"
+        )
+
+
+def is_foreign(given: object) -> bool:
+    """Whether it is an array whose bytes are in another order than this processor's."""
+    return isinstance(given, np.ndarray) and not given.dtype.isnative
+
+
+def as_array(name: str, given: ArrayLike, dtype: np.dtype[Any] | None = None) -> Array:
+    """What was fed, as an array in this processor's order of bytes.
+
+    Args:
+        name: of the input.
+        given: an array, or rows of numbers.
+        dtype: what the model takes; numbers that have no type of their own become it, unless that
+            loses what stands behind the point.
 
     Raises:
         DataError: if it is none, with the remedy.
     """
     if isinstance(given, np.ndarray):
-        return given
+        return given.astype(given.dtype.newbyteorder("=")) if is_foreign(given) else given
     try:
-        return np.asarray(given)
+        array = np.asarray(given)
+        is_bare = isinstance(given, (list, tuple, int, float))
+        if is_bare and dtype is not None and np.can_cast(array.dtype, dtype, "same_kind"):
+            return array.astype(dtype)
+        return array
     except Exception as error:
         remedy = _of_torch(given)
         if remedy:
@@ -55,6 +83,8 @@ def _of_torch(given: Any) -> str:
         calls.append("cpu()")
     if str(given.dtype) == "torch.bfloat16":
         calls.append("float()")
+    if str(getattr(given, "layout", "torch.strided")) != "torch.strided":
+        calls.append("to_dense()")
     return ".".join([*calls, "numpy()"])
 
 

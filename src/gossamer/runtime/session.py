@@ -26,7 +26,14 @@ from gossamer.errors import (
 from gossamer.runtime import bounds, contest, fallback, lowering, passes, samples
 from gossamer.runtime.codegen.target import target as find_target
 from gossamer.runtime.dims import worded
-from gossamer.runtime.feeds import BeyondProgram, as_array, contiguous, match, of_type
+from gossamer.runtime.feeds import (
+    BeyondProgram,
+    as_array,
+    check_mapping,
+    contiguous,
+    match,
+    of_type,
+)
 from gossamer.runtime.graph import Array, Graph, Node, Value
 from gossamer.runtime.memory import give_back
 from gossamer.runtime.onnx_file import InvalidOnnx
@@ -350,6 +357,7 @@ class Session:
         return results
 
     def _check(self, feeds: Mapping[str, Any]) -> tuple[dict[Value, Array], dict[str, int]]:
+        check_mapping(feeds)
         known = self._inputs
         beyond = None
         for name in feeds:
@@ -366,7 +374,7 @@ class Session:
         for name, value in known.items():
             if name not in feeds:
                 raise DataError(f"input {name!r} is missing; give an array of shape {value.shape}")
-            array = as_array(name, feeds[name])
+            array = as_array(name, feeds[name], value.dtype)
             if value.dtype is not None:
                 array = of_type(name, array, value.dtype)
             if value.shape is not None:

@@ -138,6 +138,10 @@ class WholeModel:
             OptionError: if there is no output of a name.
             ModelError: if ONNX Runtime cannot run the model on them.
         """
+        feeding.check_mapping(feeds)
+        if any(feeding.is_foreign(given) for given in feeds.values()):
+            # ONNX Runtime takes their bytes as they are.
+            feeds = self._arrays(feeds)
         try:
             return list(self._session.run(names, feeds, options))
         except Exception as error:
@@ -171,13 +175,13 @@ class WholeModel:
         for port in (*self.inputs, *self.defaults):
             if port.name not in feeds or not port.is_tensor:
                 continue
-            array = feeding.as_array(port.name, feeds[port.name])
             dtype = _dtype(port)
+            array = feeding.as_array(port.name, feeds[port.name], dtype)
             if dtype is not None:
                 array = feeding.of_type(port.name, array, dtype)
             if port.shape:
                 feeding.match(port.name, port.shape, array, {})
-            arrays[port.name] = array
+            arrays[port.name] = feeding.contiguous(port.name, array)
         return arrays
 
     def seconds(self, feeds: Mapping[str, Any]) -> float:
