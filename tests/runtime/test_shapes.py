@@ -69,6 +69,12 @@ ones = np.ones
         ("y = Conv<dilations=[2, 2], group=2>(image, w)", {"w": ones((6, 2, 3, 3))}, (B, 6, 5, 4)),
         ("y = MaxPool<kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1>(image)", {}, (B, 4, 5, 4)),
         ("y = GlobalAveragePool(image)", {}, (B, 4, 1, 1)),
+        # No more than there is, where the stride is larger than the kernel.
+        (
+            'y = ConvTranspose<auto_pad="SAME_UPPER", strides=[2, 2]>(image, w)',
+            {"w": ones((4, 5, 1, 2))},
+            (B, 5, 17, 16),
+        ),
     ],
 )
 def test_shapes_follow_from_the_input(
@@ -93,6 +99,10 @@ def test_shapes_follow_from_the_input(
         ("y = Conv(image, w, b)", {"w": ones((5, 4, 3, 3)), "b": ones(4)}),
         ("y = Conv(image, w)", {"w": ones((5, 4, 10, 3))}),
         ("y = Conv<strides=[0, 1]>(image, w)", {"w": ones((5, 4, 3, 3))}),
+        ('y = AveragePool<auto_pad="SAME_LOWER", kernel_shape=[2, 2], strides=[3, 3]>(image)', {}),
+        ("y = MaxPool<kernel_shape=[2, 2], pads=[2, 0, 0, 0]>(image)", {}),
+        ("y = ConvTranspose<output_padding=[1, 0]>(image, w)", {"w": ones((4, 5, 3, 3))}),
+        ("y = ConvTranspose<output_shape=[99, 99]>(image, w)", {"w": ones((4, 5, 3, 3))}),
         ("y = Gather<axis=5>(x, ids)", {}),
         ("y = Reshape(x, s)", {"s": np.array([5, -1])}),
     ],

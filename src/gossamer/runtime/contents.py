@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gossamer.runtime.dims import Dim, UnknownSize, equal, product
 from gossamer.runtime.graph import Node, Value
+from gossamer.runtime.movement_shapes import slices
 from gossamer.runtime.shapes import (
     Inferred,
     bounds_of,
@@ -22,7 +23,6 @@ from gossamer.runtime.shapes import (
     fixed,
     numbers_of,
     shape_of,
-    slices,
 )
 
 Content: TypeAlias = NDArray[np.object_]

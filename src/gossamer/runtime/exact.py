@@ -13,8 +13,8 @@ import numpy as np
 
 from gossamer.runtime.dims import UnknownSize
 from gossamer.runtime.graph import Array, Node
-from gossamer.runtime.movement_shapes import parts_of
-from gossamer.runtime.shapes import Inferred, fixed, permutation, shape_of, slices
+from gossamer.runtime.movement_shapes import parts_of, slices
+from gossamer.runtime.shapes import Inferred, fixed, permutation, shape_of
 
 Rule: TypeAlias = Callable[[Node, Inferred], "list[Array]"]
 

@@ -23,8 +23,9 @@ from gossamer.runtime.protos import (
 )
 from gossamer.runtime.resizing import RESIZE_SHAPES
 from gossamer.runtime.shapes import SHAPES, Inferred
+from gossamer.runtime.window_shapes import WINDOW_SHAPES
 
-RULES = {**SHAPES, **MOVEMENT_SHAPES, **RESIZE_SHAPES}
+RULES = {**SHAPES, **MOVEMENT_SHAPES, **RESIZE_SHAPES, **WINDOW_SHAPES}
 
 # Bytes of constants that are computed ahead, in all, beside so many times those of the model's own:
 # enough for masks and tables that exporters write as operators, and for weights stored in 8 bits or

@@ -138,83 +138,6 @@ def broadcast(*shapes: Shape) -> Shape:
     return tuple(result)
 
 
-def slices(node: Node, inferred: Inferred) -> list[tuple[int, Size, int, Size]]:
-    """For each axis that a Slice cuts: the axis, the first element, the step and the count."""
-    shape = shape_of(node.source(0))
-    if len(node.inputs) > 1:
-        starts, ends = content_of(node.input(1)), content_of(node.input(2))
-        axes = numbers_of(node.input(3)) if node.input(3) is not None else list(range(len(starts)))
-        steps = numbers_of(node.input(4)) if node.input(4) is not None else [1] * len(starts)
-    else:
-        starts, ends = list(node.attributes["starts"]), list(node.attributes["ends"])
-        axes = list(node.attributes.get("axes", range(len(starts))))
-        steps = [1] * len(starts)
-    if len({axis % len(shape) for axis in axes}) < len(axes):
-        raise UnknownSize("a slice cuts an axis twice")
-    cuts = []
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        if not -len(shape) <= axis < len(shape) or step == 0:
-            raise UnknownSize("a slice names an axis or step that is not there")
-        axis %= len(shape)
-        cuts.append((axis, *_cut(shape[axis], start, end, step, inferred)))
-    return cuts
-
-
-# No axis is longer: it would not fit into an address space.
-_FAR = 1 << 48
-# What exporters write for "to the end"; ONNX Runtime takes the largest numbers for just that.
-_LONG, _TO_THE_END = 2**31 - 1, (2**31 - 1, 2**63 - 1)
-
-
-def _cut(
-    size: Size, start: Size, end: Size, step: int, inferred: Inferred
-) -> tuple[Size, int, Size]:
-    """The first element, the step and the count of what a slice takes along an axis.
-
-    Where positions may lie outside an axis of open size, the input is limited to sizes for which
-    they do not.
-    """
-    if size == 0:
-        return 0, step, 0
-    first, last = (0, size) if step > 0 else (0, size - 1)
-    start = _placed(size, start, first, last, inferred)
-    first, last = (0, size) if step > 0 else (-1, size)
-    if end in _TO_THE_END:
-        end = last if step > 0 else first
-    else:
-        if isinstance(size, Dim) and isinstance(end, int) and 1 < end < _LONG:
-            # As likely shorter as longer: neither is worth a limit.
-            raise UnknownSize("where a slice ends depends on the input")
-        end = _placed(size, end, first, last, inferred)
-    count = end - start if step > 0 else start - end
-    if isinstance(count, int):
-        return start, step, max(0, -(-count // abs(step)))
-    return start, step, divide(count, abs(step))
-
-
-def _placed(size: Size, position: Size, first: Size, last: Size, inferred: Inferred) -> Size:
-    """A position, which counts from the end if it is negative, between the first and the last."""
-    if isinstance(position, int) and isinstance(size, Dim) and abs(position) >= _LONG:
-        if abs(position) < _FAR:
-            inferred.at_most(size, abs(position))
-        return last if position > 0 else first
-    if _is_less(position, 0, inferred):
-        position = size + position
-    if _is_less(position, first, inferred):
-        return first
-    return last if _is_less(last, position, inferred) else position
-
-
-def _is_less(left: Size, right: Size, inferred: Inferred) -> bool:
-    """Whether one size is less than another; where it depends on the input, the input is limited
-    to sizes for which it is not."""
-    try:
-        return left < right
-    except UnknownSize:
-        inferred.at_least(left - right, 0)
-        return False
-
-
 # Rules for shapes
 
 
@@ -346,55 +269,6 @@ def _range(node: Node, inferred: Inferred) -> list[Typed]:
     return [(dtype_of(node.input(0)), (count,))]
 
 
-def _concat(node: Node, inferred: Inferred) -> list[Typed]:
-    shapes = [shape_of(value) for value in node.inputs]
-    rank = len(shapes[0])
-    if not -rank <= node.attributes["axis"] < rank:
-        raise UnknownSize("a concatenation names an axis that is not there")
-    axis = node.attributes["axis"] % rank
-    rest = {shape[:axis] + shape[axis + 1 :] for shape in shapes if len(shape) == rank}
-    if len(rest) != 1 or any(len(shape) != rank for shape in shapes):
-        raise UnknownSize("shapes to concatenate differ")
-    total: Size = 0
-    for shape in shapes:
-        total = total + shape[axis]
-    return [(dtype_of(node.input(0)), (*shapes[0][:axis], total, *shapes[0][axis + 1 :]))]
-
-
-def _slice(node: Node, inferred: Inferred) -> list[Typed]:
-    shape = list(shape_of(node.input(0)))
-    for axis, _, _, count in slices(node, inferred):
-        shape[axis] = count
-    return [(dtype_of(node.input(0)), tuple(shape))]
-
-
-def _gather(node: Node, inferred: Inferred) -> list[Typed]:
-    shape, indices = shape_of(node.input(0)), shape_of(node.input(1))
-    axis = node.attributes.get("axis", 0)
-    if not -len(shape) <= axis < len(shape):
-        raise UnknownSize("a gather names an axis that is not there")
-    axis %= len(shape)
-    return [(dtype_of(node.input(0)), (*shape[:axis], *indices, *shape[axis + 1 :]))]
-
-
-def _gather_elements(node: Node, inferred: Inferred) -> list[Typed]:
-    shape, indices = shape_of(node.input(0)), shape_of(node.input(1))
-    if len(shape) != len(indices) or not -len(shape) <= node.attributes.get("axis", 0) < len(shape):
-        raise UnknownSize("a gather of elements whose ranks or axis do not fit")
-    return [(dtype_of(node.input(0)), indices)]
-
-
-def _gather_nd(node: Node, inferred: Inferred) -> list[Typed]:
-    shape, indices = shape_of(node.input(0)), shape_of(node.input(1))
-    depth = indices[-1]
-    batch = node.attributes.get("batch_dims", 0)
-    if not isinstance(depth, int) or not (0 <= batch < len(indices) and depth >= 1):
-        raise UnknownSize("how deep a gather goes depends on the input")
-    if batch + depth > len(shape):
-        raise UnknownSize("how deep a gather goes depends on the input")
-    return [(dtype_of(node.input(0)), (*indices[:-1], *shape[batch + depth :]))]
-
-
 def _matmul(node: Node, inferred: Inferred) -> list[Typed]:
     left, right = shape_of(node.input(0)), shape_of(node.input(1))
     rows, columns = left[-2:-1], right[-1:] if len(right) > 1 else ()
@@ -413,142 +287,17 @@ def _gemm(node: Node, inferred: Inferred) -> list[Typed]:
     return [(dtype_of(node.input(0)), (rows, columns))]
 
 
-def window(
-    node: Node, size: Sequence[Size], kernel: Sequence[int]
-) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Padding before and after, stride and dilation of a convolution or pooling, for each axis.
-
-    Raises:
-        UnknownSize: where padding depends on sizes that are not known.
-    """
-    rank = len(kernel)
-    stride = list(node.attributes.get("strides", [1] * rank))
-    dilation = list(node.attributes.get("dilations", [1] * rank))
-    mode = node.attributes.get("auto_pad", "NOTSET")
-    pads = list(node.attributes.get("pads", [0] * (2 * rank)))
-    if not rank == len(size) == len(stride) == len(dilation) or len(pads) != 2 * rank:
-        raise UnknownSize("a window of other axes than what it slides over")
-    if mode == "VALID":
-        pads = [0] * (2 * rank)
-    elif mode.startswith("SAME"):
-        before, after = [], []
-        # A pooling is padded as if it were not dilated, and cut where its stride is longer than its
-        # window, which has no lowering; so does ONNX Runtime.
-        pools = node.is_a("MaxPool", "AveragePool")
-        gaps = [1] * rank if pools else dilation
-        for length, extent, step, gap in zip(size, kernel, stride, gaps, strict=True):
-            if not isinstance(length, int):
-                raise UnknownSize("padding depends on the input's size")
-            total = (-(-length // step) - 1) * step + (extent - 1) * gap + 1 - length
-            total = total if pools else max(0, total)
-            less, more = total // 2, total - total // 2
-            before.append(less if mode == "SAME_UPPER" else more)
-            after.append(more if mode == "SAME_UPPER" else less)
-        pads = before + after
-    if min([*kernel, *stride, *dilation]) < 1 or min(pads) < 0:
-        raise UnknownSize("a window with sizes, strides, dilations or pads out of range")
-    return pads[:rank], pads[rank:], stride, dilation
-
-
-def _windowed(node: Node, size: Sequence[Size], kernel: Sequence[int]) -> list[Size]:
-    before, after, stride, dilation = window(node, size, kernel)
-    up = node.attributes.get("ceil_mode", 0)
-    result: list[Size] = []
-    for axis, length in enumerate(size):
-        if not isinstance(length, int) and stride[axis] > 1:
-            raise UnknownSize("only the batch may change where there are windows with strides")
-        room = length + before[axis] + after[axis] - dilation[axis] * (kernel[axis] - 1) - 1
-        count = (-(-room // stride[axis]) if up else room // stride[axis]) + 1
-        if up and (count - 1) * stride[axis] >= length + before[axis]:
-            count -= 1
-        if not count >= 1:
-            raise UnknownSize("a window larger than what it slides over")
-        result.append(count)
-    return result
-
-
-def _conv(node: Node, inferred: Inferred) -> list[Typed]:
-    shape, weight = shape_of(node.input(0)), shape_of(node.input(1))
-    kernel = [size for size in weight[2:] if isinstance(size, int)]
-    if len(shape) != len(weight) or len(kernel) != len(shape) - 2:
-        raise UnknownSize("a convolution whose ranks differ")
-    group = node.attributes.get("group", 1)
-    rows, each = fixed(weight[:2])
-    if not rows or not each:
-        raise UnknownSize("a convolution without weights")
-    if group < 1 or rows % group or shape[1] != each * group:
-        raise UnknownSize("a convolution whose channels do not fit its groups")
-    bias = node.input(2)
-    if bias is not None and shape_of(bias) != (rows,):
-        raise UnknownSize("a convolution whose bias does not fit its outputs")
-    sizes = _windowed(node, shape[2:], kernel)
-    return [(dtype_of(node.input(0)), (shape[0], weight[0], *sizes))]
-
-
-def transposed_window(
-    node: Node, size: Sequence[int], kernel: Sequence[int]
-) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Padding before, stride, dilation and output size of a transposed convolution."""
-    rank = len(kernel)
-    given = node.attributes
-    stride, dilation = (list(given.get(name, [1] * rank)) for name in ("strides", "dilations"))
-    more, pads = given.get("output_padding", [0] * rank), given.get("pads", [0] * (2 * rank))
-    if min([*stride, *dilation]) < 1 or min([*pads, *more]) < 0:
-        raise UnknownSize("a window with strides, dilations or pads out of range")
-    whole = [
-        stride[a] * (size[a] - 1) + more[a] + (kernel[a] - 1) * dilation[a] + 1 for a in range(rank)
-    ]
-    mode, wanted = given.get("auto_pad", "NOTSET"), given.get("output_shape")
-    if wanted is None and not mode.startswith("SAME"):
-        pads = pads if mode == "NOTSET" else [0] * (2 * rank)
-        out = [whole[a] - pads[a] - pads[a + rank] for a in range(rank)]
-        return list(pads[:rank]), stride, dilation, out
-    kept = [size[a] * stride[a] for a in range(rank)] if wanted is None else wanted
-    total = [max(0, all_ - some) for all_, some in zip(whole, kept, strict=True)]
-    before = [all_ // 2 if mode == "SAME_UPPER" else all_ - all_ // 2 for all_ in total]
-    # Where a stride is longer than what the kernel reaches there is less than that.
-    out = [all_ - less for all_, less in zip(whole, total, strict=True)]
-    return before, stride, dilation, out if wanted is None else list(wanted)
-
-
-def _conv_transpose(node: Node, inferred: Inferred) -> list[Typed]:
-    shape, weight = shape_of(node.input(0)), fixed(shape_of(node.input(1)))
-    group = node.attributes.get("group", 1)
-    if len(shape) != len(weight) or shape[1] != weight[0] or group < 1 or weight[0] % group:
-        raise UnknownSize("a convolution whose channels do not fit its groups")
-    bias = node.input(2)
-    if bias is not None and shape_of(bias) != (weight[1] * group,):
-        raise UnknownSize("a convolution whose bias does not fit its outputs")
-    _, _, _, out = transposed_window(node, fixed(shape[2:]), weight[2:])
-    if min(out) < 1:
-        raise UnknownSize("a window larger than what it slides over")
-    return [(dtype_of(node.input(0)), (shape[0], weight[1] * group, *out))]
-
-
-def _pool(node: Node, inferred: Inferred) -> list[Typed]:
-    shape = shape_of(node.input(0))
-    kernel = list(node.attributes["kernel_shape"])
-    if len(kernel) != len(shape) - 2:
-        raise UnknownSize("a pooling whose ranks differ")
-    return [(dtype_of(node.input(0)), (*shape[:2], *_windowed(node, shape[2:], kernel)))]
-
-
-def _global_pool(node: Node, inferred: Inferred) -> list[Typed]:
-    shape = shape_of(node.input(0))
-    return [(dtype_of(node.input(0)), (*shape[:2], *([1] * (len(shape) - 2))))]
-
-
-def keeps_axes(node: Node) -> bool:
-    """Whether a reduction keeps the axes that it folds; to ONNX Runtime only 1 means that."""
-    return bool(node.attributes.get("keepdims", 1) == 1)
-
-
 def reduced_axes(node: Node, rank: int) -> list[int]:
     """The axes that a reduction folds: those that it names, or all of them."""
     axes = axes_of(node, 1, rank)
     if axes or node.attributes.get("noop_with_empty_axes", 0):
         return axes or []
     return list(range(rank))
+
+
+def keeps_axes(node: Node) -> bool:
+    """Whether a reduction keeps the axes that it folds; to ONNX Runtime only 1 means that."""
+    return bool(node.attributes.get("keepdims", 1) == 1)
 
 
 def _reduce(node: Node, inferred: Inferred) -> list[Typed]:
@@ -596,18 +345,7 @@ SHAPES: dict[str, Rule] = {
     "Expand": _expand,
     "ConstantOfShape": _constant_of_shape,
     "Range": _range,
-    "Concat": _concat,
-    "Slice": _slice,
-    "Gather": _gather,
-    "GatherElements": _gather_elements,
-    "GatherND": _gather_nd,
     "MatMul": _matmul,
     "Gemm": _gemm,
-    "Conv": _conv,
-    "ConvTranspose": _conv_transpose,
-    "MaxPool": _pool,
-    "AveragePool": _pool,
-    "GlobalAveragePool": _global_pool,
-    "GlobalMaxPool": _global_pool,
     **dict.fromkeys(_REDUCTIONS.split(), _reduce),
 }

@@ -68,6 +68,8 @@ def test_what_has_a_lowering(after: Any, model: Any, call: str) -> None:
         ("LayerNormalization(v, v)", "over several axes"),
         ("Reshape(x, ids)", "a shape is known only when the model runs"),
         ("Conv(image, given)", "computed weights"),
+        ("Conv(line, given)", "Conv of a type or shape that only a run knows"),
+        ("GlobalAveragePool(d)", "no lowering for GlobalAveragePool of float64"),
         ("Conv(line, three)", "other than images of a fixed size"),
         ("AveragePool<kernel_shape=[2, 2], pads=[1, 1, 1, 1]>(image)", "AveragePool with padding"),
         ("GatherElements(w, ids)", "GatherElements of a part of the other axes"),

@@ -9,7 +9,7 @@ import numpy as np
 
 from gossamer.runtime.dims import Size, UnknownSize
 from gossamer.runtime.graph import Node, Value, constant, scalar
-from gossamer.runtime.movement_shapes import pads_of
+from gossamer.runtime.movement_shapes import pads_of, slices
 from gossamer.runtime.shapes import (
     Inferred,
     axes_of,
@@ -17,7 +17,6 @@ from gossamer.runtime.shapes import (
     dtype_of,
     permutation,
     shape_of,
-    slices,
 )
 
 Operands: TypeAlias = "list[Value | Size]"

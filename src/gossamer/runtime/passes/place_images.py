@@ -13,7 +13,7 @@ from gossamer.runtime.graph import Graph, Node, Value, derived
 from gossamer.runtime.kernels.elements import ELEMENTWISE
 from gossamer.runtime.kernels.planes import Tap, meeting
 from gossamer.runtime.layouts import Planes, cut
-from gossamer.runtime.shapes import window
+from gossamer.runtime.window_shapes import window
 
 _POOLS = ("MaxPool", "AveragePool")
 _WINDOWS = ("Convolution", *_POOLS)
@@ -23,8 +23,10 @@ IMAGE_OPS = ("Conv", *_WINDOWS, "GlobalAveragePool")
 def image_reason(node: Node) -> str:
     """Why one of the `IMAGE_OPS` has no lowering; empty if it has."""
     x, output = node.source(0), node.output
-    if not x.known or not output.known or x.dtype != np.float32:
-        return f"no lowering for {node.op} of {x.dtype} or of an unknown shape"
+    if not x.known or not output.known:
+        return f"no lowering for {node.op} of a type or shape that only a run knows"
+    if x.dtype != np.float32:
+        return f"no lowering for {node.op} of {x.dtype}"
     assert x.shape is not None and output.shape is not None
     if len(x.shape) != 4 or any(
         isinstance(size, Dim) for size in (*x.shape[1:], *output.shape[1:])

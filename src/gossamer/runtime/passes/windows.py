@@ -15,7 +15,8 @@ from gossamer.runtime.dims import Size, UnknownSize, product
 from gossamer.runtime.graph import Array, Node, Value
 from gossamer.runtime.passes.expansion import Expansion, Rule
 from gossamer.runtime.passes.place_images import image_reason
-from gossamer.runtime.shapes import fixed, shape_of, transposed_window, window
+from gossamer.runtime.shapes import fixed, shape_of
+from gossamer.runtime.window_shapes import transposed_window, window
 
 
 def _windows(
