@@ -95,6 +95,16 @@ def nul(folder: Path) -> Path:
     return write(folder / "m.onnx", "d\0.bin")
 
 
+def endless_name(folder: Path) -> Path:
+    return write(folder / "m.onnx", "d" * 5000)
+
+
+def link_to_itself(folder: Path) -> Path:
+    path = write(folder / "m.onnx", "l.bin")
+    (folder / "l.bin").symlink_to("l.bin")
+    return path
+
+
 def nowhere(folder: Path) -> Path:
     return write(folder / "m.onnx", "")
 
@@ -141,6 +151,8 @@ def test_data_within_the_models_folder_is_read(tmp_path: Path, layout: Layout) -
         (absolute, "outside its folder"),
         (nowhere, "outside its folder, at ''"),
         (nul, "in a file of an impossible name"),
+        (endless_name, "d', which cannot be found .*too long"),
+        (link_to_itself, "'l.bin', which (cannot be found .*loop|is missing)"),
         (a_folder, "'sub', which is missing; copy that file"),
         (too_short, "'d.bin', which does not hold it .*; copy that file again"),
         (negative, "'d.bin', which does not hold it"),

@@ -14,7 +14,10 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto, TensorProto
 
-from gossamer.errors import ModelError
+from gossamer.errors import ModelError, first_line
+
+# Characters of a name that an error shows.
+_SHOWN = 80
 
 
 class MissingData(ModelError):
@@ -44,7 +47,16 @@ def locate(tensor: TensorProto, model_path: str | Path) -> Extent:
     kept = f"{model_path} keeps tensor {tensor.name!r}"
     if "\0" in location:
         raise MissingData(f"{kept} in a file of an impossible name, {location!r}; export it again")
-    path = (model_path.parent / location).resolve()
+    try:
+        path = (model_path.parent / location).resolve()
+        is_file = path.is_file()
+    except (OSError, RuntimeError) as error:
+        # A name longer than any file's, or a link that leads to itself.
+        why = first_line(error)[:_SHOWN]
+        raise MissingData(
+            f"{kept} in {location[:_SHOWN]!r}, which cannot be found ({why}); "
+            "copy that file beside the model or export it again"
+        ) from None
     folders = {model_path.parent.resolve(), model_path.resolve().parent}
     is_inside = any(path.is_relative_to(folder) for folder in folders)
     if not location or Path(location).is_absolute() or not is_inside:
@@ -52,7 +64,7 @@ def locate(tensor: TensorProto, model_path: str | Path) -> Extent:
             f"{kept} outside its folder, at {location!r}; "
             "move the data beside the model and export it again"
         )
-    if not path.is_file():
+    if not is_file:
         raise MissingData(
             f"{kept} in {location!r}, which is missing; copy that file beside the model"
         )
