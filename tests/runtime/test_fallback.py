@@ -237,3 +237,17 @@ def test_a_cycle_is_refused(islands: Any, after: Any) -> None:
     graph.nodes[-1].inputs[0] = graph.nodes[0].output
     with pytest.raises(ModelError, match="cycle"):
         schedule(graph)
+
+
+def test_what_onnx_runtime_does_not_give_is_told_by_name(model: Any) -> None:
+    """It leaves out what it does not compute for a mode that ONNX does not define."""
+    broken = model(
+        """(float[2, 3] x, float[3] s) => (float[2, 3] y, float[3] m, float[3] v) {
+            y, m, v = BatchNormalization<training_mode = -1>(x, s, s, s, s) }""",
+        opset=15,
+    )
+    feeds = {"x": np.ones((2, 3), f32), "s": np.ones(3, f32)}
+    theirs = compile(broken, engine="auto").run(None, feeds)
+    assert [result is None for result in theirs] == [False, True, True]
+    with pytest.raises(ModelError, match="ONNX Runtime gives nothing for 'm'; compile the model"):
+        compile(broken, engine="gossamer").run(None, feeds)

@@ -57,11 +57,18 @@ class FallbackRegion:
         """The outputs' arrays, given the inputs'."""
         named = {value.name: array for value, array in zip(self.inputs, feeds, strict=True)}
         try:
-            return list(self._session.run([value.name for value in self.outputs], named))
+            results = list(self._session.run([value.name for value in self.outputs], named))
         except Exception as error:
             raise ModelError(
                 f"ONNX Runtime could not run the model: {first_line(error)}"
             ) from error
+        for value, result in zip(self.outputs, results, strict=True):
+            if result is None:
+                raise ModelError(
+                    f"ONNX Runtime gives nothing for {value.name!r}; compile the model with "
+                    "engine='auto', which leaves it to ONNX Runtime"
+                )
+        return results
 
 
 def _session(
