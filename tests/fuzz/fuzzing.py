@@ -31,8 +31,6 @@ def fuzz(name: str, folder: Path, seconds: int, plant: str | None) -> None:
     corpus, faults = folder / "corpus", folder / "faults"
     corpus.mkdir(parents=True, exist_ok=True)
     faults.mkdir(exist_ok=True)
-    for position, seed in enumerate(target.seeds()):
-        (corpus / f"seed{position}").write_bytes(seed)
     with atheris.instrument_imports(include=["gossamer"]):
         import gossamer.edge.scenario
         import gossamer.formats
@@ -40,6 +38,9 @@ def fuzz(name: str, folder: Path, seconds: int, plant: str | None) -> None:
         import gossamer.runtime.onnx_import  # noqa: F401
     from gossamer.errors import GossamerError
 
+    # Only now, for what writes them is what is fuzzed, and must be instrumented first.
+    for position, seed in enumerate(target.seeds()):
+        (corpus / f"seed{position}").write_bytes(seed)
     if plant is not None:
         PLANTS[plant][1]()
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -204,16 +205,15 @@ TARGETS = {
 
 def _unchecked_indices() -> None:
     """A sparse tensor whose indices nobody looks at."""
-    from gossamer.runtime import onnx_import
+    from gossamer.runtime import onnx_import, protos
 
-    def dense(sparse: object) -> np.ndarray:  # type: ignore[type-arg]
-        values = onnx_import._array(sparse.values)  # type: ignore[attr-defined]
-        indices = onnx_import._array(sparse.indices)  # type: ignore[attr-defined]
-        made = np.zeros(tuple(sparse.dims), values.dtype)  # type: ignore[attr-defined]
+    def dense(sparse: Any) -> Any:
+        values, indices = protos.tensor_array(sparse.values), protos.tensor_array(sparse.indices)
+        made = np.zeros(tuple(sparse.dims), values.dtype)
         made.reshape(-1)[indices.reshape(-1)] = values
         return made
 
-    onnx_import._dense = dense  # type: ignore[assignment]
+    protos.sparse_array = onnx_import.sparse_array = dense  # type: ignore[attr-defined]
 
 
 def _unchecked_mask() -> None:
