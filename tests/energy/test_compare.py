@@ -65,12 +65,12 @@ def test_the_same_work_takes_about_as_much_cpu_time() -> None:
 
 
 def test_energy_is_cpu_seconds_times_watts_and_says_that_it_is_estimated() -> None:
-    found = quick([Candidate("one", busy(0.003))], watts_per_core=10).candidates[0]
+    found = quick([Candidate("one", busy(0.003))], watts_per_core=100).candidates[0]
     assert found.energy.joules is not None
-    # The memory that this process holds comes on top.
-    assert found.energy.joules.median == pytest.approx(10 * found.cpu_seconds.median, rel=0.2)
+    # The memory that this process holds comes on top, which is little beside so many watts.
+    assert found.energy.joules.median == pytest.approx(100 * found.cpu_seconds.median, rel=0.2)
     assert found.energy.kind == "estimated"
-    assert "10 W per core" in found.energy.method
+    assert "100 W per core" in found.energy.method
 
 
 def test_files_are_measured_with_bytes_and_memory_and_agree(

@@ -108,4 +108,5 @@ def test_forty_lengths_keep_the_memory_of_the_longest(model: Any) -> None:
     for length in range(10_000, 20_000, 250):
         session.run(None, {"x": longest[:length]})
     # A run holds some 20 MiB.
-    assert resident() - before < 16 << 20
+    # Kept one by one, they took 960 MiB; what else the process keeps is some tens.
+    assert resident() - before < 64 << 20
