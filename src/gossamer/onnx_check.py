@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import onnx
 from onnx import helper
+
+from gossamer.onnx_nodes import with_inner
 
 # Withdrawn as ill defined in versions that are still written; ONNX Runtime runs it in all of them.
 _WITHDRAWN = "GroupNormalization"
@@ -35,7 +35,11 @@ def check(model: onnx.ModelProto) -> None:
                 info.CopyFrom(helper.make_tensor_value_info(info.name, onnx.TensorProto.FLOAT, []))
     withdrawn = []
     if any(18 <= entry.version < 21 for entry in model.opset_import if _is_plain(entry.domain)):
-        withdrawn = [(node, node.SerializeToString()) for node in _withdrawn(graph)]
+        withdrawn = [
+            (node, node.SerializeToString())
+            for node in with_inner(graph.node)
+            if node.op_type == _WITHDRAWN and _is_plain(node.domain)
+        ]
     for node, _ in withdrawn:
         node.domain = _UNKNOWN
     if withdrawn:
@@ -51,16 +55,6 @@ def check(model: onnx.ModelProto) -> None:
 
 def _is_plain(domain: str) -> bool:
     return domain in ("", "ai.onnx")
-
-
-def _withdrawn(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """The nodes of a graph, and of those within it, whose operator was withdrawn."""
-    for node in graph.node:
-        if node.op_type == _WITHDRAWN and _is_plain(node.domain):
-            yield node
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _withdrawn(inner)
 
 
 def _is_complete(info: onnx.ValueInfoProto) -> bool:

@@ -6,23 +6,16 @@ anything else. What they take is reckoned from their shapes before the first is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from math import prod
 from typing import Any
 
 import numpy as np
-from onnx import (
-    GraphProto,
-    ModelProto,
-    NodeProto,
-    SparseTensorProto,
-    TensorProto,
-    helper,
-    numpy_helper,
-)
+from onnx import ModelProto, SparseTensorProto, TensorProto, helper, numpy_helper
 
 from gossamer.errors import ModelError, UnsafeModelError
 from gossamer.machine import memory
+from gossamer.onnx_nodes import graphs, nodes
 
 Array = np.ndarray[Any, Any]
 
@@ -58,9 +51,13 @@ def check_sparse(model: ModelProto, source: str) -> None:
 
 def sparse_tensors(model: ModelProto) -> Iterator[SparseTensorProto]:
     """Yield every sparse tensor of a model, those in attributes, graphs and functions included."""
-    yield from _of_graph(model.graph)
-    for function in model.functions:
-        yield from _of_nodes(function.node)
+    for graph in graphs(model):
+        yield from graph.sparse_initializer
+    for node in nodes(model):
+        for attribute in node.attribute:
+            if attribute.HasField("sparse_tensor"):
+                yield attribute.sparse_tensor
+            yield from attribute.sparse_tensors
 
 
 def unfold(sparse: SparseTensorProto, name: str, source: str) -> Array:
@@ -97,21 +94,6 @@ def unfold(sparse: SparseTensorProto, name: str, source: str) -> Array:
     dense = np.zeros(prod(shape), values.dtype)
     dense[indices] = values
     return dense.reshape(shape)
-
-
-def _of_graph(graph: GraphProto) -> Iterator[SparseTensorProto]:
-    yield from graph.sparse_initializer
-    yield from _of_nodes(graph.node)
-
-
-def _of_nodes(nodes: Iterable[NodeProto]) -> Iterator[SparseTensorProto]:
-    for node in nodes:
-        for attribute in node.attribute:
-            if attribute.HasField("sparse_tensor"):
-                yield attribute.sparse_tensor
-            yield from attribute.sparse_tensors
-            for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-                yield from _of_graph(graph)
 
 
 def _itemsize(tensor: TensorProto) -> int:

@@ -7,7 +7,7 @@ stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Protocol
@@ -263,14 +263,6 @@ def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
             value = onnx.helper.get_attribute_value(given)
             return value.decode() if isinstance(value, bytes) else value
     return default
-
-
-def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """Yield the graphs within a node."""
-    for given in node.attribute:
-        if given.HasField("g"):
-            yield given.g
-        yield from given.graphs
 
 
 # Nodes that show a tensor in another form: what they make of it, None where that is not known

@@ -21,9 +21,9 @@ from gossamer.models.onnx_constants import (
     constants,
     count_zeros,
     is_weight,
-    subgraphs,
 )
 from gossamer.models.onnx_forms import FORMS, Form
+from gossamer.onnx_nodes import subgraphs
 
 
 class Place(NamedTuple):

@@ -12,6 +12,7 @@ from rich.text import Text
 from gossamer.report.layers import groups_of, shortened
 from gossamer.report.quantities import count, quantity, size
 from gossamer.report.speed import candidate_table, times_faster
+from gossamer.report.terminal import print_note
 
 Document = Mapping[str, Any]
 
@@ -45,7 +46,7 @@ def print_advice(advice: Document, console: Console | None = None) -> None:
     for pattern in dict.fromkeys(one["pattern"] for one in advice["sparse"]):
         _print(console, _layer_table(console, advice, groups, pattern))
     for note in (advice["verdict"], *_notes(advice, groups)):
-        console.print(Text(note))
+        print_note(console, note)
 
 
 def _print(console: Console, table: Table) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from gossamer.report.quantities import percent, quantity, size
 from gossamer.report.speed import candidate_table, times_faster
+from gossamer.report.terminal import print_note
 
 Document = Mapping[str, Any]
 
@@ -35,7 +36,7 @@ def print_demo(demo: Document, folder: str, console: Console | None = None) -> N
     console.print(_table(demo, console))
     console.print()
     for note in _notes(demo, folder):
-        console.print(Text(note))
+        print_note(console, note)
 
 
 def _findings(demo: Document) -> list[tuple[str, str]]:

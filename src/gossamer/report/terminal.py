@@ -5,6 +5,7 @@ Each takes what `to_dict()` gives, so that a table can be made again from a JSON
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -138,13 +139,19 @@ def print_parts(console: Console | None, *parts: Table | str) -> None:
     console = console or Console()
     for part in parts:
         if isinstance(part, str):
-            console.print(Text(part))
+            print_note(console, part)
             continue
         # A line between head and body helps the eye, and is in the way of other programs.
         part.box = box.SIMPLE_HEAD if console.is_terminal else None
         part.show_edge = False
         console.print(part)
         console.print()
+
+
+def print_note(console: Console, note: str) -> None:
+    """Print a text, wrapped between words: a path is never broken, so that it can be copied."""
+    lines = textwrap.wrap(note, console.width, break_long_words=False, break_on_hyphens=False)
+    console.print(Text("\n".join(lines)), soft_wrap=True)
 
 
 def new_table(first: str, *others: str) -> Table:

@@ -13,7 +13,8 @@ import onnx
 
 from gossamer.errors import ModelError, UnsafeModelError
 from gossamer.machine import memory as memory
-from gossamer.runtime.dims import Dim, number
+from gossamer.onnx_nodes import with_inner
+from gossamer.runtime.dims import number, symbols_of
 from gossamer.runtime.graph import Graph, Value
 from gossamer.runtime.layouts import Planes
 
@@ -43,8 +44,7 @@ def check(graph: Graph) -> None:
         if not value.known or value.shape is None:
             continue
         assert value.dtype is not None
-        symbols = {s for size in value.shape if isinstance(size, Dim) for s in size.symbols}
-        sizes = dict.fromkeys(symbols, 1)
+        sizes = dict.fromkeys(symbols_of(value.shape), 1)
         # Beside a size of 0 any other takes no memory, but it is a number in generated code.
         shape = [number(size, sizes) for size in value.shape]
         size = max(math.prod(shape) * value.dtype.itemsize, max(shape, default=0))
@@ -78,14 +78,8 @@ def check_functions(model: onnx.ModelProto) -> None:
         return known[key]
 
     def count(nodes: Iterable[onnx.NodeProto]) -> int:
-        total = 0
-        for node in nodes:
-            key = node.domain, node.op_type
-            total += nodes_of(key) if key in functions else 1
-            for attribute in node.attribute:
-                for inner in (attribute.g, *attribute.graphs):
-                    total += count(inner.node)
-        return total
+        keys = ((node.domain, node.op_type) for node in with_inner(nodes))
+        return sum(nodes_of(key) if key in functions else 1 for key in keys)
 
     total = count(model.graph.node)
     if model.functions and total > _MOST_NODES:

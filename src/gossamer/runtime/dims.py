@@ -251,6 +251,11 @@ def product(sizes: Iterable[Size]) -> Size:
     return total
 
 
+def symbols_of(sizes: Iterable[Size]) -> set[str]:
+    """The names of all that sizes depend on."""
+    return {symbol for size in sizes if isinstance(size, Dim) for symbol in size.symbols}
+
+
 def number(size: Size, values: Mapping[str, int]) -> int:
     """A size as a number, given the symbols' numbers."""
     return size.evaluate(values) if isinstance(size, Dim) else int(size)

@@ -6,12 +6,13 @@ they are refused here, wherever a model is handed over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import onnx
 
 from gossamer.errors import UnsafeModelError
 from gossamer.external_data import is_external, tensors
+from gossamer.onnx_nodes import nodes
 from gossamer.runtime import bounds
 from gossamer.sparse_tensors import check_sparse
 
@@ -95,18 +96,3 @@ def check_external(model: onnx.ModelProto, given: Iterable[str]) -> None:
             raise UnsafeModelError(
                 f"tensor {tensor.name!r} lies in another file; give the path of the model instead"
             )
-
-
-def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    """Every node of a model, those of inner graphs and functions among them."""
-    yield from _inner(model.graph.node)
-    for function in model.functions:
-        yield from _inner(function.node)
-
-
-def _inner(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    for node in nodes:
-        yield node
-        for attribute in node.attribute:
-            for graph in (attribute.g, *attribute.graphs):
-                yield from _inner(graph.node)

@@ -14,7 +14,7 @@ from onnx import helper
 
 from gossamer.errors import ModelError
 from gossamer.runtime import ort
-from gossamer.runtime.dims import Dim
+from gossamer.runtime.dims import Dim, symbols_of
 from gossamer.runtime.graph import Value
 from gossamer.runtime.ports import type_of
 from gossamer.runtime.protos import declared_value
@@ -36,7 +36,7 @@ def hints(
     if not strange:
         return {}
     bare = _bare(model, {value.name: value for value in inputs})
-    symbols = {symbol for value in inputs for symbol in _symbols(value)}
+    symbols = {symbol for value in inputs for symbol in symbols_of(value.shape or ())}
     found = _by_onnx(bare, symbols)
     wanted = [
         name
@@ -74,14 +74,9 @@ def _by_onnx_runtime(
 
 def _within(value: Value, symbols: Collection[str]) -> Value:
     """A value without the shape, if it holds names that were made up for sizes not known."""
-    if not _symbols(value) <= set(symbols):
+    if not symbols_of(value.shape or ()) <= set(symbols):
         value.shape = None
     return value
-
-
-def _symbols(value: Value) -> set[str]:
-    sizes = value.shape or ()
-    return set().union(*(size.symbols for size in sizes if isinstance(size, Dim)))
 
 
 def _bare(model: onnx.ModelProto, inputs: dict[str, Value]) -> onnx.ModelProto:

@@ -9,6 +9,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from gossamer.errors import ModelError
+from gossamer.onnx_nodes import subgraphs
 from gossamer.runtime.dims import Dim, Size
 from gossamer.runtime.graph import Array, Node, Value
 from gossamer.sparse_tensors import unfold
@@ -97,13 +98,12 @@ def to_proto(node: Node) -> onnx.NodeProto:
 def captured_by(proto: onnx.NodeProto) -> list[str]:
     """Names that a node's inner graphs take from around it."""
     found: list[str] = []
-    for attribute in proto.attribute:
-        for inner in [attribute.g, *attribute.graphs]:
-            made = {info.name for info in inner.input} | {t.name for t in inner.initializer}
-            for node in inner.node:
-                found += [name for name in [*node.input, *captured_by(node)] if name not in made]
-                made.update(node.output)
-            found += [info.name for info in inner.output if info.name not in made]
+    for inner in subgraphs(proto):
+        made = {info.name for info in inner.input} | {t.name for t in inner.initializer}
+        for node in inner.node:
+            found += [name for name in [*node.input, *captured_by(node)] if name not in made]
+            made.update(node.output)
+        found += [info.name for info in inner.output if info.name not in made]
     return list(dict.fromkeys(name for name in found if name))
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from gossamer.runtime.dims import Dim
+from gossamer.runtime.dims import Dim, symbols_of
 from gossamer.runtime.graph import Graph, Node, Value
 from gossamer.runtime.kernels.elements import ELEMENTWISE
 from gossamer.runtime.shapes import permutation
@@ -60,8 +60,7 @@ def leading_symbols(graph: Graph) -> set[str]:
 
 
 def _symbols(value: Value, axes: slice) -> set[str]:
-    sizes = (value.shape or ())[axes]
-    return {symbol for size in sizes if isinstance(size, Dim) for symbol in size.symbols}
+    return symbols_of((value.shape or ())[axes])
 
 
 # Operators that go along the first axis, place after place.

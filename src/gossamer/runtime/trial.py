@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gossamer.errors import DataError
-from gossamer.runtime.dims import Dim, number, worded
+from gossamer.runtime.dims import number, symbols_of, worded
 from gossamer.runtime.graph import Array, Graph, Value
 from gossamer.runtime.samples import leading_symbols
 
@@ -64,15 +64,14 @@ def sizes_for(graph: Graph) -> dict[str, int]:
     batches = leading_symbols(graph)
     sizes: dict[str, int] = {}
     for value in graph.inputs:
-        for size in value.shape or ():
-            for symbol in size.symbols if isinstance(size, Dim) else ():
-                sizes[symbol] = _BATCH if symbol in batches else _LENGTH
+        for symbol in symbols_of(value.shape or ()):
+            sizes[symbol] = _BATCH if symbol in batches else _LENGTH
     for limit in graph.limits:
         bounded, most = limit
         for _ in range(_TRIES):
             if not worded(limit, sizes):
                 break
-            for symbol in bounded.symbols if isinstance(bounded, Dim) else ():
+            for symbol in symbols_of([bounded]):
                 # A size that is limited from below has a negative limit: see `dims.limit_below`.
                 sizes[symbol] = sizes[symbol] * 2 if most < 0 else max(1, sizes[symbol] // 2)
     for limit in graph.limits:

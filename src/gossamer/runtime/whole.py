@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from gossamer import onnx_nodes
 from gossamer.errors import DataError, ModelError, OptionError, first_line
 from gossamer.runtime import feeds as feeding
 from gossamer.runtime import hazards, onnx_file, ort
@@ -51,7 +52,7 @@ class Source:
         self.nodes = [
             (node.name, node.op_type) for node in outlined.graph.node if node.op_type != "Constant"
         ]
-        self.operators = {node.op_type for node in hazards.nodes(outlined)}
+        self.operators = {node.op_type for node in onnx_nodes.nodes(outlined)}
 
     def read(self) -> onnx_file.Parts:
         """The model, checked, in two parts."""
