@@ -15,7 +15,7 @@ def window(
     """Padding before and after, stride and dilation of a convolution or pooling, for each axis.
 
     Raises:
-        UnknownSize: where padding depends on sizes that are not known.
+        UnknownSize: where padding depends on sizes that are not known, or is out of range.
     """
     rank = len(kernel)
     stride = list(node.attributes.get("strides", [1] * rank))
@@ -26,24 +26,25 @@ def window(
         raise UnknownSize("a window of other axes than what it slides over")
     if mode == "VALID":
         pads = [0] * (2 * rank)
-    elif mode.startswith("SAME"):
-        before, after = [], []
-        # A pooling is padded as if it were not dilated, and cut where its stride is longer than its
-        # window, which has no lowering; so does ONNX Runtime.
-        pools = node.is_a("MaxPool", "AveragePool")
-        gaps = [1] * rank if pools else dilation
-        for length, extent, step, gap in zip(size, kernel, stride, gaps, strict=True):
-            if not isinstance(length, int):
-                raise UnknownSize("padding depends on the input's size")
-            total = (-(-length // step) - 1) * step + (extent - 1) * gap + 1 - length
-            total = total if pools else max(0, total)
-            less, more = total // 2, total - total // 2
-            before.append(less if mode == "SAME_UPPER" else more)
-            after.append(more if mode == "SAME_UPPER" else less)
-        pads = before + after
     if min([*kernel, *stride, *dilation]) < 1 or min(pads) < 0:
         raise UnknownSize("a window with sizes, strides, dilations or pads out of range")
-    return pads[:rank], pads[rank:], stride, dilation
+    if not mode.startswith("SAME"):
+        return pads[:rank], pads[rank:], stride, dilation
+    before, after = [], []
+    for length, extent, step, gap in zip(size, kernel, stride, dilation, strict=True):
+        if not isinstance(length, int):
+            raise UnknownSize("padding depends on the input's size")
+        # ONNX Runtime pads a pooling as if it were not dilated.
+        pools = node.is_a("MaxPool", "AveragePool")
+        reach = extent if pools else (extent - 1) * gap + 1
+        total = (-(-length // step) - 1) * step + reach - length
+        # Negative where a stride is longer than its window; integers divide towards zero.
+        before.append(int((total if mode == "SAME_UPPER" else total + 1) / 2))
+        after.append(total - before[-1])
+        if before[-1] < 0 or (after[-1] < 0 and pools):
+            raise UnknownSize("a window whose stride makes ONNX Runtime's padding negative")
+    # What lies after the last window is nobody's to read.
+    return before, [max(0, more) for more in after], stride, dilation
 
 
 def _windowed(node: Node, size: Sequence[Size], kernel: Sequence[int]) -> list[Size]:
@@ -130,9 +131,13 @@ def _pool(node: Node, inferred: Inferred) -> list[Typed]:
     kernel = list(node.attributes["kernel_shape"])
     if len(kernel) != len(shape) - 2:
         raise UnknownSize("a pooling whose ranks differ")
-    before, after, _, _ = window(node, shape[2:], kernel)
+    before, after, _, dilation = window(node, shape[2:], kernel)
     if any(pad >= size for pad, size in zip(before + after, kernel + kernel, strict=True)):
         raise UnknownSize("a pooling with padding as large as its window")
+    for length, less, more, gap in zip(shape[2:], before, after, dilation, strict=True):
+        # All taps may lie beside a shorter axis: the largest, or the mean, of nothing.
+        if less or more:
+            inferred.at_least(length, gap)
     return [(dtype_of(node.input(0)), (*shape[:2], *_windowed(node, shape[2:], kernel)))]
 
 

@@ -64,6 +64,36 @@ def test_where_the_largest_lies(model: Any, agrees: Any, order: int) -> None:
     agrees(one(model, call, image(6, 7), results=2), {"x": image(6, 7)})
 
 
+@pytest.mark.parametrize("size", [(7,), (6, 7)])
+def test_where_the_largest_lies_is_never_in_the_padding(
+    model: Any, agrees: Any, size: tuple[int, ...]
+) -> None:
+    """Even where all that a window reads is -inf, as padding is."""
+    rank = len(size)
+    attributes = f"kernel_shape={[3] * rank}, dilations={[2] * rank}, pads={[2] * (2 * rank)}"
+    x = image(*size)
+    x[0] = -np.inf
+    agrees(one(model, f"MaxPool<{attributes}>(x)", x, results=2), {"x": x})
+
+
+@pytest.mark.parametrize("operator", ["MaxPool", "AveragePool"])
+def test_windows_that_may_read_nothing_but_padding(model: Any, agrees: Any, operator: str) -> None:
+    """Their largest and mean are ONNX Runtime's own: the least number, and 0."""
+    call = f"{operator}<kernel_shape=[2], dilations=[2], pads=[1, 1]>(x)"
+    for size in (1, 2):
+        agrees(one(model, call, image(size)), {"x": image(size)}, native=size > 1)
+
+
+@pytest.mark.parametrize(("kernel", "native"), [(1, False), (3, True)])
+def test_a_stride_longer_than_the_kernel_of_a_convolution(
+    model: Any, agrees: Any, kernel: int, native: bool
+) -> None:
+    """ONNX Runtime begins beyond the first element where its padding is below -1."""
+    weights = np.random.default_rng(1).standard_normal((4, 4, kernel))
+    call = 'Conv<strides=[4], auto_pad="SAME_UPPER">(x, w)'
+    agrees(one(model, call, image(8), w=weights), {"x": image(8)}, native=native)
+
+
 @pytest.mark.parametrize("size", [(5,), (4, 5), (3, 4, 5)])
 @pytest.mark.parametrize("operator", ["GlobalMaxPool", "GlobalAveragePool"])
 def test_global_pooling(model: Any, agrees: Any, operator: str, size: tuple[int, ...]) -> None:

@@ -92,10 +92,30 @@ def _places(e: Expansion, node: Node, windows: Value) -> Value:
     starts = sum((places[a] * stride[a] - before[a]) * steps[a] for a in range(rank))
     flat = e.reshaped(windows, [*shape[:2], math.prod(kernel), *out])
     tap = e("ArgMax", flat, axis=2, keepdims=0)
+    first = _first_taps(kernel, out, size, (stride, dilation, before))
+    if first.any():
+        # Padding is -inf, and is not to be found even where all that is read is -inf too.
+        tap = e("Max", tap, e.constant(first))
     within = e("Add", e("Gather", e.constant(np.asarray(tap_places)), tap), e.constant(starts))
     planes = e("Range", e.size(0), e.size(shape[0] * shape[1]), e.size(1))
     planes = e("Mul", planes, e.size(math.prod(size)))
     return e("Add", within, e.reshaped(planes, [*shape[:2], *([1] * rank)]))
+
+
+def _first_taps(
+    kernel: Sequence[int],
+    out: Sequence[int],
+    size: Sequence[int],
+    steps: tuple[Sequence[int], Sequence[int], Sequence[int]],
+) -> Array:
+    """The first tap of each window that reads the input and not the padding before it."""
+    first = np.zeros((), np.int64)
+    for extent, count, (stride, dilation, before) in zip(
+        kernel, out, zip(*steps, strict=True), strict=True
+    ):
+        outside = np.maximum(0, before - np.arange(count) * stride)
+        first = first[..., None] * extent + -(-outside // dilation)
+    return first
 
 
 def _average_pool(e: Expansion, node: Node) -> Sequence[Value] | None:
