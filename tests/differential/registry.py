@@ -45,17 +45,22 @@ class Growth:
 GROWTHS: list[Growth] = []
 
 _OFTEN = {
-    2.0: "ConvTranspose ArgMax BitwiseNot BitwiseXor BitwiseOr Cast CastLike Dropout "
-    "GroupNormalization Hardmax "
-    "InstanceNormalization LRN Max Min Mish ReduceL2 ReduceLogSum ReduceProd ReduceSumSquare Selu "
-    "Sin Asin Acos Cosh Sinh Softplus Mean Exp Gelu GreaterOrEqual MeanVarianceNormalization Pow",
-    1.6: "Cos Celu CumSum DepthToSpace Flatten Floor GatherElements HardSwish "
-    "Identity LessOrEqual LogSoftmax PRelu ReduceL1 ReduceLogSumExp ReduceSum Reciprocal Shrink "
-    "Softsign SpaceToDepth Split Squeeze Sum ThresholdedRelu Trilu Upsample Atanh Equal "
-    "Sign Ceil ArgMin Acosh Mod GatherND Atan Clip Neg Elu Relu LayerNormalization Pad "
-    "GlobalAveragePool IsInf IsNaN LpNormalization Round ReduceMin Tile Unsqueeze Log BitwiseAnd",
-    3.0: "Range ConstantOfShape OneHot Tan",
-    6.0: "Swish",
+    1.3: "And AveragePool Expand Gemm Resize",
+    1.6: "Clip Elu GlobalAveragePool GlobalMaxPool IsInf LessOrEqual LogSoftmax Neg Or Pad "
+    "ReduceMax Relu Sign Softsign Trilu Unsqueeze Xor",
+    2.0: "Acos Acosh ArgMin Atan BitwiseXor Cast CastLike Ceil Celu Cos CumSum DepthToSpace Exp "
+    "Flatten Floor GatherND Gelu Greater GreaterOrEqual GroupNormalization "
+    "InstanceNormalization IsNaN LayerNormalization Less LpNormalization PRelu Reciprocal "
+    "ReduceL2 ReduceMin ReduceSum ReduceSumSquare Round Selu Sin Sinh Softplus Squeeze "
+    "ThresholdedRelu Upsample",
+    2.3: "ArgMax Asin Asinh BitwiseAnd BitwiseNot BitwiseOr ConvTranspose Cosh Equal "
+    "GatherElements HardSwish Identity Log Max Mean MeanVarianceNormalization Min Mish Mod Not "
+    "Pow RMSNormalization ReduceL1 ReduceLogSum ReduceLogSumExp ReduceProd Shrink SpaceToDepth "
+    "Split Sum Tile",
+    2.8: "Atanh Dropout LRN",
+    3.2: "ConstantOfShape Hardmax Range Tan",
+    4.1: "OneHot",
+    8.5: "Swish",
 }
 """What is refused more often, or is often of a type that has no kernel, comes so many times as
 often, that all get their share."""
