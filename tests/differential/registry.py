@@ -45,21 +45,20 @@ class Growth:
 GROWTHS: list[Growth] = []
 
 _OFTEN = {
-    1.3: "And AveragePool Expand Gemm Resize",
-    1.6: "Clip Elu GlobalAveragePool GlobalMaxPool IsInf LessOrEqual LogSoftmax Neg Or Pad "
-    "ReduceMax Relu Sign Softsign Trilu Unsqueeze Xor",
-    2.0: "Acos Acosh ArgMin Atan BitwiseXor Cast CastLike Ceil Celu Cos CumSum DepthToSpace Exp "
-    "Flatten Floor GatherND Gelu Greater GreaterOrEqual GroupNormalization "
-    "InstanceNormalization IsNaN LayerNormalization Less LpNormalization PRelu Reciprocal "
-    "ReduceL2 ReduceMin ReduceSum ReduceSumSquare Round Selu Sin Sinh Softplus Squeeze "
-    "ThresholdedRelu Upsample",
-    2.3: "ArgMax Asin Asinh BitwiseAnd BitwiseNot BitwiseOr ConvTranspose Cosh Equal "
-    "GatherElements HardSwish Identity Log Max Mean MeanVarianceNormalization Min Mish Mod Not "
-    "Pow RMSNormalization ReduceL1 ReduceLogSum ReduceLogSumExp ReduceProd Shrink SpaceToDepth "
-    "Split Sum Tile",
-    2.8: "Atanh Dropout LRN",
-    3.2: "ConstantOfShape Hardmax Range Tan",
-    4.1: "OneHot",
+    1.3: "AveragePool Expand Gemm Reshape Resize Slice Softmax",
+    1.6: "And Clip Elu GlobalAveragePool GlobalMaxPool IsInf LessOrEqual LogSoftmax Neg Or Pad "
+    "Relu Sign Trilu Unsqueeze Xor",
+    2.0: "Acosh ArgMin Atan BitwiseXor Cast CastLike Ceil Celu Cos CumSum DepthToSpace Exp "
+    "Flatten Floor GatherND Greater GreaterOrEqual GroupNormalization InstanceNormalization "
+    "IsNaN LayerNormalization Less LpNormalization Reciprocal ReduceL2 ReduceMax ReduceMin "
+    "ReduceSumSquare Round Selu Sin Sinh Softplus Softsign Squeeze Upsample",
+    2.3: "Acos ArgMax Asin Asinh BitwiseAnd BitwiseNot BitwiseOr ConvTranspose Cosh Equal "
+    "GatherElements Gelu HardSwish Identity Log Max Mean MeanVarianceNormalization Mish Mod "
+    "Not PRelu Pow RMSNormalization ReduceL1 ReduceLogSum ReduceProd ReduceSum Shrink "
+    "SpaceToDepth Split ThresholdedRelu Tile",
+    2.8: "Atanh Dropout LRN Min ReduceLogSumExp Sum",
+    3.2: "ConstantOfShape Range Tan",
+    4.1: "Hardmax OneHot",
     8.5: "Swish",
 }
 """What is refused more often, or is often of a type that has no kernel, comes so many times as

@@ -163,7 +163,9 @@ def find(folder: Path, names: Sequence[str], graphs: int) -> list[int | None]:
     A graph that is at fault without it counts for nothing.
     """
     from differential.faults import FAULTS as PLANTED
+    from differential.faults import check_edits
 
+    check_edits()
     plain = folder / "plain"
     found: list[int | None] = []
     for name in names or PLANTED:
@@ -210,9 +212,10 @@ def summary(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "skipping zeros": [r["seed"] for r in results if r["outcome"] == SKIPS_ZEROS],
         "nodes": sum(counts.values()),
         "native": round(sum(native.values()) / max(sum(counts.values()), 1), 4),
-        "least natively run": {name: count for count, name in least[:20]},
-        "definitions below 200": sum(count < 200 for count, _ in least),
         "definitions": len(least),
+        "least natively run": " ".join(map(str, reversed(least[0]))) if least else "",
+        "next": {name: count for count, name in least[1:20]},
+        "definitions below 200": sum(count < 200 for count, _ in least),
         "native now and then": sorted(ops - ours),
         "seconds a graph": round(
             sum(sum(result.get("seconds", ())) for result in results) / max(graphs, 1), 3

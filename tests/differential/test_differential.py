@@ -66,10 +66,36 @@ def test_no_farther_from_64_bits_than_onnx_runtime_is_agreement() -> None:
     assert not compare.nearer(np.array([np.nan, 2.0], f32), theirs, exact)
 
 
-@pytest.mark.slow
 def test_faults_that_were_mended_can_still_be_put_back() -> None:
     """`python tests/differential find` then says how many graphs find each."""
     faults.check_edits()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        faults.Edit("folding", "what is not there", "else"),
+        faults.Edit("folding", "", "def fold(node):\n    pass\n"),
+        faults.Edit("there_is_none", "", "x = 1\n"),
+    ],
+    ids=["text", "parameters", "module"],
+)
+def test_a_fault_whose_place_has_moved_is_an_error(
+    edit: faults.Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(faults.FAULTS, "a fault", (edit,))
+    with pytest.raises(RuntimeError, match="mend the edit"):
+        faults.check_edits()
+
+
+def test_the_summary_names_the_definition_that_ran_natively_least() -> None:
+    results = [
+        {"seed": 0, "outcome": "agrees", "nodes": {f"{op}:{since}": [9, 0]}}
+        for op, since in definitions()
+        if (op, since) != ("Relu", 13)
+    ]
+    results.append({"seed": 1, "outcome": "agrees", "nodes": {"Relu:13": [4, 1]}})
+    assert runner.summary(results)["least natively run"] == "Relu:13 4"
 
 
 def test_a_few_hundred_models_agree_with_onnx_runtime(tmp_path: Path) -> None:
