@@ -247,6 +247,18 @@ def test_other_number_types(model: Any, agrees: Any, operator: str, kind: str) -
     agrees(small, feeds)
 
 
+@pytest.mark.parametrize("kind", ["int64", "int32"])
+@pytest.mark.parametrize("operator", ["Mul", "Add", "Sub", "MatMul"])
+def test_what_is_beyond_a_type_of_integers_loses_its_upper_bits(
+    model: Any, agrees: Any, operator: str, kind: str
+) -> None:
+    given = f"{kind}[N, N] x, {kind}[N, N] z"
+    small = model(f"({given}) => ({kind}[N, N] y) {{ y = {operator}(x, z) }}")
+    limits = np.iinfo(kind)
+    random = np.random.default_rng(0)
+    agrees(small, {n: random.integers(limits.min, limits.max, (9, 9), kind) for n in "xz"})
+
+
 def test_division_of_integers_rounds_towards_zero(model: Any, agrees: Any) -> None:
     small = model("(int64[N] x) => (int64[N] y) { y = Div(x, three) }", three=np.array(3))
     agrees(small, {"x": np.arange(-10, 11)})

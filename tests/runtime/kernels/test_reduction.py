@@ -119,6 +119,17 @@ def test_other_types(model: Any, agrees: Any, kind: Any, operator: str, axis: in
     agrees(small, {"x": x}, tolerance=1e-12)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_mean_whose_sum_is_beyond_32_bits(model: Any, agrees: Any, axis: int) -> None:
+    small = model(
+        f"(int32[N, M] x) => (int32[K] y) {{ y = ReduceMean<axes=[{axis}], keepdims=0>(x) }}",
+        opset=12,
+    )
+    x = np.random.default_rng(0).integers(-(2**31), 2**31, (3, 80)).astype(np.int32)
+    x[0] = x[:, 0] = 2**31 - 1
+    agrees(small, {"x": x})
+
+
 def test_all_axes_or_none(model: Any, agrees: Any) -> None:
     x = np.random.default_rng(0).standard_normal((3, 4)).astype(f32)
     all_of_them = "(float[N, M] x) => (float y) { y = ReduceSum<keepdims=0>(x) }"

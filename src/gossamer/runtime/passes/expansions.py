@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from onnx import helper
+from onnx import TensorProto, helper
 
 from gossamer.runtime.dims import Size, UnknownSize, divide, product
 from gossamer.runtime.graph import Node, Value
@@ -38,7 +38,13 @@ def _reduce(e: Expansion, node: Node, op: str, x: Value) -> Value:
 def _plain_reduction(e: Expansion, node: Node) -> Sequence[Value] | None:
     """A reduction along no axis does nothing."""
     x = node.source(0)
-    return None if reduced_axes(node, len(shape_of(x))) else [e("Identity", x)]
+    if not reduced_axes(node, len(shape_of(x))):
+        return [e("Identity", x)]
+    if node.op == "ReduceMean" and x.dtype == np.int32:
+        # Their sum may be beyond 32 bits, their mean is not.
+        mean = _reduce(e, node, "ReduceMean", e("Cast", x, to=TensorProto.INT64))
+        return [e("Cast", mean, to=TensorProto.INT32)]
+    return None
 
 
 def _sum_of(op: str) -> Callable[[Expansion, Node], Sequence[Value]]:
@@ -262,7 +268,7 @@ def _one_hot(e: Expansion, node: Node) -> Sequence[Value]:
     (depth,) = content_of(node.input(1))
     rank = len(shape_of(indices)) + 1
     axis = node.attributes.get("axis", -1) % rank
-    indices = e("Unsqueeze", e("Cast", indices, to=7), e.sizes([axis]))
+    indices = e("Unsqueeze", e("Cast", indices, to=TensorProto.INT64), e.sizes([axis]))
     size = e.size(depth)
     indices = e("Where", e("Less", indices, e.size(0)), e("Add", indices, size), indices)
     places = _along(e, e("Range", e.size(0), size, e.size(1)), axis, rank)
