@@ -125,7 +125,7 @@ def _floats(taken: Feeds) -> list[Array]:
     return [array for array in taken.values() if array.dtype.kind == "f"]
 
 
-_EXTREMES = ("Max", "Min", "ReduceMax", "ReduceMin", "MaxPool")
+_EXTREMES = ("Max", "Min", "ReduceMax", "ReduceMin", "MaxPool", "ReduceLogSumExp")
 
 # Where ONNX Runtime loses NaN, or what is small beside 1, also in 64 bits.
 _BY_HAND: dict[str, Callable[[Array], Array]] = {
@@ -162,11 +162,11 @@ def _node_in_double(
         for name, array in taken.items():
             if array.dtype.kind == "f":
                 without[name] = np.where(np.isnan(array), -sign * np.inf, array)
-                marks[name] = np.where(np.isnan(array), sign, 0.0)
+                marks[name] = np.where(np.isnan(array), 0.0, -sign * np.inf)
         plain, marked = (_node_in_double(node, given, opsets) for given in (without, marks))
         if plain is None or marked is None:
             return None
-        return [np.where(marked[0] != 0, np.nan, plain[0]), *plain[1:]]
+        return [np.where(sign * marked[0] > -1, np.nan, plain[0]), *plain[1:]]
     for width in (np.float64, np.float32):
         given = {name: a.astype(width) if a.dtype == np.float64 else a for name, a in taken.items()}
         form = wide if width == np.float64 else node

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from differential import compare, faults, models, runner
+from differential import compare, faults, models, oracle, runner
 from differential.registry import GROWTHS, definitions
 
 f32 = np.float32
@@ -64,6 +64,17 @@ def test_no_farther_from_64_bits_than_onnx_runtime_is_agreement() -> None:
     assert compare.nearer(np.array([1.0005, 2.0], f32), theirs, exact)
     assert not compare.nearer(np.array([1.002, 2.0], f32), theirs, exact)
     assert not compare.nearer(np.array([np.nan, 2.0], f32), theirs, exact)
+
+
+@pytest.mark.parametrize("operator", ["ReduceMax", "ReduceMin", "ReduceLogSumExp"])
+def test_nan_stays_in_64_bits_wherever_it_lies(operator: str) -> None:
+    node = onnx.helper.make_node(operator, ["x"], ["y"], keepdims=0)
+    inputs = [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [3])]
+    outputs = [onnx.helper.make_empty_tensor_value_info("y")]
+    model = oracle.model_of(onnx.helper.make_graph([node], "one", inputs, outputs), {"": 12})
+    for row in ([np.inf, 1, np.nan], [np.nan, np.inf, 1], [-np.inf, np.nan, 1]):
+        assert np.isnan(oracle.in_double(model, {"x": np.array(row, f32)}))
+    assert np.isfinite(oracle.in_double(model, {"x": np.array([1, 2, 3], f32)}))
 
 
 def test_faults_that_were_mended_can_still_be_put_back() -> None:
