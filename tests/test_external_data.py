@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime
@@ -141,6 +142,36 @@ def test_data_within_the_models_folder_is_read(tmp_path: Path, layout: Layout) -
     for engine in ("gossamer", "onnxruntime"):
         ours = compile(path, engine=engine).run(None, {"x": X})[0]
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", ["0", None])
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.int4, ml_dtypes.uint2, np.bool_])
+def test_a_length_that_is_0_or_not_said_is_that_of_the_shape(
+    tmp_path: Path, dtype: type, length: str | None
+) -> None:
+    """What lies behind it in the file is another tensor's."""
+    weight = WEIGHT[:5, :5].astype(dtype)
+    constant = numpy_helper.from_array(weight, "w")
+    (tmp_path / "d.bin").write_bytes(bytes(8) + constant.raw_data + bytes(100))
+    tensor = TensorProto(name="w", dims=(5, 5), data_type=constant.data_type)
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "d.bin"), ("offset", "8"), ("length", length)):
+        if value is not None:
+            tensor.external_data.add(key=key, value=value)
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["w"], ["y"], to=TensorProto.FLOAT)],
+        "cast",
+        [],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [5, 5])],
+        [tensor],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 25)], ir_version=13)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    expected = onnxruntime.InferenceSession(path).run(None, {})[0]
+    np.testing.assert_array_equal(compile(path, engine="gossamer").run(None, {})[0], expected)
+    read = numpy_helper.to_array(load_onnx(path).graph.initializer[0])
+    np.testing.assert_array_equal(read.astype(np.float32), expected)
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,18 @@ followed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, helper
 
 from gossamer.errors import ModelError, first_line
 from gossamer.onnx_nodes import graphs, nodes
 
+# Elements that lie together in a byte, of types of which several do.
+_IN_A_BYTE = {"INT4": 2, "UINT4": 2, "FLOAT4E2M1": 2, "INT2": 4, "UINT2": 4}
 # Characters of a name that an error shows.
 _SHOWN = 80
 
@@ -71,7 +74,8 @@ def locate(tensor: TensorProto, model_path: str | Path) -> Extent:
     try:
         offset = int(entries.get("offset", 0))
         rest = path.stat().st_size - offset
-        size = int(entries.get("length", rest))
+        # ONNX Runtime takes 0 for a length that is not said.
+        size = int(entries.get("length", 0)) or _size(tensor, rest)
     except ValueError:
         raise MissingData(f"{kept} at a place that is no number; export it again") from None
     if offset < 0 or not 0 <= size <= rest:
@@ -80,6 +84,16 @@ def locate(tensor: TensorProto, model_path: str | Path) -> Extent:
             "copy that file again"
         )
     return Extent(path, offset, size)
+
+
+def _size(tensor: TensorProto, rest: int) -> int:
+    """Bytes that the elements of a tensor's type and shape take; `rest` where these are none."""
+    try:
+        itemsize = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    except KeyError:
+        return rest
+    in_a_byte = _IN_A_BYTE.get(TensorProto.DataType.Name(tensor.data_type), 1)
+    return -(-math.prod(tensor.dims) * itemsize // in_a_byte)
 
 
 def load(tensor: TensorProto, model_path: str | Path) -> None:
