@@ -93,7 +93,7 @@ def _size(tensor: TensorProto, rest: int) -> int:
     except KeyError:
         return rest
     in_a_byte = _IN_A_BYTE.get(TensorProto.DataType.Name(tensor.data_type), 1)
-    return -(-math.prod(tensor.dims) * itemsize // in_a_byte)
+    return int(-(-math.prod(tensor.dims) * itemsize // in_a_byte))
 
 
 def load(tensor: TensorProto, model_path: str | Path) -> None:

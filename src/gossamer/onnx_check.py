@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import onnx
 from onnx import helper
 
+from gossamer.errors import ModelError
 from gossamer.onnx_nodes import with_inner
 
 # Withdrawn as ill defined in versions that are still written; ONNX Runtime runs it in all of them.
@@ -24,9 +27,11 @@ def check(model: onnx.ModelProto) -> None:
         model: of at most 2 GiB; it is as it was when this returns.
 
     Raises:
+        ModelError: if a name in it is no text.
         onnx.checker.ValidationError: if the model is not valid, and other errors of the checker.
     """
     graph = model.graph
+    _check_names(graph)
     stated = []
     for infos in (graph.input, graph.output, graph.value_info):
         for info in infos:
@@ -51,6 +56,33 @@ def check(model: onnx.ModelProto) -> None:
             message.ParseFromString(content)
         if withdrawn:
             model.opset_import.pop()
+
+
+def _check_names(graph: onnx.GraphProto) -> None:
+    """Refuse names that protocol buffers give as bytes, since these are no UTF-8."""
+    names: list[str] = [tensor.name for tensor in graph.initializer]
+    names += [sparse.values.name for sparse in graph.sparse_initializer]
+    for node in with_inner(graph.node):
+        names += (node.name, node.op_type, node.domain, *node.input, *node.output)
+    _check_text(names)
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        check_value_names(info)
+
+
+def check_value_names(info: onnx.ValueInfoProto) -> None:
+    """Refuse a value whose name, or that of a size, is no text.
+
+    Raises:
+        ModelError: that shows it.
+    """
+    sizes = info.type.tensor_type.shape.dim
+    _check_text((info.name, *(size.dim_param for size in sizes)))
+
+
+def _check_text(names: Iterable[str]) -> None:
+    for name in names:
+        if not isinstance(name, str):
+            raise ModelError(f"the name {name!r} is no UTF-8; export the model with another")
 
 
 def _is_plain(domain: str) -> bool:

@@ -11,11 +11,12 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, SparseTensorProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, SparseTensorProto, TensorProto, helper
 
 from gossamer.errors import ModelError, UnsafeModelError
 from gossamer.machine import memory
 from gossamer.onnx_nodes import graphs, nodes
+from gossamer.onnx_tensors import tensor_array
 
 Array = np.ndarray[Any, Any]
 
@@ -74,13 +75,9 @@ def unfold(sparse: SparseTensorProto, name: str, source: str) -> Array:
     broken = ModelError(
         f"{source} has the sparse tensor {name!r}, which contradicts itself; export it again"
     )
-    if TensorProto.EXTERNAL in (sparse.values.data_location, sparse.indices.data_location):
-        # They would be looked for wherever this process happens to be.
-        raise broken
     try:
-        values = np.asarray(numpy_helper.to_array(sparse.values))
-        indices = np.asarray(numpy_helper.to_array(sparse.indices))
-    except (ValueError, TypeError, RuntimeError) as error:
+        values, indices = tensor_array(sparse.values), tensor_array(sparse.indices)
+    except ModelError as error:
         raise broken from error
     shape = tuple(sparse.dims)
     if min(shape, default=1) < 0 or values.ndim != 1 or indices.dtype != np.int64:

@@ -227,7 +227,7 @@ def test_saving_leaves_the_model_as_it_is(tmp_path: Path) -> None:
     [
         (b"not a graph", "bytes that are no ONNX model; give"),
         (small_graph(c=matrix(1), w=matrix(2)), "defines tensor 'w' twice; export"),
-        (small_graph(w=matrix(1)), "'w' does not fit its shape; export"),
+        (small_graph(w=matrix(1)), "tensor 'w' is broken .*; export"),
         (small_graph(w=matrix(1)), "'w' in an external file; read the model with"),
     ],
     ids=["bytes", "twice", "shape", "external"],
@@ -235,7 +235,7 @@ def test_saving_leaves_the_model_as_it_is(tmp_path: Path) -> None:
 def test_a_broken_graph_is_refused(tmp_path: Path, graph: Any, message: str) -> None:
     if "twice" in message:
         graph.graph.initializer.append(numpy_helper.from_array(matrix(1), "w"))
-    if "shape" in message:
+    if "broken" in message:
         graph.graph.initializer[0].dims[0] = 33
     if "external" in message:
         graph.graph.initializer[0].data_location = TensorProto.EXTERNAL

@@ -28,11 +28,13 @@ def main() -> int:
     run.add_argument("targets", nargs="*", choices=[[], *TARGETS], default=[])
     run.add_argument("--minutes", type=float, default=60, help="in all")
     run.add_argument("--folder", type=Path, help="for corpus and faults; a rerun goes on there")
+    run.add_argument("--seed", type=int, default=1, help="of the first process; the next adds 1")
     run.add_argument("--plant", choices=[*PLANTS], help="a fault to be found")
     one = commands.add_parser("one", help="what `run` starts")
     one.add_argument("target", choices=[*TARGETS])
     one.add_argument("--folder", type=Path, required=True)
     one.add_argument("--seconds", type=int, required=True)
+    one.add_argument("--seed", type=int, required=True)
     one.add_argument("--plant")
     covered = commands.add_parser("covered", help="the lines that a corpus runs")
     covered.add_argument("target", choices=[*TARGETS])
@@ -44,7 +46,7 @@ def main() -> int:
     if given.command == "one":
         from fuzz.fuzzing import fuzz
 
-        fuzz(given.target, given.folder, given.seconds, given.plant)
+        fuzz(given.target, given.folder, given.seconds, given.seed, given.plant)
         return 0
     if given.command == "covered":
         from fuzz.fuzzing import covered as measure
@@ -69,10 +71,12 @@ def _fuzz(name: str, folder: Path, seconds: float, given: argparse.Namespace) ->
     scratch = folder / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "FUZZ_SCRATCH": str(scratch)}
-    end = time.monotonic() + seconds
+    end, begun = time.monotonic() + seconds, 0
     while (left := int(end - time.monotonic())) > 0:
         command = [sys.executable, str(HERE), "one", name, "--folder", str(folder)]
-        command += ["--seconds", str(left), *(["--plant", given.plant] if given.plant else [])]
+        command += ["--seconds", str(left), "--seed", str(given.seed + begun)]
+        command += ["--plant", given.plant] if given.plant else []
+        begun += 1
         with (folder / "log.txt").open("a") as log:
             done = subprocess.run(command, stdout=log, stderr=log, env=environment)
         if given.plant and _faults(folder):
@@ -83,6 +87,9 @@ def _fuzz(name: str, folder: Path, seconds: float, given: argparse.Namespace) ->
     lines = subprocess.run(command, capture_output=True, text=True, env=environment)
     return {
         "faults": _faults(folder),
+        "seed": given.seed,
+        "processes": begun,
+        "executed": int.from_bytes((folder / "executed").read_bytes(), sys.byteorder),
         "lines covered": json.loads(lines.stdout.splitlines()[-1]) if lines.stdout else None,
         "corpus": len(list((folder / "corpus").iterdir())),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import hashlib
 import json
+import os
 import random
 import sys
 import threading
@@ -13,17 +14,19 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
+import numpy as np
+
 from fuzz.targets import PLANTS, ROOT, TARGETS
 
 _LONGEST = 1 << 16
 _SOURCE = ROOT / "src" / "gossamer"
 
 
-def fuzz(name: str, folder: Path, seconds: int, plant: str | None) -> None:
+def fuzz(name: str, folder: Path, seconds: int, seed: int, plant: str | None) -> None:
     """Fuzz one target; ends the process.
 
-    What raises anything but a `GossamerError` is kept in `folder/faults`, once for each place, and
-    fuzzing goes on.
+    How often it ran is counted in `folder/executed`, reruns included. What raises anything but a
+    `GossamerError` is kept in `folder/faults`, once for each place, and fuzzing goes on.
     """
     import atheris
 
@@ -39,28 +42,37 @@ def fuzz(name: str, folder: Path, seconds: int, plant: str | None) -> None:
     from gossamer.errors import GossamerError
 
     # Only now, for what writes them is what is fuzzed, and must be instrumented first.
-    for position, seed in enumerate(target.seeds()):
-        (corpus / f"seed{position}").write_bytes(seed)
+    for position, content in enumerate(target.seeds()):
+        (corpus / f"seed{position}").write_bytes(content)
     if plant is not None:
         PLANTS[plant][1]()
 
+    counter = folder / "executed"
+    if not counter.exists():
+        counter.write_bytes(bytes(8))
+    executed = np.memmap(counter, np.int64, "r+")
+
     def one(data: bytes) -> None:
+        executed[0] += 1
         try:
             target.run(data)
         except GossamerError:
             return
         except Exception as error:
             _keep(faults, data, error)
+            if plant is not None:
+                os._exit(0)
 
-    def mutator(data: bytes, most: int, seed: int) -> bytes:
-        chance = random.Random(seed)
+    def mutator(data: bytes, most: int, draw: int) -> bytes:
+        chance = random.Random(draw)
         made = target.change(data, chance) if chance.random() < 0.8 else None
         if made is None or len(made) > most:
             made = atheris.Mutate(data, most)
         return bytes(made)
 
-    arguments = [sys.argv[0], f"-max_total_time={seconds}", f"-max_len={_LONGEST}"]
+    arguments = [sys.argv[0], f"-max_total_time={seconds}", f"-seed={seed}"]
     arguments += [
+        f"-max_len={_LONGEST}",
         "-timeout=60",
         "-rss_limit_mb=3000",
         f"-artifact_prefix={faults}/",
@@ -85,8 +97,8 @@ def _keep(faults: Path, data: bytes, error: Exception) -> None:
         told.write_text(json.dumps({"place": place, "error": str(error)[:300], "trace": text}))
 
 
-def covered(name: str, folder: Path) -> dict[str, float]:
-    """The part of each module's lines that a corpus runs, 0 to 1."""
+def covered(name: str, folder: Path) -> dict[str, dict[str, Any]]:
+    """For each module the part of its lines that a corpus runs, 0 to 1, and all others."""
     target = TARGETS[name]
     files = {str(_SOURCE / module): module for module in target.covers}
     seen: dict[str, set[int]] = {file: set() for file in files}
@@ -114,7 +126,8 @@ def covered(name: str, folder: Path) -> dict[str, float]:
     found = {}
     for file, module in files.items():
         lines = _lines(compile(Path(file).read_text(), file, "exec"))
-        found[module] = round(len(lines & seen[file]) / len(lines), 3)
+        part = round(len(lines & seen[file]) / len(lines), 3)
+        found[module] = {"part": part, "not run": sorted(lines - seen[file])}
     return found
 
 

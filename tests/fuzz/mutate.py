@@ -34,12 +34,9 @@ def message(data: bytes, chance: random.Random) -> bytes | None:
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
-    except Exception:
-        return None
-    for _ in range(chance.choice((1, 1, 1, 2, 4))):
-        found = list(_messages(model))
-        _change(chance.choice(found), chance)
-    try:
+        for _ in range(chance.choice((1, 1, 1, 2, 4))):
+            found = list(_messages(model))
+            _change(chance.choice(found), found, chance)
         return bytes(model.SerializeToString())
     except Exception:
         return None
@@ -58,32 +55,42 @@ def _repeated(descriptor: Any) -> bool:
     return bool(descriptor.is_repeated)
 
 
-def _change(message: Any, chance: random.Random) -> None:
+def _change(message: Any, found: list[Any], chance: random.Random) -> None:
+    """Change one field; `found` are all messages of the model, to take parts and words from."""
     descriptor = chance.choice(message.DESCRIPTOR.fields)
     name = descriptor.name
     if _repeated(descriptor):
-        _change_list(getattr(message, name), descriptor, chance)
+        _change_list(getattr(message, name), descriptor, found, chance)
     elif descriptor.message_type is not None:
         if chance.random() < 0.5:
             message.ClearField(name)
         else:
-            getattr(message, name).SetInParent()
+            getattr(message, name).MergeFrom(_like(descriptor, found, chance))
     elif chance.random() < 0.2:
         message.ClearField(name)
     else:
         try:
-            setattr(message, name, _scalar(descriptor, getattr(message, name), chance))
+            setattr(message, name, _scalar(descriptor, getattr(message, name), found, chance))
         except (TypeError, ValueError):
             return
 
 
-def _change_list(items: Any, descriptor: Any, chance: random.Random) -> None:
+def _like(descriptor: Any, found: list[Any], chance: random.Random) -> Any:
+    """A message of a field's kind: another one of the model, or an empty one."""
+    made = descriptor.message_type._concrete_class()
+    others = [other for other in found if other.DESCRIPTOR is descriptor.message_type]
+    if others and chance.random() < 0.7:
+        made.CopyFrom(chance.choice(others))
+    return made
+
+
+def _change_list(items: Any, descriptor: Any, found: list[Any], chance: random.Random) -> None:
     deed = chance.choice(("drop", "twice", "swap", "add", "set"))
     if deed == "add" or not len(items):
         if descriptor.message_type is not None:
-            items.add()
+            items.add().CopyFrom(_like(descriptor, found, chance))
         else:
-            _set(items, None, _scalar(descriptor, None, chance))
+            _set(items, None, _scalar(descriptor, None, found, chance))
         return
     place = chance.randrange(len(items))
     if deed == "drop":
@@ -94,11 +101,17 @@ def _change_list(items: Any, descriptor: Any, chance: random.Random) -> None:
             items.add().CopyFrom(copy)
         else:
             items.append(copy)
-    elif deed == "swap" and descriptor.message_type is None:
+    elif descriptor.message_type is not None:
+        items[place].CopyFrom(
+            items[chance.randrange(len(items))]
+            if deed == "swap"
+            else _like(descriptor, found, chance)
+        )
+    elif deed == "swap":
         other = chance.randrange(len(items))
         items[place], items[other] = items[other], items[place]
-    elif descriptor.message_type is None:
-        _set(items, place, _scalar(descriptor, items[place], chance))
+    else:
+        _set(items, place, _scalar(descriptor, items[place], found, chance))
 
 
 def _set(items: Any, place: int | None, value: Any) -> None:
@@ -111,14 +124,14 @@ def _set(items: Any, place: int | None, value: Any) -> None:
         return
 
 
-def _scalar(descriptor: Any, before: Any, chance: random.Random) -> Any:
+def _scalar(descriptor: Any, before: Any, found: list[Any], chance: random.Random) -> Any:
     kind = descriptor.cpp_type
     if kind == descriptor.CPPTYPE_STRING:
         if descriptor.type == descriptor.TYPE_BYTES:
             old = bytes(before or b"")
             cut = chance.randrange(len(old) + 1)
             return chance.choice((old[:cut], old + b"\xff" * 3, bytes(chance.randrange(5))))
-        return chance.choice(WORDS)
+        return _word(found, chance)
     if kind in (descriptor.CPPTYPE_FLOAT, descriptor.CPPTYPE_DOUBLE):
         return chance.choice((0.0, 1.0, -1.0, float("nan"), float("inf"), 1e30))
     if kind == descriptor.CPPTYPE_BOOL:
@@ -129,27 +142,60 @@ def _scalar(descriptor: Any, before: Any, chance: random.Random) -> Any:
     return number
 
 
+def _word(found: list[Any], chance: random.Random) -> Any:
+    """A word that the model holds somewhere, or any."""
+    if chance.random() < 0.6:
+        other = chance.choice(found)
+        held = [
+            value
+            for descriptor, value in other.ListFields()
+            if descriptor.cpp_type == descriptor.CPPTYPE_STRING
+        ]
+        words = [
+            word
+            for value in held
+            for word in ([value] if isinstance(value, (str, bytes)) else value)
+        ]
+        if words:
+            return chance.choice(words)
+    return chance.choice(WORDS)
+
+
 def container(data: bytes, chance: random.Random) -> bytes | None:
-    """A sparse file with its description changed and all lengths and checksums right again."""
+    """A sparse file with its description or graph changed, mostly with right lengths and checksums.
+
+    None where the bytes are none, or so broken that nothing can be put right.
+    """
     try:
-        (length,) = struct.unpack("<Q", data[:8])
-        header = json.loads(data[8 : 8 + length])
-        metadata = header["__metadata__"]
-        (key,) = [k for k in metadata if metadata[k].lstrip().startswith("{")]
-        described = json.loads(metadata[key])
-    except Exception:
+        return _container(data, chance)
+    except (KeyError, TypeError, ValueError, AttributeError, struct.error):
         return None
+
+
+def _container(data: bytes, chance: random.Random) -> bytes | None:
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    metadata = header["__metadata__"]
+    (key,) = [k for k in metadata if metadata[k].lstrip().startswith("{")]
+    described = json.loads(metadata[key])
     body = bytearray(data[8 + length :])
     deed = chance.random()
-    if deed < 0.55:
+    if deed < 0.45:
         described = tree(described, chance)
-    elif deed < 0.75:
+    elif deed < 0.6:
         outer = dict(header)
         outer.pop("__metadata__")
         changed = tree(outer, chance)
         if not isinstance(changed, dict):
             return None
         header = {**changed, "__metadata__": metadata}
+    elif deed < 0.8 and "graph:onnx" in header:
+        begin, end = header["graph:onnx"]["data_offsets"]
+        graph = message(bytes(body[begin:end]), chance)
+        if graph is None:
+            return None
+        body = _replace(header, body, graph)
+        described["graph"]["bytes"] = len(graph)
     elif body:
         place = chance.randrange(len(body))
         body[place] = chance.randrange(256)
@@ -163,6 +209,19 @@ def container(data: bytes, chance: random.Random) -> bytes | None:
     head = json.dumps(header, separators=(",", ":")).encode()
     head += b" " * (-len(head) % 8)
     return struct.pack("<Q", len(head)) + head + bytes(body)
+
+
+def _replace(header: Any, body: bytearray, graph: bytes) -> bytearray:
+    """The bytes of a file with another graph, what lies behind it moved."""
+    entry = header["graph:onnx"]
+    begin, end = entry["data_offsets"]
+    moved = len(graph) - (end - begin)
+    for other in header.values():
+        offsets = other.get("data_offsets")
+        if offsets is not None and offsets[0] >= end and other is not entry:
+            other["data_offsets"] = [offset + moved for offset in offsets]
+    entry["data_offsets"], entry["shape"] = [begin, begin + len(graph)], [len(graph)]
+    return bytearray(body[:begin] + graph + body[end:])
 
 
 def _correct(header: Any, described: Any, body: bytes) -> None:

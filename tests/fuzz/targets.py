@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +33,74 @@ class Target:
     """The modules that it is for."""
 
 
+# Weights of the models that are made here.
+_ONES = np.ones((40, 40), np.float32)
+_OTHER = np.arange(40 * 64, dtype=np.float32).reshape(40, 64)
+
+
 def _scratch(name: str) -> Path:
     return FOLDER / f"{name}.{os.getpid()}"
 
 
 def read_model(data: bytes) -> None:
-    """ONNX's reader and the importer, from bytes and from a file with data beside it."""
+    """ONNX's readers and the importer; the first byte says what the model behind it is given as."""
+    from gossamer.formats import load_onnx, save_onnx
     from gossamer.runtime import onnx_file
     from gossamer.runtime.onnx_import import import_model
+    from gossamer.runtime.whole import Source
 
+    way, model = _way(data)
     path = _scratch("model.onnx")
-    if len(data) % 2:
-        path.write_bytes(data)
+    if way == "file":
+        path.write_bytes(model)
         path.with_name("beside.bin").write_bytes(bytes(range(256)) * 32)
         parts = onnx_file.read(path)
+    elif way == "message":
+        import onnx
+
+        try:
+            message = onnx.ModelProto.FromString(model)
+        except Exception:
+            return
+        Source(message).remember()
+        parts = onnx_file.read(message, [("w", _ONES)])
+    elif way == "checked":
+        path.write_bytes(model)
+        Source(path)
+        again = _scratch("again.onnx")
+        save_onnx(load_onnx(path), again, sparse_initializers=True)
+        load_onnx(again)
+        return
     else:
-        parts = onnx_file.read(data)
+        parts = onnx_file.read(model)
     import_model(parts.model, parts.weights)
 
 
+_WAYS = ("bytes", "file", "message", "checked")
+
+
+def _way(data: bytes) -> tuple[str, bytes]:
+    return _WAYS[(data[0] if data else 0) % len(_WAYS)], data[1:]
+
+
+def change_model(data: bytes, chance: random.Random) -> bytes | None:
+    """A model with some fields changed, now and then given in another way."""
+    changed = mutate.message(data[1:], chance)
+    if changed is None:
+        return None
+    first = data[:1] if chance.random() < 0.9 else bytes([chance.randrange(len(_WAYS))])
+    return first + changed
+
+
 def model_seeds() -> Iterator[bytes]:
+    for position, model in enumerate(_models()):
+        yield bytes([position % len(_WAYS)]) + model
+    for model in (*_odd_models(), *_forest()):
+        for way in range(len(_WAYS)):
+            yield bytes([way]) + model
+
+
+def _models() -> Iterator[bytes]:
     from differential import models
 
     for seed in range(60):
@@ -57,7 +108,6 @@ def model_seeds() -> Iterator[bytes]:
             yield models.make(seed).model.SerializeToString()
         except models.Invalid:
             continue
-    yield from _odd_models()
 
 
 def _odd_models() -> Iterator[bytes]:
@@ -73,13 +123,13 @@ def _odd_models() -> Iterator[bytes]:
         made = helper.make_model(graph, opset_imports=imports, ir_version=8, **more)
         return bytes(made.SerializeToString())
 
-    weight = np.ones((40, 40), np.float32)
     product = helper.make_node("MatMul", ["x", "w"], ["y"])
-    yield model([product], [numpy_helper.from_array(weight, "w")])
+    for weight in (_ONES, _OTHER):
+        yield model([product], [numpy_helper.from_array(weight, "w")])
     beside = TensorProto(name="w", data_type=1, dims=[40, 40], data_location=TensorProto.EXTERNAL)
     for key, value in (("location", "beside.bin"), ("offset", "0"), ("length", "6400")):
         beside.external_data.add(key=key, value=value)
-    yield model([product], [beside]) + b"\0"[:0]
+    yield model([product], [beside])
     inner = helper.make_node("Add", ["a", "a"], ["b"])
     function = helper.make_function(
         "own", "twice", ["a"], ["b"], [inner], [helper.make_opsetid("", 17)]
@@ -96,31 +146,90 @@ def _odd_models() -> Iterator[bytes]:
         {"value_floats": [1.0]},
         {"value_int": 3},
         {"value_ints": [1]},
+        {"value_strings": ["a"]},
+        {"value_string": "a"},
     ):
         node = helper.make_node("Constant", [], ["c"], **more)
         cast = helper.make_node("Cast", ["c"], ["f"], to=1)
         yield model([node, cast, helper.make_node("Add", ["x", "f"], ["y"])], [])
 
 
+def _forest() -> Iterator[bytes]:
+    """Attributes of thousands of numbers and tensors in them, in functions and branches as well."""
+    import onnx
+
+    numbers = ", ".join(["1"] * 3000)
+    body = f"""{{
+        a = Constant<value_ints = [{numbers}]>()
+        b = Constant<value = float[1200] {{{", ".join(["0"] * 1200)}}}>()
+        c = If<then_branch = p () => (float[1200] d) {{ d = Constant<value = float[1200]
+            {{{", ".join(["0"] * 1200)}}}>() }}, else_branch = q () => (float[1200] e)
+            {{ e = Constant<value_floats = [{", ".join(["1.0"] * 1200)}]>() }}>(t)
+        y = Add(b, c) }}"""
+    yield onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : 17]> main (bool t) => (float[1200] y) {body}'
+    ).SerializeToString()
+    yield onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 17, "own" : 1]>
+        main (bool t, float[1, 4, 2] x) => (float[1200] y, float z) {{
+            y = own.forest(t)
+            z = LayerNormalization(x, x, "") }}
+        <domain: "own", opset_import: ["" : 17]> forest (t) => (y) {body}"""
+    ).SerializeToString()
+
+
 def read_sparse(data: bytes) -> None:
-    """The sparse file, and all that it gives; what it holds can be written again."""
+    """The sparse file: what it gives can be written again, and is the same then.
+
+    Behind an odd first byte comes a graph, which is written beside some tensors.
+    """
     from gossamer.formats import load, save
 
-    path = _scratch("model.gossamer.safetensors")
-    path.write_bytes(data)
+    path, again = _scratch("model.gossamer.safetensors"), _scratch("again.gossamer.safetensors")
+    if data and data[0] % 2:
+        save({"ones": _ONES, "layer.weight": np.ascontiguousarray(_OTHER.T)}, again, graph=data[1:])
+        load(again).onnx()
+        return
+    path.write_bytes(data[1:])
     file = load(path)
     arrays = file.arrays()
-    for transform in (file.onnx, file.onnx_parts):
-        if file.description.graph is not None:
-            transform()
-    if arrays:
-        again = _scratch("again.gossamer.safetensors")
-        for values in ("fp32", "fp16"):
-            save(arrays, again, values=values)  # type: ignore[arg-type]
-            load(again)
+    save(arrays, again)
+    _same(load(again).arrays(), arrays)
+    if find_spec("torch") is not None:
+        save(file.state_dict(), again)
+        _same(load(again).arrays(), arrays)
+    if file.description.graph is not None:
+        model, (_, weights) = file.onnx(), file.onnx_parts()
+        _same(dict(weights), dict(weights))
+        for saved, graph in ((model, None), (arrays, model)):
+            save(saved, again, graph=graph)
+            load(again).onnx()
+    save(arrays, again, values="fp16")
+    load(again).onnx_parts()
+
+
+def _same(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    assert list(found) == list(expected)
+    for name, array in expected.items():
+        assert found[name].dtype == array.dtype and found[name].shape == array.shape
+        np.testing.assert_array_equal(found[name], array)
+
+
+def change_sparse(data: bytes, chance: random.Random) -> bytes | None:
+    """A file, or the graph behind an odd first byte, with something changed."""
+    change = mutate.message if data and data[0] % 2 else mutate.container
+    changed = change(data[1:], chance)
+    return None if changed is None else data[:1] + changed
 
 
 def sparse_seeds() -> Iterator[bytes]:
+    for content in _sparse_files():
+        yield b"\0" + content
+    for model in [*_odd_models(), *itertools.islice(_models(), 0, None, 12)]:
+        yield b"\1" + model
+
+
+def _sparse_files() -> Iterator[bytes]:
     import ml_dtypes
     import onnx
 
@@ -137,7 +246,7 @@ def sparse_seeds() -> Iterator[bytes]:
         for values in ("fp32", "fp16"):
             save(tensors, path, values=values)  # type: ignore[arg-type]
             yield path.read_bytes()
-    for position, data in enumerate(model_seeds()):
+    for position, data in enumerate(_models()):
         if position % 12 == 0:
             save(onnx.load_from_string(data), path)
             yield path.read_bytes()
@@ -173,7 +282,11 @@ def scenario_seeds() -> Iterator[bytes]:
     document["users"]["sinr_target_db"] = [3.0] * document["users"]["count"]
     document["sweep_sinr_target_db"] = [1.0, 2.0]
     yield yaml.safe_dump(document).encode()
+    document["users"]["positions_m"] = [[-1.0, 2.0]] * document["users"]["count"]
+    yield yaml.safe_dump(document).encode()
     yield b"access_points: 1\n"
+    yield b"[" * 2000
+    yield b"when: 2001-99-99\n"
     yield b"- 1\n"
 
 
@@ -181,13 +294,24 @@ TARGETS = {
     "reader": Target(
         read_model,
         model_seeds,
-        mutate.message,
-        ("runtime/onnx_file.py", "runtime/onnx_import.py", "runtime/wire.py", "runtime/protos.py"),
+        change_model,
+        (
+            "runtime/onnx_file.py",
+            "runtime/onnx_import.py",
+            "runtime/wire.py",
+            "runtime/protos.py",
+            "runtime/outline.py",
+            "runtime/hazards.py",
+            "formats/onnx_io.py",
+            "external_data.py",
+            "onnx_check.py",
+            "sparse_tensors.py",
+        ),
     ),
     "sparse": Target(
         read_sparse,
         sparse_seeds,
-        mutate.container,
+        change_sparse,
         (
             "formats/sparse_file.py",
             "formats/description.py",
@@ -203,17 +327,16 @@ TARGETS = {
 # Faults to be found
 
 
-def _unchecked_indices() -> None:
-    """A sparse tensor whose indices nobody looks at."""
+def _unchecked_elements() -> None:
+    """A small tensor whose elements nobody compares with its shape."""
+    from onnx import numpy_helper
+
     from gossamer.runtime import onnx_import, protos
 
-    def dense(sparse: Any) -> Any:
-        values, indices = protos.tensor_array(sparse.values), protos.tensor_array(sparse.indices)
-        made = np.zeros(tuple(sparse.dims), values.dtype)
-        made.reshape(-1)[indices.reshape(-1)] = values
-        return made
+    def array(tensor: Any) -> Any:
+        return np.asarray(numpy_helper.to_array(tensor))
 
-    protos.sparse_array = onnx_import.sparse_array = dense  # type: ignore[attr-defined]
+    protos.tensor_array = onnx_import.tensor_array = array  # type: ignore[attr-defined]
 
 
 def _unchecked_mask() -> None:
@@ -231,7 +354,7 @@ def _unchecked_part() -> None:
 
 
 PLANTS: dict[str, tuple[str, Callable[[], None]]] = {
-    "unchecked indices": ("reader", _unchecked_indices),
+    "unchecked elements": ("reader", _unchecked_elements),
     "unchecked mask": ("sparse", _unchecked_mask),
     "unchecked part": ("scenario", _unchecked_part),
 }

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper
 
 from gossamer.errors import ModelError
 from gossamer.external_data import tensors
@@ -19,6 +19,7 @@ from gossamer.formats.description import Malformed
 from gossamer.formats.dtypes import NAMES
 from gossamer.formats.onnx_io import constant_values, densify
 from gossamer.formats.onnx_message import without_elements
+from gossamer.onnx_tensors import tensor_array
 
 Array = np.ndarray[Any, Any]
 
@@ -50,12 +51,7 @@ def split(model: ModelProto) -> tuple[ModelProto, dict[str, Array]]:
     full = list(model.graph.initializer)
     for index, (name, tensor) in enumerate(_weights(stripped)):
         held = full[index] if index < len(full) else tensor
-        try:
-            array = numpy_helper.to_array(held)
-        except (ValueError, TypeError, RuntimeError) as error:
-            raise ModelError(
-                f"the graph's tensor {name!r} does not fit its shape; export the model again"
-            ) from error
+        array = tensor_array(held)
         if name in weights:
             raise ModelError(f"the graph defines tensor {name!r} twice; export the model again")
         if array.nbytes >= _SMALLEST_WEIGHT_BYTES and array.dtype.name in NAMES:

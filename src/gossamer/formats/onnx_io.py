@@ -25,6 +25,7 @@ from gossamer.external_data import is_external, load, tensors
 from gossamer.files import atomic_path
 from gossamer.formats.onnx_message import copy_model, is_large, without_elements
 from gossamer.onnx_check import check
+from gossamer.onnx_tensors import tensor_array
 from gossamer.sparse_tensors import check_sparse, unfold
 
 Array = np.ndarray[Any, Any]
@@ -68,7 +69,10 @@ def load_onnx(path: str | Path) -> ModelProto:
     densify(model, str(path))
     try:
         _check(model)
-    except (onnx.checker.ValidationError, ValueError, TypeError, RuntimeError) as error:
+    except (
+        *(ModelError, onnx.checker.ValidationError),
+        *(ValueError, TypeError, RuntimeError),
+    ) as error:
         raise ModelError(
             f"{path} is not a valid ONNX model ({first_line(error)}); export it again"
         ) from error
@@ -82,9 +86,9 @@ def _check(model: ModelProto) -> None:
     known = {info.name for info in rest.graph.input}
     for index in reversed(range(len(initializers))):
         tensor, full = initializers[index], model.graph.initializer[index]
+        tensor_array(full)
         if not full.HasField("raw_data") or tensor.HasField("raw_data"):
             continue
-        numpy_helper.to_array(full)
         if tensor.name not in known:
             info = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
             rest.graph.input.append(info)
@@ -196,7 +200,7 @@ def _sparsify(model: ModelProto) -> None:
 def _sparse(tensor: TensorProto, name: str) -> SparseTensorProto | None:
     if tensor.data_type not in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16):
         return None
-    array = numpy_helper.to_array(tensor)
+    array = tensor_array(tensor)
     positions = np.flatnonzero(array)
     if array.ndim == 0 or positions.size * (array.itemsize + 8) >= array.nbytes:
         return None

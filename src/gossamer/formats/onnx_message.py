@@ -12,6 +12,8 @@ from typing import Any
 from google.protobuf.message import Message  # type: ignore[import-untyped]
 from onnx import ModelProto, TensorProto, helper
 
+from gossamer.errors import ModelError
+
 # Bytes of a message that can be written, and of all but the initializers in one near that size.
 _LARGEST = 2**31 - 1
 _REST = 64 << 20
@@ -39,6 +41,9 @@ def without_elements(model: ModelProto, *, keep: int = 0) -> ModelProto:
     Args:
         model: it is left as it is.
         keep: bytes that an initializer must hold to lose them.
+
+    Raises:
+        ModelError: if a word in it is no text.
     """
     copy = ModelProto()
     _merge(copy, model, but="graph")
@@ -74,4 +79,10 @@ def _merge(target: Any, source: Any, *, but: str) -> None:
         if hasattr(value, "MergeFrom"):
             getattr(target, name).MergeFrom(value)
         else:
-            setattr(target, name, value)
+            try:
+                setattr(target, name, value)
+            except UnicodeDecodeError:
+                # Read from a file, such a word is bytes, and cannot be written.
+                raise ModelError(
+                    f"the model's {name} {value!r} is no UTF-8; export it with another"
+                ) from None

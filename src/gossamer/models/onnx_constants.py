@@ -16,9 +16,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-BROKEN = (ArithmeticError, LookupError, TypeError, ValueError)
-"""What is met in a node that lacks an input, or has an attribute of another kind: it is left out,
-and whoever runs it says what is wrong with it."""
+from gossamer.errors import ModelError
+from gossamer.onnx_tensors import tensor_array
+
+BROKEN = (ArithmeticError, LookupError, TypeError, ValueError, ModelError)
+"""What is met in a node that lacks an input, or has a broken one or an attribute of another kind:
+it is left out, and whoever runs it says what is wrong with it."""
 
 Array = np.ndarray[Any, Any]
 Dims = tuple[int, ...]
@@ -157,7 +160,7 @@ def elements(stored: Stored, apart: Apart) -> Array:
     """Return a tensor's elements as they are stored."""
     if stored.key is not None and stored.key in apart:
         return apart[stored.key]
-    return np.asarray(numpy_helper.to_array(stored.tensor))
+    return tensor_array(stored.tensor)
 
 
 def read(stored: Stored, apart: Apart) -> Array:

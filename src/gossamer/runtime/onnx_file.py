@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.inliner
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from gossamer.errors import ModelError, first_line
 from gossamer.external_data import MissingData, is_external, load, locate, tensors
 from gossamer.onnx_check import check
+from gossamer.onnx_tensors import tensor_array
 from gossamer.runtime import bounds
 from gossamer.runtime.graph import Array
 from gossamer.runtime.memory import empty
@@ -133,7 +134,7 @@ def _from_message(model: onnx.ModelProto, given: Mapping[str, Array]) -> Parts:
         if tensor.name in given:
             continue
         if tensor.HasField("raw_data") and len(tensor.raw_data) >= _LARGE:
-            weights[tensor.name] = numpy_helper.to_array(tensor)
+            weights[tensor.name] = tensor_array(tensor)
         else:
             rest.graph.initializer.append(tensor)
     for index in reversed(range(len(rest.graph.node))):

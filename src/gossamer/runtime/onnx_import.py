@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import onnx
 
 from gossamer.errors import ModelError
+from gossamer.onnx_tensors import tensor_array
 from gossamer.runtime.contents import CONTENT, LIMIT
 from gossamer.runtime.dims import LARGEST, Dim, Size, UnknownSize
 from gossamer.runtime.folding import fold
@@ -19,7 +20,6 @@ from gossamer.runtime.protos import (
     constant_array,
     declared_value,
     sparse_array,
-    tensor_array,
 )
 from gossamer.runtime.resizing import RESIZE_SHAPES
 from gossamer.runtime.shapes import SHAPES, Inferred

@@ -9,6 +9,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
+from gossamer.onnx_check import check_value_names
 from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Value
 
@@ -49,11 +50,16 @@ def declared(model: onnx.ModelProto, given: Collection[str] = ()) -> Ports:
     Args:
         model: the model, or its outline.
         given: names of initializers that the model lacks.
+
+    Raises:
+        ModelError: if a name is no text.
     """
     graph = model.graph
     constants = {tensor.name for tensor in graph.initializer} | set(given)
     constants |= {sparse.values.name for sparse in graph.sparse_initializer}
     may_override = model.ir_version >= _FIRST_WITH_DEFAULTS
+    for info in (*graph.input, *graph.output):
+        check_value_names(info)
     return Ports(
         [_port(info) for info in graph.input if info.name not in constants],
         [_port(info) for info in graph.output],

@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper
 
 from gossamer.errors import ModelError
 from gossamer.onnx_nodes import subgraphs
+from gossamer.onnx_tensors import tensor_array
 from gossamer.runtime.dims import Dim, Size
 from gossamer.runtime.graph import Array, Node, Value
 from gossamer.sparse_tensors import unfold
@@ -130,25 +131,6 @@ def declared_value(info: onnx.ValueInfoProto) -> Value:
         named = "" if size.dim_param in _PLACEHOLDERS else size.dim_param
         shape.append(Dim.symbol(named or f"{info.name}.{axis}"))
     return Value(info.name, dtype, tuple(shape))
-
-
-def tensor_array(tensor: onnx.TensorProto) -> Array:
-    """A tensor's elements.
-
-    Raises:
-        ModelError: if they are not there, or not such as its type and shape ask for.
-    """
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        # A file's data was read with the file; what is left would be looked for anywhere.
-        raise ModelError(
-            f"tensor {tensor.name!r} lies in another file; give the path of the model instead"
-        )
-    try:
-        return np.asarray(numpy_helper.to_array(tensor))
-    except Exception as error:
-        raise ModelError(
-            f"tensor {tensor.name!r} is broken ({error}); export the model anew"
-        ) from error
 
 
 def sparse_array(sparse: onnx.SparseTensorProto) -> Array:
