@@ -61,8 +61,8 @@ def sparsify(
             "sparsity". The first two are measured on this machine.
         allocation: "uniform", "erk", "global", "sensitivity" or "cost". By default "uniform" for a
             stated sparsity, else "cost".
-        evaluate: from the model (a module, or for ONNX a session) to one number or one a sample;
-            higher is better.
+        evaluate: from the model, called as the given one is, to one number or one a sample; higher
+            is better.
         max_drop: how far the mean may fall below the dense model's, in its own unit; with one
             score a sample, what the upper end of the drop's 95 % interval must not exceed.
         final_evaluate: like `evaluate`, on data that the search does not use.

@@ -38,6 +38,7 @@ from gossamer.source import SPARSE_FILE, adapter_of, as_onnx, one_inference, rea
 if TYPE_CHECKING:
     from gossamer.energy import CandidateResult, Comparison
     from gossamer.energy.meters import Meter
+    from gossamer.models.adapter import Batch
     from gossamer.pruning.result import Scores
 
 Array = NDArray[Any]
@@ -199,8 +200,9 @@ def compare(
             known too.
         inputs: what one inference is: arrays by input name, one array, or a tuple in the order of
             the inputs.
-        evaluate: from a model (a module, or a session for what is ONNX already) to one number or
-            one a sample, higher being better: scores both models, before anything is measured.
+        evaluate: from a model to one number or one a sample, higher being better: scores both
+            models, before anything is measured. Where one of them is a module, the other is called
+            as that is, in whatever file it lies; see `gossamer.models.evaluated`.
         threads: of one inference; by default every core that the process may use.
         min_time: seconds of measuring at least.
         max_time: seconds after which no round begins, however wide the intervals are.
@@ -248,7 +250,7 @@ def compare(
         int8 = next((one for one in candidates if one.name.startswith("int8, ONNX")), None)
         if int8 is not None and read_onnx(dense) is not None:
             others.append(int8.file)
-        scores, *rest_scores = _evaluated(dense, others, evaluate)
+        scores, *rest_scores = scored(dense, others, evaluate, feeds)
         measured = measure(
             candidates,
             feeds,
@@ -378,16 +380,21 @@ def _file(model: Any, graph: onnx.ModelProto, export: Path) -> Path:
     return export
 
 
-def _evaluated(
-    dense: Any, others: Sequence[Any], evaluate: Callable[[Any], Any] | None
+def scored(
+    dense: Any, others: Sequence[Any], evaluate: Callable[[Any], Any] | None, example: Batch
 ) -> list[Scores | None]:
     """Return the scores of each other model beside the dense one's."""
     if evaluate is None:
         return [None] * len(others)
     from gossamer.pruning.evaluation import compare, score
 
-    first = score(evaluate, adapter_of(dense))
-    return [compare(first, score(evaluate, adapter_of(other))) for other in others]
+    opened = [adapter_of(model) for model in (dense, *others)]
+    # The function may have been written for the module that is among them.
+    like = next((adapter.copy() for adapter in opened if adapter.kind != "onnx"), None)
+    first, *rest = (
+        score(evaluate, adapter.copy(), like=like, example=example) for adapter in opened
+    )
+    return [compare(first, one) for one in rest]
 
 
 def _contents(found: Inspection) -> Contents:

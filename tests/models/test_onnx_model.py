@@ -200,6 +200,16 @@ def test_the_model_is_written_as_it_is(onnx_cnn: onnx.ModelProto, tmp_path: Path
     assert onnx.load(tmp_path / "out.onnx") == onnx_cnn
 
 
-def test_evaluate_receives_what_the_session_factory_makes(onnx_cnn: onnx.ModelProto) -> None:
-    adapter = OnnxModel(onnx_cnn, session=lambda model: ("session of", model)).copy()
-    assert adapter.evaluated() == ("session of", onnx_cnn)
+def test_evaluate_receives_what_runs_the_session_factory_s_session(
+    onnx_cnn: onnx.ModelProto,
+) -> None:
+    class Session:
+        threads = 7
+
+        def __init__(self, model: onnx.ModelProto) -> None:
+            self.model = model
+
+    adapter = OnnxModel(onnx_cnn, session=Session).copy()
+    with adapter.evaluated() as given:
+        assert given.model == onnx_cnn
+        assert given.threads == 7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
@@ -218,8 +219,18 @@ class ModelAdapter(Protocol):
         """Return a digest of all weights and of the kind of model: another model has another."""
         ...
 
-    def evaluated(self) -> Any:
-        """Return what a user's `evaluate` receives: the module, or a session for ONNX."""
+    def evaluated(
+        self, *, like: ModelAdapter | None = None, example: Batch | None = None
+    ) -> AbstractContextManager[Any]:
+        """Return a context whose value is what a user's `evaluate` receives.
+
+        Args:
+            like: a module of the same model, which the user's function may have been written for.
+            example: inputs by name, from which a module's outputs are known without running it.
+
+        Returns:
+            A module, or an `Evaluated` for ONNX; see `gossamer.models.evaluated`.
+        """
         ...
 
     def export_onnx(

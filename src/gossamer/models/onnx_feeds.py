@@ -47,6 +47,25 @@ def as_taken(graph: onnx.GraphProto, batch: Batch) -> dict[str, Any]:
     return {name: _in_type(known[name], given) for name, given in batch.items() if name in known}
 
 
+def as_kind(graph: onnx.GraphProto, given: dict[str, Any]) -> dict[str, Any]:
+    """Return inputs in the precision that a graph takes; of another kind they stay as they are.
+
+    Args:
+        graph: the graph.
+        given: arrays by input name, rows of numbers, or lists of arrays for sequences.
+    """
+    known = {value.name: value for value in graph.input}
+    found = {}
+    for name, value in given.items():
+        tensor, sequence = _tensor(known[name])
+        dtype = _dtype(tensor)
+        array = value if sequence else np.asarray(value)
+        if not sequence and dtype is not None and np.can_cast(array.dtype, dtype, "same_kind"):
+            array = array.astype(dtype, copy=False)
+        found[name] = array
+    return found
+
+
 def declare(name: str, value: Any) -> onnx.ValueInfoProto:
     """Return the declaration of an input that takes `value`, an array or a list of arrays.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,7 @@ from gossamer.models.adapter import (
     Record,
     Seen,
 )
+from gossamer.models.evaluated import Evaluated
 from gossamer.models.onnx_constants import Stored, constants, read, write
 from gossamer.models.onnx_feeds import describe_input
 from gossamer.models.onnx_layers import OnnxLayer, count_weights, find_layers, find_left_out
@@ -180,9 +182,16 @@ class OnnxModel:
             digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
 
-    def evaluated(self) -> Any:
-        """Return a session that runs the model."""
-        return self._make_session(self.model)
+    def evaluated(
+        self, *, like: ModelAdapter | None = None, example: Batch | None = None
+    ) -> AbstractContextManager[Evaluated]:
+        """See `ModelAdapter.evaluated`: a session that can also be called."""
+        likeness = None
+        if like is not None and like.kind != self.kind:
+            from gossamer.models.torch_evaluated import Likeness
+
+            likeness = Likeness(like.model)
+        return nullcontext(Evaluated(self, self._make_session(self.model), likeness))
 
     def export_onnx(
         self, path: str | Path, example: Batch, dynamic_axes: AxisNames | None = None

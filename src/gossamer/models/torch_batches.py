@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,8 +12,30 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.errors import DataError
-from gossamer.models.adapter import Batch
+from gossamer.models.adapter import ANY, Batch, Input
+from gossamer.models.hugging_face import is_transformers_model
 from gossamer.models.python_file import describe
+
+
+def forward_inputs(model: Any) -> list[Input]:
+    """Return the arguments of a module's forward method, or of the model that it wraps."""
+    kind = inspect.Parameter
+    parameters = inspect.signature(model.forward).parameters.values()
+    while all(one.kind in (kind.VAR_POSITIONAL, kind.VAR_KEYWORD) for one in parameters):
+        # PEFT's wrapper hands on whatever it is given.
+        if not hasattr(model, "get_base_model"):
+            break
+        model = model.get_base_model()
+        parameters = inspect.signature(model.forward).parameters.values()
+    inputs = [
+        Input(one.name, required=one.default is kind.empty)
+        for one in parameters
+        if one.kind in (kind.POSITIONAL_OR_KEYWORD, kind.KEYWORD_ONLY)
+    ]
+    # What a transformers model takes beyond its own names are options, not inputs.
+    if any(one.kind is kind.VAR_KEYWORD for one in parameters) and not is_transformers_model(model):
+        inputs.append(ANY)
+    return inputs
 
 
 def to_tensors(model: nn.Module, batch: Batch) -> dict[str, Tensor]:

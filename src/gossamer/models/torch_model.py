@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gossamer.models.adapter import (
-    ANY,
     AxisNames,
     Batch,
     Input,
@@ -23,10 +21,10 @@ from gossamer.models.adapter import (
     Record,
     Seen,
 )
-from gossamer.models.hugging_face import is_transformers_model
 from gossamer.models.torch_batches import (
     calibrating,
     for_inference,
+    forward_inputs,
     run,
     to_tensors,
     without_padding,
@@ -65,26 +63,7 @@ class TorchModel:
 
     def inputs(self) -> list[Input]:
         """Return the arguments of the module's forward method, or of the model that it wraps."""
-        model: Any = self.model
-        kind = inspect.Parameter
-        parameters = inspect.signature(model.forward).parameters.values()
-        while all(one.kind in (kind.VAR_POSITIONAL, kind.VAR_KEYWORD) for one in parameters):
-            # PEFT's wrapper hands on whatever it is given.
-            if not hasattr(model, "get_base_model"):
-                break
-            model = model.get_base_model()
-            parameters = inspect.signature(model.forward).parameters.values()
-        inputs = [
-            Input(one.name, required=one.default is kind.empty)
-            for one in parameters
-            if one.kind in (kind.POSITIONAL_OR_KEYWORD, kind.KEYWORD_ONLY)
-        ]
-        # What a transformers model takes beyond its own names are options, not inputs.
-        if any(one.kind is kind.VAR_KEYWORD for one in parameters) and not is_transformers_model(
-            model
-        ):
-            inputs.append(ANY)
-        return inputs
+        return forward_inputs(self.model)
 
     def layers(self) -> list[Layer]:
         """Return the prunable layers; see `find_layers`."""
@@ -210,9 +189,13 @@ class TorchModel:
                     digest.update(content.view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
-    def evaluated(self) -> nn.Module:
-        """Return the module in eval mode."""
-        return for_inference(self.model)
+    def evaluated(
+        self, *, like: ModelAdapter | None = None, example: Batch | None = None
+    ) -> AbstractContextManager[nn.Module]:
+        """See `ModelAdapter.evaluated`: the module itself, in eval mode."""
+        from gossamer.models.torch_evaluated import answering
+
+        return answering(for_inference(self.model), example)
 
     def export_onnx(
         self, path: str | Path, example: Batch, dynamic_axes: AxisNames | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -33,6 +34,11 @@ def main_outputs(model: nn.Module, outputs: Any) -> dict[str, Tensor]:
         main = [name for name in _MAIN if isinstance(outputs.get(name), Tensor)]
         if main:
             return {main[0]: outputs[main[0]]}
+    return all_outputs(outputs)
+
+
+def all_outputs(outputs: Any) -> dict[str, Tensor]:
+    """Return every tensor in what a model returned, by name; see `main_outputs`."""
     found: dict[str, Tensor] = {}
     for name, tensor in _named(outputs, ""):
         # Two ways may make one name: {"a": (x, y), "a_0": z}.
@@ -61,3 +67,30 @@ def _named(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
             f"the model returns {place}a {type(value).__name__}, of which it is not known what "
             "tensors it holds; return tensors in tuples, lists, mappings or dataclasses"
         )
+
+
+def rebuilt(value: Any, change: Callable[[Tensor], Any]) -> Any:
+    """Return what a model returned with each tensor replaced, in the order of `all_outputs`.
+
+    Args:
+        value: tensors in tuples, lists, mappings and dataclasses; anything else stays as it is.
+        change: from a tensor to what stands in its place.
+    """
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        # A copy of the same kind: a `ModelOutput` keeps attributes and keys together.
+        items = {key: rebuilt(item, change) for key, item in value.items()}
+        made: Any = copy.copy(value)
+        for key, item in items.items():
+            made[key] = item
+        return made
+    if isinstance(value, tuple | list):
+        found = [rebuilt(item, change) for item in value]
+        return type(value)(*found) if hasattr(value, "_fields") else type(value)(found)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        made = copy.copy(value)
+        for field in dataclasses.fields(value):
+            object.__setattr__(made, field.name, rebuilt(getattr(value, field.name), change))
+        return made
+    return value

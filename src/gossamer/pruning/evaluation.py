@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.errors import EvaluationError
-from gossamer.models.adapter import ModelAdapter
+from gossamer.models.adapter import Batch, ModelAdapter
 from gossamer.models.python_file import describe
 from gossamer.pruning.result import Scores
 
@@ -37,19 +37,33 @@ class Evaluation:
     samples: Samples | None
 
 
-def score(evaluate: Evaluate, adapter: ModelAdapter, *, name: str = "evaluate") -> Evaluation:
-    """Call `evaluate` with the model, or for an ONNX model with a session that runs it.
+def score(
+    evaluate: Evaluate,
+    adapter: ModelAdapter,
+    *,
+    name: str = "evaluate",
+    like: ModelAdapter | None = None,
+    example: Batch | None = None,
+) -> Evaluation:
+    """Call `evaluate` with the model; see `gossamer.models.evaluated`.
+
+    Args:
+        evaluate: the user's function.
+        adapter: of the model; its module is evaluated as it is, so give a copy.
+        name: of the function, for errors.
+        like: see `ModelAdapter.evaluated`.
+        example: likewise.
 
     Raises:
         EvaluationError: if it raises, or gives anything but finite numbers.
     """
-    model = adapter.evaluated()
-    try:
-        given = evaluate(model)
-    except Exception as error:
-        raise EvaluationError(
-            f"{name} failed: {describe(error)}; it is called with the model"
-        ) from error
+    with adapter.evaluated(like=like, example=example) as model:
+        try:
+            given = evaluate(model)
+        except Exception as error:
+            raise EvaluationError(
+                f"{name} failed: {describe(error)}; it is called with the model"
+            ) from error
     if hasattr(given, "detach"):
         given = given.detach().cpu()
     try:
@@ -106,13 +120,20 @@ def mean_interval(values: Samples) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def twice(evaluate: Evaluate, adapter: ModelAdapter) -> tuple[Evaluation, float]:
+def twice(
+    evaluate: Evaluate, adapter: ModelAdapter, example: Batch | None = None
+) -> tuple[Evaluation, float]:
     """Evaluate a model two times, to see how far the evaluation agrees with itself.
+
+    Args:
+        evaluate: the user's function.
+        adapter: of the model, which stays as it is.
+        example: see `ModelAdapter.evaluated`.
 
     Returns:
         The mean of both, sample by sample where there are as many, and by how much they differ.
     """
-    first, second = score(evaluate, adapter.copy()), score(evaluate, adapter.copy())
+    first, second = (score(evaluate, adapter.copy(), example=example) for _ in range(2))
     samples = None
     if (
         first.samples is not None

@@ -149,7 +149,7 @@ class GuardedSearch:
                 plan, f"trial {len(self.trials) + 1}: {word} {asked:.2f}"
             )
             self._job.progress.start("running evaluate", 1)
-            evaluation = score(self._evaluate, model)
+            evaluation = score(self._evaluate, model, example=self._job.example)
         scores = compare(self._dense, evaluation)
         trial = Trial(
             asked=asked,
@@ -258,7 +258,7 @@ class GuardedSearch:
         logged = found[step]
         with self._job.stage("trials"):
             model, layers = self._job.prune(logged.plan, "checking the folder's trials")
-            score_now = score(self._evaluate, model).mean
+            score_now = score(self._evaluate, model, example=self._job.example).mean
         found[step] = replace(logged, made=(model, layers))
         return abs(score_now - logged.trial.score) <= 2 * self._noise + TOLERANCE
 

@@ -105,6 +105,11 @@ class Job:
         self._temporary.close()
         self.energy_spent()
 
+    @property
+    def example(self) -> Batch | None:
+        """One batch of the calibration data; None without."""
+        return self._batches[0] if self._batches else None
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Count the time of a block to a stage."""

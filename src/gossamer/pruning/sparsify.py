@@ -77,8 +77,9 @@ def sparsify(
         allocation: how sparsity is shared out among the layers; see
             `gossamer.pruning.allocations`. By default "uniform" for a stated sparsity, else "cost"
             where the model can be compiled.
-        evaluate: from the model (a module, or for ONNX a session with `run`) to one number or one
-            per sample, whose mean counts; higher is better. Without `max_drop` it is only reported.
+        evaluate: from the model, which is called as the one that was given (see
+            `gossamer.models.evaluated`), to one number or one per sample, whose mean counts; higher
+            is better. Without `max_drop` it is only reported.
         max_drop: how far the score may fall below the dense model's, in the score's own unit. With
             one score a sample, it is the upper end of the drop's 95 % interval that must not
             exceed it.
@@ -284,7 +285,7 @@ def _by_search(
 ) -> _Made:
     """Find the cheapest model within a drop; tell in `notes` what the user should know."""
     job.progress.start("running evaluate on the dense model, twice", 1)
-    dense, noise = twice(evaluate, job.dense)
+    dense, noise = twice(evaluate, job.dense, job.example)
     notes += doubts(dense, noise, max_drop)
     chosen = allocation or _default_allocation(job, objective, notes)
     if chosen != "cost":
@@ -376,7 +377,7 @@ def _score(
     if evaluate is None:
         return None
     job.progress.start(f"running {name}", 1)
-    return score(evaluate, adapter, name=name)
+    return score(evaluate, adapter, name=name, example=job.example)
 
 
 def _check_goal(

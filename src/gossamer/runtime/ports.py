@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from gossamer.onnx_check import check_value_names
 from gossamer.runtime.dims import Dim
-from gossamer.runtime.graph import Value
+from gossamer.runtime.graph import Array, Value
 
 # Since this version of the format an initializer that is listed among the inputs is a default.
 _FIRST_WITH_DEFAULTS = 4
@@ -65,6 +65,12 @@ def declared(model: onnx.ModelProto, given: Collection[str] = ()) -> Ports:
         [_port(info) for info in graph.output],
         [_port(info) for info in graph.input if info.name in constants and may_override],
     )
+
+
+def observed(name: str, array: Array) -> Port:
+    """An input or output as one array of it shows: its first axis is taken to be open."""
+    kind = _type_name(helper.np_dtype_to_tensor_dtype(array.dtype))
+    return Port(name, [None, *array.shape[1:]][: array.ndim], f"tensor({kind})")
 
 
 def merged(stated: Port, inferred: Value) -> Port:

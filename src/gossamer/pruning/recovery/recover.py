@@ -14,6 +14,7 @@ from torch import nn
 from gossamer.energy import Spender, Spending
 from gossamer.energy.meters import CpuTimeEstimate
 from gossamer.errors import OptionError
+from gossamer.models.adapter import Batch
 from gossamer.models.opening import open_model
 from gossamer.models.torch_batches import to_tensors
 from gossamer.models.torch_model import TorchModel
@@ -145,8 +146,9 @@ def recover(
     samples = read_samples(data, student.inputs(), labelled=labelled)
     names = [taken.name for taken in student.inputs()]
     trained, home = student.copy(), _device_of(student.model)
-    scored = None if evaluate is None else score(evaluate, teacher.copy())
-    before = _compare(scored, evaluate, student.copy())
+    example = samples.example(names)
+    scored = None if evaluate is None else score(evaluate, teacher.copy(), example=example)
+    before = _compare(scored, evaluate, student.copy(), example)
 
     with (
         joined(accelerator, device, home) as processes,
@@ -206,7 +208,7 @@ def recover(
         )
         training.run(state, kept, bar)
     module.to(home)
-    after = _compare(scored, evaluate, trained)
+    after = _compare(scored, evaluate, trained, example)
     weights_held = sum(mask.numel() for mask in masks.values())
     return RecoveryResult(
         model=module,
@@ -332,11 +334,11 @@ def _digest(module: nn.Module) -> str:
 
 
 def _compare(
-    dense: Evaluation | None, evaluate: Evaluate | None, adapter: TorchModel
+    dense: Evaluation | None, evaluate: Evaluate | None, adapter: TorchModel, example: Batch
 ) -> Scores | None:
     if dense is None or evaluate is None:
         return None
-    return compare(dense, score(evaluate, adapter))
+    return compare(dense, score(evaluate, adapter, example=example))
 
 
 def _notes(

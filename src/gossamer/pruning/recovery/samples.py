@@ -48,6 +48,10 @@ class Samples:
                 found.update(np.ascontiguousarray(array).data)
         return found.hexdigest()
 
+    def example(self, names: Sequence[str]) -> Batch:
+        """Return the first sample's arrays of these names."""
+        return {name: array[:1] for name, array in self._groups[0].items() if name in names}
+
     def mini_batches(self, size: int, seed: int, epoch: int) -> list[tuple[int, NDArray[np.int64]]]:
         """Return the mini-batches of an epoch: the group and the rows of each.
 
