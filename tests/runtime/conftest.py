@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper, parser
 
-from gossamer.runtime import Session, session
+from gossamer.runtime import Session, compile
 from gossamer.runtime.codegen import cache
 from gossamer.runtime.graph import Graph
 from gossamer.runtime.onnx_import import import_model
@@ -90,7 +90,7 @@ def assert_agrees(
     The engine does not fall back unless it is told to: what the compiler raises is raised here.
     With `native`, no node may be left to ONNX Runtime.
     """
-    compiled = session.compile(model, threads=threads, target=target, engine=engine)
+    compiled = compile(model, threads=threads, target=target, engine=engine)
     if native:
         left = [line for line in compiled.explain() if line.kernel == "ONNX Runtime"]
         assert not left, left
@@ -142,3 +142,33 @@ def after(checked_passes: Any) -> Callable[..., Graph]:
 @pytest.fixture
 def random() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def session(model: Any, random: np.random.Generator) -> Session:
+    """Two layers with a lookup between them; it takes `feeds(batch)`."""
+    return compile(
+        model(
+            """(float[N, 8] x, int64[N] ids) => (float[N, 8] y, float[N, 8] z) {
+                a = MatMul(x, w)  t = Gather(table, ids)  y = Add(a, t)  b = MatMul(y, w)
+                z = Relu(b) }""",
+            w=random.standard_normal((8, 8)),
+            table=random.standard_normal((5, 8)),
+        ),
+        threads=2,
+        engine="gossamer",
+    )
+
+
+@pytest.fixture(scope="session")
+def feeds() -> Callable[[int], dict[str, Array]]:
+    """What `session` takes, for a batch of any size."""
+
+    def make(batch: int) -> dict[str, Array]:
+        random = np.random.default_rng(batch)
+        return {
+            "x": random.standard_normal((batch, 8)).astype(np.float32),
+            "ids": random.integers(0, 5, batch),
+        }
+
+    return make

@@ -17,30 +17,7 @@ from gossamer.runtime.steps import Constants
 f32 = np.float32
 
 
-@pytest.fixture
-def session(model: Any, random: np.random.Generator) -> Session:
-    return compile(
-        model(
-            """(float[N, 8] x, int64[N] ids) => (float[N, 8] y, float[N, 8] z) {
-                a = MatMul(x, w)  t = Gather(table, ids)  y = Add(a, t)  b = MatMul(y, w)
-                z = Relu(b) }""",
-            w=random.standard_normal((8, 8)),
-            table=random.standard_normal((5, 8)),
-        ),
-        threads=2,
-        engine="gossamer",
-    )
-
-
-def feeds(batch: int) -> dict[str, Any]:
-    random = np.random.default_rng(batch)
-    return {
-        "x": random.standard_normal((batch, 8)).astype(f32),
-        "ids": random.integers(0, 5, batch),
-    }
-
-
-def test_nothing_of_one_run_is_seen_by_the_next(session: Session) -> None:
+def test_nothing_of_one_run_is_seen_by_the_next(session: Session, feeds: Any) -> None:
     expected = session.run(None, feeds(40))
     poison = feeds(40)
     poison["x"][:] = np.nan
@@ -49,7 +26,7 @@ def test_nothing_of_one_run_is_seen_by_the_next(session: Session) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_lanes_beyond_the_end_do_not_leak(session: Session) -> None:
+def test_lanes_beyond_the_end_do_not_leak(session: Session, feeds: Any) -> None:
     """A batch that fills a group of lanes in part, after one that filled it with infinities."""
     expected = session.run(None, feeds(3))
     wild = feeds(16)
@@ -59,7 +36,7 @@ def test_lanes_beyond_the_end_do_not_leak(session: Session) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_refused_index_is_forgotten(session: Session) -> None:
+def test_a_refused_index_is_forgotten(session: Session, feeds: Any) -> None:
     expected = session.run(None, feeds(4))
     with pytest.raises(DataError, match="token ids fit its vocabulary"):
         session.run(None, feeds(4) | {"ids": np.full(4, 5)})
@@ -67,7 +44,7 @@ def test_a_refused_index_is_forgotten(session: Session) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_inputs_are_not_changed(session: Session) -> None:
+def test_inputs_are_not_changed(session: Session, feeds: Any) -> None:
     given = feeds(7)
     kept = {name: array.copy() for name, array in given.items()}
     session.run(None, given)
