@@ -41,6 +41,24 @@ def untimed() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Path]:
+    """Compiled kernels and choices lie in a folder that begins empty, not in the user's.
+
+    All processes of one run share it, so that none compiles what another has compiled.
+    """
+    from gossamer.runtime.codegen import cache
+
+    base = tmp_path_factory.getbasetemp()
+    place = (base if worker_id == "master" else base.parent) / "kernels"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GOSSAMER_CACHE", str(place))
+        cache.folder.cache_clear()
+        assert cache.folder() == place
+        yield place
+    cache.folder.cache_clear()
+
+
 def check_after(change: Pass) -> Pass:
     """A pass after which the graph must be whole, and each name of the same type and shape."""
 

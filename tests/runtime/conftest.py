@@ -14,23 +14,11 @@ from numpy.typing import NDArray
 from onnx import numpy_helper, parser
 
 from gossamer.runtime import Session, compile
-from gossamer.runtime.codegen import cache
 from gossamer.runtime.graph import Graph
 from gossamer.runtime.onnx_import import import_model
 from gossamer.runtime.session import Engine
 
 Array = NDArray[Any]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep compiled kernels in a folder that begins empty, not in the user's."""
-    place = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GOSSAMER_CACHE", str(place))
-        cache.folder.cache_clear()
-        yield place
-    cache.folder.cache_clear()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,6 +8,7 @@ time; it never needs Python's lock.
 from __future__ import annotations
 
 import sys
+from functools import cache
 
 from llvmlite import ir
 
@@ -33,8 +34,12 @@ _YIELD_HINT = 1
 _FUTEX_WAIT_PRIVATE, _FUTEX_WAKE_PRIVATE = 128, 129
 
 
+@cache
 def write_driver(triple: str) -> str:
-    """The LLVM module: `run(state)` for the caller, `work(state, thread, epoch)` for the others."""
+    """The LLVM module: `run(state)` for the caller, `work(state, thread, epoch)` for the others.
+
+    Written once in a process, since every session takes the same.
+    """
     module = ir.Module("driver")
     machine = triple.split("-", maxsplit=1)[0]
     walk = _write_walk(module, machine)
