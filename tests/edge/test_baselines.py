@@ -46,10 +46,11 @@ def test_exhaustive_search_is_brute_force(make_problem: Make, seed: int) -> None
     assert place(problem, "exhaustive").total_w == pytest.approx(min(totals), rel=1e-5)
 
 
-def test_methods_come_near_the_optimum(make_problem: Make) -> None:
+@pytest.mark.parametrize("users", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_methods_come_near_the_optimum(make_problem: Make, users: int) -> None:
     gaps: dict[str, list[float]] = {"refined": [], "log-sum with transmit": []}
     for seed in range(12):
-        problem = make_problem(seed, n=3, k=2 + seed % 2, decibels=3.0 + seed % 3)
+        problem = make_problem(seed, n=3, k=users, decibels=3.0 + seed % 3)
         optimum = place(problem, "exhaustive").total_w
         for method in gaps:
             gaps[method].append(place(problem, method).total_w / optimum - 1)

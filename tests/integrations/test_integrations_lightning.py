@@ -16,14 +16,22 @@ from torch import nn
 import gossamer as gs
 from gossamer.errors import OptionError
 
-lightning = pytest.importorskip("lightning.pytorch")
-
-from gossamer.integrations.lightning import SparsifierCallback  # noqa: E402
-
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
+
+
+@pytest.fixture(scope="module")
+def lightning() -> Any:
+    """Imported where it is used, since that takes seconds in each process that collects tests."""
+    return pytest.importorskip("lightning.pytorch")
+
+
+def callback_of(sparsifier: gs.Sparsifier) -> Any:
+    from gossamer.integrations.lightning import SparsifierCallback
+
+    return SparsifierCallback(sparsifier)
 
 
 def make(library: ModuleType, optimizers: int = 1) -> Any:
@@ -72,10 +80,12 @@ def trainer(library: ModuleType, folder: Path, callback: Any, **options: Any) ->
 
 
 @pytest.mark.parametrize("method", ["magnitude", "movement", "rigl", "logsum"])
-def test_training_that_resumes_is_the_same_as_without_a_break(method: str, tmp_path: Path) -> None:
+def test_training_that_resumes_is_the_same_as_without_a_break(
+    lightning: Any, method: str, tmp_path: Path
+) -> None:
     def begin(**options: Any) -> tuple[Any, gs.Sparsifier, Any]:
         sparsifier = gs.Sparsifier(0.8, method=method, every=3)
-        callback = SparsifierCallback(sparsifier)
+        callback = callback_of(sparsifier)
         return make(lightning), sparsifier, trainer(lightning, tmp_path, callback, **options)
 
     whole, sparsifier, run = begin(enable_checkpointing=False)
@@ -85,7 +95,7 @@ def test_training_that_resumes_is_the_same_as_without_a_break(method: str, tmp_p
     assert int((~mask).sum()) == 576
     assert (whole.net[2].weight[~mask] == 0).all()
 
-    class Stop(lightning.Callback):  # type: ignore[misc]
+    class Stop(lightning.Callback):
         def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
             if trainer.current_epoch == 1:
                 trainer.save_checkpoint(tmp_path / "half.ckpt")
@@ -100,11 +110,11 @@ def test_training_that_resumes_is_the_same_as_without_a_break(method: str, tmp_p
     assert torch.equal(sparsifier.masks["net.2.weight"], mask)
 
 
-def test_several_optimizers_are_refused(tmp_path: Path) -> None:
+def test_several_optimizers_are_refused(lightning: Any, tmp_path: Path) -> None:
     run = trainer(
         lightning,
         tmp_path,
-        SparsifierCallback(gs.Sparsifier(0.5)),
+        callback_of(gs.Sparsifier(0.5)),
         accumulate_grad_batches=1,
         enable_checkpointing=False,
     )
@@ -112,11 +122,11 @@ def test_several_optimizers_are_refused(tmp_path: Path) -> None:
         run.fit(make(lightning, optimizers=2), loader())
 
 
-def test_training_without_an_end_needs_steps(tmp_path: Path) -> None:
+def test_training_without_an_end_needs_steps(lightning: Any, tmp_path: Path) -> None:
     run = trainer(
         lightning,
         tmp_path,
-        SparsifierCallback(gs.Sparsifier(0.5)),
+        callback_of(gs.Sparsifier(0.5)),
         max_epochs=-1,
         enable_checkpointing=False,
     )
@@ -124,6 +134,7 @@ def test_training_without_an_end_needs_steps(tmp_path: Path) -> None:
         run.fit(make(lightning), loader())
 
 
+@pytest.mark.slow
 def test_the_older_name_works_too() -> None:
     """In a fresh process, as the two packages' classes do not mix."""
     pytest.importorskip("pytorch_lightning")

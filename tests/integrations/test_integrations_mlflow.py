@@ -13,15 +13,17 @@ import pytest
 
 import gossamer as gs
 
-mlflow = pytest.importorskip("mlflow")
-
-from gossamer.integrations.mlflow import log_proof, log_result  # noqa: E402
-
 X = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
 
 
+@pytest.fixture(scope="module")
+def mlflow() -> Any:
+    """Imported where it is used, since that takes seconds in each process that collects tests."""
+    return pytest.importorskip("mlflow")
+
+
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def store(mlflow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     # Newer releases keep a store of plain files only for those who ask for it.
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     before = mlflow.get_tracking_uri()
@@ -34,7 +36,9 @@ def kept(client: Any, run: str, name: str) -> Any:
     return json.loads(Path(client.download_artifacts(run, f"gossamer/{name}")).read_text())
 
 
-def test_a_search_is_logged_trial_by_trial(store: Any, small_onnx: Path) -> None:
+def test_a_search_is_logged_trial_by_trial(mlflow: Any, store: Any, small_onnx: Path) -> None:
+    from gossamer.integrations.mlflow import log_result
+
     dense = onnx.load(small_onnx)
     result = gs.sparsify(
         dense,
@@ -56,8 +60,10 @@ def test_a_search_is_logged_trial_by_trial(store: Any, small_onnx: Path) -> None
 
 
 def test_a_proof_is_logged_with_its_verdict_and_report(
-    store: Any, small_onnx: Path, tmp_path: Path
+    mlflow: Any, store: Any, small_onnx: Path, tmp_path: Path
 ) -> None:
+    from gossamer.integrations.mlflow import log_proof
+
     proof = gs.compare(
         small_onnx, small_onnx, X[:4], threads=1, min_time=0, max_time=0.1, rivals=False,
         evaluate=lambda session: 0.5,

@@ -37,8 +37,9 @@ SECONDS = 60.0
 _LATER = 0.25
 # Standard deviation of a change, in powers of e.
 _STEP = 1.0
-# Candidates that give a mix which was tried already cost nothing, but do not go on for ever.
-_REPEATS = 20
+# Candidates that give a mix which was tried already cost little, but so many in a row say that
+# hardly one in a hundred gives another.
+_REPEATS = 300
 
 
 class Stitched:
@@ -204,7 +205,7 @@ def search(
     random = np.random.default_rng(seed)
     began = time.perf_counter()
     repeats = 0
-    while tried < limit and repeats < _REPEATS * limit:
+    while tried < limit and repeats < _REPEATS:
         spent = time.perf_counter() - began
         if spent > allowed:
             break
@@ -220,6 +221,7 @@ def search(
             if stitched.divergence(mix) >= best.divergence:
                 continue
         else:
+            repeats = 0
             tried += 1
             progress.advance()
         divergence = stitched.divergence(mix)
