@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gossamer.runtime import compile
 from gossamer.runtime.passes.expand import expand
 
 f32 = np.float32
@@ -59,6 +60,47 @@ def test_as_onnx_runtime_does_it(model: Any, agrees: Any, call: str, opset: int)
     }
     named = {name: value for name, value in constants.items() if name in call}
     run(model, agrees, call, images(), opset=opset, **named)
+
+
+@pytest.mark.parametrize(
+    ("call", "opset", "axes"),
+    [
+        ("LayerNormalization<axis=2, epsilon=0.0>(x, one, zero)", 17, (2, 3)),
+        ("MeanVarianceNormalization<axes=[2, 3]>(x)", 13, (2, 3)),
+        ("GroupNormalization<num_groups=1, epsilon=0.0>(x, group, none)", 18, (1, 2, 3)),
+        ("GroupNormalization<num_groups=1, epsilon=0.0>(x, channel, shift)", 21, (1, 2, 3)),
+        ("InstanceNormalization<epsilon=0.0>(x, channel, shift)", 17, (2, 3)),
+    ],
+)
+def test_what_lies_far_from_zero_is_normalised_by_its_own_variance(
+    model: Any, call: str, opset: int, axes: tuple[int, ...]
+) -> None:
+    ones, zeros = np.ones(8), np.zeros(8)
+    constants = {"channel": ones, "shift": zeros, "group": ones[:1], "none": zeros[:1]}
+    constants |= {"one": np.ones((6, 4)), "zero": np.zeros((6, 4))}
+    named = {name: value for name, value in constants.items() if name in call}
+    small = model(
+        f"(float[N, 8, 6, 4] x) => (float[N, 8, 6, 4] y) {{ y = {call} }}", opset, **named
+    )
+    x = images() + f32(1000)
+    session = compile(small, engine="gossamer")
+    assert all(line.kernel != "ONNX Runtime" for line in session.explain())
+    (y,) = session.run(None, {"x": x})
+    exact = x.astype(np.float64)
+    exact -= exact.mean(axes, keepdims=True)
+    exact /= np.sqrt((exact**2).mean(axes, keepdims=True))
+    np.testing.assert_allclose(y, exact, atol=2e-3)
+
+
+@pytest.mark.parametrize("outputs", [2, 3])
+def test_the_mean_and_deviation_beside_a_layer_norm(model: Any, agrees: Any, outputs: int) -> None:
+    """Of a single element too, which has no variance."""
+    for size in (1, 6):
+        names = ["y", "mean", "inverse"][:outputs]
+        results = ", ".join(f"float[N, {size if n == 'y' else 1}] {n}" for n in names)
+        call = f"{', '.join(names)} = LayerNormalization(x, scale)"
+        small = model(f"(float[N, {size}] x) => ({results}) {{ {call} }}", scale=np.ones(size))
+        agrees(small, {"x": images().reshape(-1, 6)[:, :size] * 3 + 20})
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])

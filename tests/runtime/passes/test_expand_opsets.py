@@ -106,6 +106,8 @@ CASES: list[tuple[str, Callable[[int], Form], Any]] = [
     ("InstanceNormalization", always({}, random(8), random(8)), random(*IMAGE)),
     ("BatchNormalization", normal, random(3, 8)),
     ("BatchNormalization", normal, random(3, 8, 5)),
+    ("MeanVarianceNormalization", always({}), random(*IMAGE)),
+    ("MeanVarianceNormalization", always({"axes": [1, -1]}), random(*IMAGE)),
     ("LpNormalization", always({"axis": 1, "p": 1}), random(*IMAGE)),
     ("LpNormalization", always({}), random(*IMAGE)),
     ("MatMul", always({}, random(4)), random(2, 3, 4)),

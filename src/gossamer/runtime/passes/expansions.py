@@ -112,48 +112,78 @@ def _along(e: Expansion, vector: Value, axis: int, rank: int) -> Value:
     return e.reshaped(vector, [size if at == axis else 1 for at in range(rank)])
 
 
+# ONNX's own definitions have the variance as a difference of squares, of which little is left where
+# the mean is large, and which may even come out negative.
+
+
+def _centred(e: Expansion, x: Value, axes: list[int]) -> tuple[Value, Value, Value]:
+    """The mean along some axes together, what is left without it, and the variance."""
+    mean = e.reduced("ReduceMean", x, axes)
+    rest = e("Sub", x, mean)
+    return mean, rest, e.reduced("ReduceMean", e("Mul", rest, rest), axes)
+
+
+def _deviation(e: Expansion, node: Node, variance: Value) -> Value:
+    epsilon = e.like(variance, node.attributes.get("epsilon", 1e-5))
+    return e("Sqrt", e("Add", variance, epsilon))
+
+
 def _standardised(e: Expansion, node: Node, x: Value, axes: list[int]) -> Value:
     """Of mean 0 and variance 1 along some axes together."""
-    centred = e("Sub", x, e.reduced("ReduceMean", x, axes))
-    variance = e.reduced("ReduceMean", e("Mul", centred, centred), axes)
-    epsilon = e.like(x, node.attributes.get("epsilon", 1e-5))
-    return e("Div", centred, e("Sqrt", e("Add", variance, epsilon)))
+    _, rest, variance = _centred(e, x, axes)
+    return e("Div", rest, _deviation(e, node, variance))
 
 
-def _by_channel(e: Expansion, node: Node, normal: Value) -> Sequence[Value]:
+def _by_channel(e: Expansion, node: Node, normal: Value) -> Value:
     """Scaled and shifted by numbers of each channel."""
     rank = len(shape_of(normal)) - 1
     scale, bias = (_along(e, node.source(position), 0, rank) for position in (1, 2))
-    return [e("Add", e("Mul", normal, scale), bias)]
+    return e("Add", e("Mul", normal, scale), bias)
 
 
 def _instance_norm(e: Expansion, node: Node) -> Sequence[Value]:
     """Over the pixels of each channel (Ulyanov et al. 2016, equation 1)."""
     x = node.source(0)
     axes = list(range(2, len(shape_of(x))))
-    return _by_channel(e, node, _standardised(e, node, x, axes))
+    return [_by_channel(e, node, _standardised(e, node, x, axes))]
 
 
 def _group_norm(e: Expansion, node: Node) -> Sequence[Value] | None:
     """Over the pixels of each group of channels (Wu & He 2018, equation 3)."""
     x, groups = node.source(0), node.attributes["num_groups"]
     shape = shape_of(x)
+    parts = e.reshaped(x, [shape[0], groups, divide(product(shape[1:]), groups)])
+    normal = _standardised(e, node, parts, [2])
     if e.opset < 21:
         # A scale a group, not a channel.
-        return None
-    parts = e.reshaped(x, [shape[0], groups, divide(product(shape[1:]), groups)])
-    normal = e.reshaped(_standardised(e, node, parts, [2]), shape)
-    return _by_channel(e, node, normal)
+        return [e.reshaped(_by_channel(e, node, normal), shape)]
+    return [_by_channel(e, node, e.reshaped(normal, shape))]
 
 
 def _layer_norm(e: Expansion, node: Node) -> Sequence[Value] | None:
-    if len(node.outputs) > 1 or not reason_against(node):
+    if not reason_against(node):
         return None
     x = node.source(0)
+    if len(node.outputs) > 1 and x.dtype != np.float32:
+        raise UnknownSize(f"no lowering for the mean that {node.op} of {x.dtype} gives")
     rank = len(shape_of(x))
     axes = list(range(node.attributes.get("axis", -1) % rank, rank))
-    scaled = e("Mul", _standardised(e, node, x, axes), node.source(1))
-    return [scaled if node.input(2) is None else e("Add", scaled, node.input(2))]
+    mean, rest, variance = _centred(e, x, axes)
+    deviation = _deviation(e, node, variance)
+    result = e("Mul", e("Div", rest, deviation), node.source(1))
+    if node.input(2) is not None:
+        result = e("Add", result, node.input(2))
+    if len(node.outputs) == 1:
+        return [result]
+    return [result, mean, e("Reciprocal", deviation)][: len(node.outputs)]
+
+
+def _mean_variance_norm(e: Expansion, node: Node) -> Sequence[Value]:
+    x = node.source(0)
+    axes = [axis % len(shape_of(x)) for axis in node.attributes.get("axes", (0, 2, 3))]
+    _, rest, variance = _centred(e, x, axes)
+    # What ONNX adds where nothing varies.
+    return [e("Div", rest, e("Add", e("Sqrt", variance), e.like(x, 1e-9)))]
 
 
 def _batch_norm(e: Expansion, node: Node) -> Sequence[Value] | None:
@@ -319,6 +349,7 @@ EXPANSIONS: dict[str, Rule] = {
     "LayerNormalization": _layer_norm,
     "GroupNormalization": _group_norm,
     "InstanceNormalization": _instance_norm,
+    "MeanVarianceNormalization": _mean_variance_norm,
     "BatchNormalization": _batch_norm,
     "LpNormalization": _lp_norm,
     "MatMul": _matmul,
