@@ -79,6 +79,11 @@ class Value:
         return all(array.shape == self.shape for array in self.arrays)
 
     @property
+    def ordered(self) -> bool:
+        """Whether there is no NaN, of which none can say whether it is the largest."""
+        return self.dtype.kind != "f" or not any(np.isnan(array).any() for array in self.arrays)
+
+    @property
     def finite(self) -> bool:
         return self.dtype.kind != "f" or all(np.isfinite(array).all() for array in self.arrays)
 

@@ -165,7 +165,7 @@ def pool(g: Graph, op: str) -> None:
     outputs = 1
     if op == "AveragePool":
         attributes["count_include_pad"] = g.choice((None, 0, 1))
-    elif g.chance(0.2):
+    elif g.chance(0.2) and x.ordered:
         outputs = 2
         attributes["storage_order"] = g.choice((None, 0, 1))
     g.node(op, [x], outputs, kernel_shape=kernel, exact=op == "MaxPool", **attributes)

@@ -462,6 +462,8 @@ def resize(g: Graph, op: str) -> None:
     mode = g.choice(("nearest", "nearest", "linear", "linear", "cubic"))
     if g.opset == 10:
         mode = g.choice(("nearest", "linear"))
+    only_finite(x, mode)
+    if g.opset == 10:
         g.add(op, x, g.constant(scales, F32), mode=mode)
         return
     coordinates = ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", None]
@@ -505,11 +507,18 @@ def resize(g: Graph, op: str) -> None:
     g.add(op, x, region or none, none, g.constant(sizes, I64), **attributes)
 
 
+def only_finite(x: Value, mode: str | None) -> None:
+    """A weight of zero between pixels keeps NaN and infinities out, which is documented."""
+    if mode not in (None, "nearest") and not x.finite:
+        raise Refused("weights of zero")
+
+
 @operators("Upsample")
 def upsample(g: Graph, op: str) -> None:
     x = image(g, op)
     scales = [1.0, 1.0, g.choice((1.0, 1.4, 1.5, 2.0, 2.3)), g.choice((1.0, 1.1, 2.0, 3.0))]
     mode = g.choice((None, "nearest", "linear"))
+    only_finite(x, mode)
     if g.opset < 9:
         g.add(op, x, scales=scales, mode=mode)
     else:

@@ -125,13 +125,26 @@ def _floats(taken: Feeds) -> list[Array]:
     return [array for array in taken.values() if array.dtype.kind == "f"]
 
 
-_EXTREMES = ("Max", "Min", "ReduceMax", "ReduceMin", "MaxPool", "ReduceLogSumExp")
+_LOSES_NAN = ("Max", "Min", "ReduceMax", "ReduceMin", "MaxPool", "ReduceLogSumExp", "AveragePool")
 
-# Where ONNX Runtime loses NaN, or what is small beside 1, also in 64 bits.
-_BY_HAND: dict[str, Callable[[Array], Array]] = {
-    "GlobalMaxPool": lambda x: x.max(axis=tuple(range(2, x.ndim)), keepdims=True),
-    "Sigmoid": lambda x: np.where(x < 0, np.exp(x), 1.0) / (1 + np.exp(-np.abs(x))),
-    "Softplus": lambda x: np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0),
+
+def _local_response(x: Array, node: NodeProto) -> Array:
+    """LRN; ONNX Runtime's sum runs from channel to channel, and keeps what was not finite."""
+    given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    size = given["size"]
+    first = (size - 1) // 2
+    squares = np.pad(x * x, [(0, 0), (first, size - 1 - first), *([(0, 0)] * (x.ndim - 2))])
+    total = sum(squares[:, start : start + x.shape[1]] for start in range(size))
+    scale = given.get("bias", 1.0) + given.get("alpha", 1e-4) / size * total
+    return np.asarray(x / scale ** given.get("beta", 0.75))
+
+
+# Where ONNX Runtime loses NaN, spreads it, or loses what is small beside 1, also in 64 bits.
+_BY_HAND: dict[str, Callable[[Array, NodeProto], Array]] = {
+    "GlobalMaxPool": lambda x, _: x.max(axis=tuple(range(2, x.ndim)), keepdims=True),
+    "Sigmoid": lambda x, _: np.where(x < 0, np.exp(x), 1.0) / (1 + np.exp(-np.abs(x))),
+    "Softplus": lambda x, _: np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0),
+    "LRN": _local_response,
 }
 
 
@@ -154,19 +167,21 @@ def _node_in_double(
         return None
     if node.op_type in _BY_HAND and not node.domain:
         with np.errstate(all="ignore"):
-            return [_BY_HAND[node.op_type](taken[node.input[0]])]
-    if node.op_type in _EXTREMES and any(np.isnan(a).any() for a in _floats(taken)):
-        # ONNX Runtime keeps a NaN or drops it, by where it lies; here it stays.
+            return [_BY_HAND[node.op_type](taken[node.input[0]], node)]
+    if node.op_type in _LOSES_NAN and any(np.isnan(a).any() for a in _floats(taken)):
+        # ONNX Runtime keeps a NaN or drops it, by where it lies, and ONNX's means leave it out;
+        # here it stays.
         sign = -1.0 if "Min" in node.op_type else 1.0
+        nothing = 0.0 if node.op_type == "AveragePool" else -sign * np.inf
         without, marks = dict(values), dict(values)
         for name, array in taken.items():
             if array.dtype.kind == "f":
-                without[name] = np.where(np.isnan(array), -sign * np.inf, array)
-                marks[name] = np.where(np.isnan(array), 0.0, -sign * np.inf)
+                without[name] = np.where(np.isnan(array), nothing, array)
+                marks[name] = np.where(np.isnan(array), sign, nothing)
         plain, marked = (_node_in_double(node, given, opsets) for given in (without, marks))
         if plain is None or marked is None:
             return None
-        return [np.where(sign * marked[0] > -1, np.nan, plain[0]), *plain[1:]]
+        return [np.where(sign * marked[0] > 0, np.nan, plain[0]), *plain[1:]]
     for width in (np.float64, np.float32):
         given = {name: a.astype(width) if a.dtype == np.float64 else a for name, a in taken.items()}
         form = wide if width == np.float64 else node

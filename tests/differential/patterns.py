@@ -248,7 +248,7 @@ def twins(g: Graph) -> None:
         return
     if kind == "pool":
         x = image(g, "MaxPool")
-        for outputs in (1, 2):
+        for outputs in (1, 2 if x.ordered else 1):
             g.node("MaxPool", [x], outputs, kernel_shape=[2, 2], exact=True)
         return
     x = floating(g)

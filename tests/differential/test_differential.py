@@ -66,15 +66,42 @@ def test_no_farther_from_64_bits_than_onnx_runtime_is_agreement() -> None:
     assert not compare.nearer(np.array([np.nan, 2.0], f32), theirs, exact)
 
 
+def one_node(operator: str, **attributes: object) -> onnx.ModelProto:
+    node = onnx.helper.make_node(operator, ["x"], ["y"], **attributes)
+    inputs = [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, None)]
+    outputs = [onnx.helper.make_empty_tensor_value_info("y")]
+    graph = onnx.helper.make_graph([node], "one", inputs, outputs)
+    return oracle.model_of(graph, {"": 12})
+
+
+def in_64_bits(model: onnx.ModelProto, x: object) -> np.ndarray:
+    found = oracle.in_double(model, {"x": np.array(x, f32)})
+    assert found is not None
+    return found[0]
+
+
 @pytest.mark.parametrize("operator", ["ReduceMax", "ReduceMin", "ReduceLogSumExp"])
 def test_nan_stays_in_64_bits_wherever_it_lies(operator: str) -> None:
-    node = onnx.helper.make_node(operator, ["x"], ["y"], keepdims=0)
-    inputs = [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [3])]
-    outputs = [onnx.helper.make_empty_tensor_value_info("y")]
-    model = oracle.model_of(onnx.helper.make_graph([node], "one", inputs, outputs), {"": 12})
+    model = one_node(operator, keepdims=0)
     for row in ([np.inf, 1, np.nan], [np.nan, np.inf, 1], [-np.inf, np.nan, 1]):
-        assert np.isnan(oracle.in_double(model, {"x": np.array(row, f32)}))
-    assert np.isfinite(oracle.in_double(model, {"x": np.array([1, 2, 3], f32)}))
+        assert np.isnan(in_64_bits(model, row))
+    assert np.isfinite(in_64_bits(model, [1, 2, 3]))
+
+
+def test_nan_is_not_left_out_of_a_mean_in_64_bits() -> None:
+    model = one_node("AveragePool", kernel_shape=[3], pads=[1, 1])
+    found = in_64_bits(model, [[[1, 2, 3, 4, np.nan]]])
+    np.testing.assert_array_equal(found, [[[1.5, 2, 3, np.nan, np.nan]]])
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_nan_does_not_spread_in_64_bits_from_channel_to_channel(size: int) -> None:
+    model = one_node("LRN", size=size, alpha=0.5)
+    x = np.array([5, 1, 2, -1, 3, 0], f32).reshape(1, 6, 1, 1)
+    (theirs,) = oracle.run(oracle.session(model), {"x": x})
+    np.testing.assert_allclose(in_64_bits(model, x), theirs, rtol=1e-6)
+    x[0, 0] = np.inf
+    np.testing.assert_allclose(in_64_bits(model, x)[0, 3:], theirs[0, 3:], rtol=1e-6)
 
 
 def test_faults_that_were_mended_can_still_be_put_back() -> None:
