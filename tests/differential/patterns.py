@@ -33,7 +33,7 @@ def floating(g: Graph, ranks: tuple[int, ...] = (1, 2, 3, 4)) -> Value:
     return g.pick(kinds, ranks)
 
 
-@pattern(6, until=28)
+@pattern(9)
 def erf_gelu(g: Graph) -> None:
     """x * (1 + erf(x / sqrt 2)) * 0.5 in any order, or with another factor."""
     x = g.fresh(F32, style=TAILS) if g.chance(0.3) else floating(g)
@@ -46,7 +46,7 @@ def erf_gelu(g: Graph) -> None:
     total = g.add("Add", *turned(g, g.add("Erf", inner), number(g, one, x)))
     half = 0.5 if g.chance(0.9) else g.choice((0.25, 1.0, 2.0))
     steps = ["x", "half"]
-    if g.chance(0.3):
+    if g.chance(0.45):
         steps.append("half")
     if g.chance(0.1):
         steps.append("x")
@@ -78,7 +78,7 @@ def swish(g: Graph) -> None:
         g.add("Mul", y, x)
 
 
-@pattern(7)
+@pattern(8)
 def spelled_layer_norm(g: Graph) -> None:
     """(x - mean) / sqrt(variance + epsilon) * scale + bias, or with other axes and ranks."""
     x = g.pick([F32], (2, 3, 4), where=lambda v: v.size(v.rank - 1) is not None)
@@ -213,7 +213,7 @@ def mean_over_image(g: Graph) -> None:
     g.add("ReduceMean", x, given, axes=named, keepdims=g.choice((None, 0, 1)))
 
 
-@pattern(4)
+@pattern(7)
 def twins(g: Graph) -> None:
     """The same node twice, with as many outputs or with others."""
     kind = g.choice(("plain", "top", "lstm", "pool", "dropout"))
@@ -547,7 +547,7 @@ def empty_lists(g: Graph) -> None:
         )
 
 
-@pattern(2.5)
+@pattern(4)
 def small_types(g: Graph) -> None:
     """Floats of 16 bits through a few nodes, as models for accelerators have them."""
     x = g.pick([F16], existing=0.5)
@@ -560,7 +560,7 @@ def small_types(g: Graph) -> None:
         g.add("Cast", y, to=1, exact=True)
 
 
-@pattern(2.5)
+@pattern(4)
 def extremes(g: Graph) -> None:
     """The largest of what holds NaN."""
     g.special, before = True, g.special
