@@ -85,6 +85,15 @@ def test_padded_sentences_are_sorted_by_length_and_trimmed() -> None:
     assert batches[0]["input_ids"].shape[1] < batches[-1]["input_ids"].shape[1] < 10
 
 
+def test_a_decoder_s_tokens_are_not_cut_to_the_encoder_s_length() -> None:
+    mask = np.array([[1, 0, 0], [1, 1, 0]])
+    data = {"input_ids": mask * 7, "attention_mask": mask, "decoder_input_ids": mask * 0 + 7}
+    inputs = [*TOKENS, Input("decoder_input_ids", required=True)]
+    (batch,) = read_batches(data, inputs)
+    for name, array in data.items():
+        np.testing.assert_array_equal(batch[name], array)
+
+
 def test_sentences_padded_at_the_start_are_left_as_they_are() -> None:
     mask = np.array([[0, 0, 1], [1, 1, 1]])
     (batch,) = read_batches({"input_ids": mask * 7, "attention_mask": mask}, TOKENS)

@@ -11,6 +11,7 @@ import numpy as np
 from gossamer.errors import DataError
 from gossamer.models.adapter import ANY, Batch, Input
 from gossamer.models.python_file import describe, is_function, load_function
+from gossamer.models.token_inputs import can_be_cut
 
 BATCH_SIZE = 32
 """Samples of a batch, where the data comes as whole arrays."""
@@ -129,9 +130,7 @@ def _lengths(arrays: Batch, inputs: Sequence[Input]) -> np.ndarray[Any, Any] | N
     mask = arrays.get("attention_mask")
     if mask is None or mask.ndim != 2 or mask.dtype.kind not in "iub":
         return None
-    tokens = all(
-        array.shape == mask.shape and array.dtype.kind in "iub" for array in arrays.values()
-    )
+    tokens = all(can_be_cut(name, array, mask) for name, array in arrays.items())
     fixed = any(wanted.shape and wanted.shape[-1] for wanted in inputs)
     present = mask != 0
     at_the_end = bool((present[:, 1:] <= present[:, :-1]).all())

@@ -32,6 +32,7 @@ from gossamer.models.onnx_feeds import describe_input
 from gossamer.models.onnx_layers import OnnxLayer, count_weights, find_layers, find_left_out
 from gossamer.models.onnx_targets import find_biases
 from gossamer.models.onnx_walk import OnnxWalk
+from gossamer.models.padding import Padding
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,6 +79,8 @@ class OnnxModel:
         self.graph, self.apart = split(model)
         self._make_session = session
         self._notes = tuple(notes)
+        # Shared with the copies, as `Padding` is of a model's form alone.
+        self._padding = Padding()
 
     @property
     def model(self) -> onnx.ModelProto:
@@ -91,6 +94,7 @@ class OnnxModel:
         copy.graph.CopyFrom(self.graph)
         copy.apart = dict(self.apart)
         copy._make_session, copy._notes = self._make_session, self._notes
+        copy._padding = self._padding
         return copy
 
     def inputs(self) -> list[Input]:
@@ -167,7 +171,7 @@ class OnnxModel:
         def nothing(name: str, inputs: Tensor, targets: Tensor | None) -> None:
             """No layer is looked at."""
 
-        return OnnxWalk(self.graph, self.apart, batches, {}, nothing).outputs()
+        return OnnxWalk(self.graph, self.apart, batches, {}, nothing).outputs(self._padding)
 
     def digest(self) -> str:
         """See `ModelAdapter.digest`."""

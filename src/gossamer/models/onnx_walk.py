@@ -10,7 +10,7 @@ is then cut into parts, the layers with the same inputs together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,15 +19,18 @@ from onnx import helper
 
 from gossamer.errors import DataError, ModelError
 from gossamer.models.adapter import Batch, Layer, Record
-from gossamer.models.onnx_constants import Apart, attribute, constants, read
+from gossamer.models.onnx_constants import Apart, constants, read
 from gossamer.models.onnx_feeds import as_taken, declare
-from gossamer.models.onnx_layers import OnnxLayer, Use, operands
+from gossamer.models.onnx_layers import OnnxLayer, operands
+from gossamer.models.onnx_pieces import pieces, rows_first
 from gossamer.models.onnx_targets import Aim, find_aim, find_consumers
+from gossamer.models.padding import Padding, without_padding
 from gossamer.models.python_file import describe
-from gossamer.models.unfold import unfold
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from gossamer.models.padding import Shapes
 
 Values = dict[str, Any]
 """Arrays, and lists of them for sequences, by the value's name."""
@@ -66,6 +69,7 @@ class OnnxWalk:
         }
         self._constants = constants(model.graph, apart)
         self._consumers = find_consumers(model.graph)
+        self._padding = Padding()
         self._shell = onnx.ModelProto(
             ir_version=model.ir_version,
             opset_import=model.opset_import,
@@ -79,6 +83,7 @@ class OnnxWalk:
         parts = self._parts(groups)
         alive = [as_taken(self._model.graph, batch) for batch in self._batches]
         twins = list(alive)
+        self._learn(self._padding, self._input_shapes)
         for index, (names, end) in enumerate(parts):
             self._record_part(names, alive, twins)
             yield names
@@ -100,20 +105,62 @@ class OnnxWalk:
             {name: values[name] for name in crossing} for values in self._compute(crossing, alive)
         ]
 
-    def outputs(self) -> Iterator[list[Tensor]]:
-        """Yield the model's floating-point outputs, batch by batch, padding left out."""
-        import torch
+    def outputs(self, padding: Padding) -> Iterator[list[Tensor]]:
+        """Yield the model's floating-point outputs, batch by batch, padding left out.
 
-        from gossamer.models.torch_batches import without_padding
+        Args:
+            padding: what is known of it in the outputs; more may be learned.
+        """
+        import torch
 
         wanted = [value.name for value in self._model.graph.output]
         alive = [as_taken(self._model.graph, batch) for batch in self._batches]
+
+        def shapes(values: Values) -> dict[str, list[tuple[int, ...]]]:
+            found = next(self._compute(wanted, [values]))
+            return {name: [np.shape(value)] for name, value in found.items()}
+
+        self._learn(padding, shapes)
         for values, batch in zip(self._compute(wanted, alive), self._batches, strict=True):
             yield [
-                without_padding(torch.from_numpy(array), batch.get("attention_mask"))
-                for array in (values[name] for name in wanted)
+                without_padding(torch.from_numpy(array), padding.mask(batch, name, array.shape))
+                for name, array in ((name, values[name]) for name in wanted)
                 if isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.ndim
             ]
+
+    def _learn(self, padding: Padding, shapes: Callable[[Values], Shapes]) -> None:
+        """Learn of padding by trial.
+
+        Args:
+            padding: what learns.
+            shapes: from values of the model's inputs to those of its tensors.
+        """
+        import torch
+
+        # Text and sequences cannot be tried in other sizes.
+        plain = [
+            batch
+            for batch in self._batches
+            if all(array.dtype.kind in "biuf" for array in batch.values())
+        ]
+        padding.learn(
+            plain,
+            lambda batch: {
+                name: torch.from_numpy(array)
+                for name, array in as_taken(self._model.graph, batch).items()
+            },
+            lambda tensors: shapes({name: tensor.numpy() for name, tensor in tensors.items()}),
+        )
+
+    def _input_shapes(self, values: Values) -> dict[str, list[tuple[int, ...]]]:
+        """Run the model, and return the shapes of the layers' inputs in each use."""
+        uses = {name: found.uses for name, found in self._chosen.items()}
+        wanted = {use.inputs for own in uses.values() for use in own if use.inputs}
+        found = next(self._compute(sorted(wanted), [values]))
+        return {
+            name: [rows_first(use, found[use.inputs]).shape for use in own if use.inputs]
+            for name, own in uses.items()
+        }
 
     def _parts(self, groups: Sequence[Sequence[str]]) -> list[tuple[list[str], int]]:
         """Return groups in graph order, each with the end of its part; overlapping ones joined."""
@@ -170,14 +217,20 @@ class OnnxWalk:
         own = self._compute(sorted(wanted), alive)
         for values, dense, batch in zip(own, given, self._batches, strict=True):
             for name, use, aim in uses:
-                inputs = torch.from_numpy(values[use.inputs or ""])
+                found = self._chosen[name]
+                inputs = torch.from_numpy(rows_first(use, values[use.inputs or ""]))
+                number = found.uses.index(use)
+                mask = None
+                if found.layer.kind != "recurrent":
+                    # In recurrent layers the time comes first.
+                    mask = self._padding.mask(batch, name, inputs.shape, number)
                 target = None
                 # A sum that broadcasts the layer's output is no target for it.
                 if aim and dense and dense[aim.value].shape == dense[use.node.output[0]].shape:
                     target = _target(aim, dense, values)
                 if target is not None and aim and aim.bias:
                     target -= torch.from_numpy(self._bias(use.node, aim.bias))
-                for piece, part in _pieces(use, self._chosen[name], inputs, target, batch):
+                for piece, part in pieces(use, found, inputs, target, mask):
                     self._record(name, piece, part)
 
     def _bias(self, node: onnx.NodeProto, name: str) -> np.ndarray[Any, Any]:
@@ -238,7 +291,8 @@ class OnnxWalk:
         options.intra_op_num_threads = torch.get_num_threads()
         # Its threads would spin on while torch makes statistics and solves on the same cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        # What fails is raised, or was a trial.
+        options.log_severity_level = 4
         try:
             _add(model, apart, options)
             return ort.InferenceSession(
@@ -298,82 +352,3 @@ def _identity(layer: Layer) -> Tensor:
     import torch
 
     return torch.eye(layer.columns).expand(layer.groups, -1, -1)
-
-
-def _pieces(
-    use: Use, found: OnnxLayer, inputs: Tensor, target: Tensor | None, batch: Batch
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield a layer's inputs as matrices, each with its part of the target."""
-    from gossamer.models.torch_batches import without_padding
-
-    layer = found.layer
-    if layer.kind == "experts":
-        yield _by_expert(inputs, found), None
-        return
-    if layer.kind != "convolution":
-        inputs = inputs.transpose(-1, -2) if use.left else inputs
-        # The time comes first in recurrent layers.
-        mask = None if layer.kind == "recurrent" else batch.get("attention_mask")
-        yield (
-            without_padding(inputs, mask),
-            None if target is None else without_padding(target, mask),
-        )
-        return
-    if target is not None:
-        grouped = target.reshape(len(target), layer.groups, layer.rows // layer.groups, -1)
-        target = grouped.permute(1, 0, 3, 2).reshape(layer.groups, -1, grouped.shape[2])
-    start = 0
-    for piece in _unfolded(use.node, found, inputs):
-        end = start + piece.shape[1]
-        yield piece, None if target is None else target[:, start:end]
-        start = end
-
-
-def _by_expert(inputs: Tensor, found: OnnxLayer) -> Tensor:
-    """Return the inputs of stacked products as `[groups, n, columns]`."""
-    shape = np.broadcast_shapes(tuple(inputs.shape[:-2]), found.stack)
-    stack = (*[1] * (len(shape) - len(found.stack)), *found.stack)
-    # Where all groups are one along an axis, what lies along it are samples.
-    order = sorted(range(len(shape)), key=lambda axis: stack[axis] == 1)
-    spread = inputs.expand(*shape, *inputs.shape[-2:]).permute(*order, -2, -1)
-    return spread.reshape(found.layer.groups, -1, inputs.shape[-1])
-
-
-def _unfolded(node: onnx.NodeProto, found: OnnxLayer, inputs: Tensor) -> Iterator[Tensor]:
-    """Yield the inputs of a Conv node as matrices."""
-    kernel = found.layer.kernel
-    axes = len(kernel)
-    stride = attribute(node, "strides", [1] * axes)
-    dilation = attribute(node, "dilations", [1] * axes)
-    return unfold(
-        inputs,
-        kernel,
-        stride=stride,
-        padding=_padding(node, kernel, stride, dilation, tuple(inputs.shape[2:])),
-        dilation=dilation,
-        groups=found.layer.groups,
-    )
-
-
-def _padding(
-    node: onnx.NodeProto,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    dilation: Sequence[int],
-    sizes: Sequence[int],
-) -> list[tuple[int, int]]:
-    """Return the zeros before and after each spatial axis of a Conv node's input."""
-    automatic = attribute(node, "auto_pad", "NOTSET")
-    axes = len(kernel)
-    if automatic == "VALID":
-        return [(0, 0)] * axes
-    if automatic == "NOTSET":
-        pads = attribute(node, "pads", [0] * (2 * axes))
-        return list(zip(pads[:axes], pads[axes:], strict=True))
-    padding = []
-    for size, taps, step, spread in zip(sizes, kernel, stride, dilation, strict=True):
-        outputs = -(-size // step)
-        total = max(0, (outputs - 1) * step + spread * (taps - 1) + 1 - size)
-        less, more = total // 2, total - total // 2
-        padding.append((less, more) if automatic == "SAME_UPPER" else (more, less))
-    return padding

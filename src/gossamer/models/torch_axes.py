@@ -10,13 +10,11 @@ from torch import Tensor
 
 from gossamer.errors import OptionError
 from gossamer.models.adapter import AxisNames
+from gossamer.models.token_inputs import family
 
 Tensors = Mapping[str, Tensor]
 Axis = tuple[str, int]
 """An input's name and the number of one of its axes."""
-
-# What transformers calls the inputs that speak of the same tokens, behind a common prefix.
-_OF_TOKENS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 
 
 @dataclass
@@ -107,7 +105,7 @@ def _open(
         found.tensors = together
     units: dict[str, list[Axis]] = {}
     for name, axis in members:
-        units.setdefault(_unit(name), []).append((name, axis))
+        units.setdefault(family(name), []).append((name, axis))
     left = list(units.values())
 
     def tried(chosen: Sequence[Sequence[Axis]]) -> dict[str, Tensor] | None:
@@ -194,12 +192,6 @@ def resized(
             tensor = torch.cat([tensor] * -(-size // tensor.shape[axis]), dim=axis)
         resized[name] = tensor.narrow(axis, 0, size).contiguous()
     return resized
-
-
-def _unit(name: str) -> str:
-    """Return what inputs have in common that speak of the same tokens."""
-    endings = [ending for ending in _OF_TOKENS if name.endswith(ending)]
-    return name.removesuffix(endings[0]) + "*" if endings else name
 
 
 def _is_tokens(tensor: Tensor) -> bool:

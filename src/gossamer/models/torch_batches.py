@@ -96,25 +96,3 @@ def calibrating(model: nn.Module) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fused)
         if caches:
             config.use_cache = True  # type: ignore[union-attr]
-
-
-def without_padding(inputs: Tensor, mask: np.ndarray[Any, Any] | None) -> Tensor:
-    """Return a layer's inputs `[..., columns]` as `[n, columns]`, padded positions left out.
-
-    Args:
-        inputs: `[..., columns]`.
-        mask: the batch's attention mask, `[samples, positions]`, 0 for padding; or None. It says
-            nothing of inputs without these two axes, such as those of a pooler.
-    """
-    columns = inputs.shape[-1]
-    flat = inputs.reshape(-1, columns)
-    if mask is None or mask.ndim != 2:
-        return flat
-    per_position = inputs.ndim >= 3 and tuple(inputs.shape[:2]) == mask.shape
-    flattened = inputs.ndim == 2 and inputs.shape[0] == mask.size
-    if not (per_position or flattened):
-        return flat
-    keep = torch.from_numpy(np.ascontiguousarray(mask != 0)).to(inputs.device)
-    if per_position:
-        return inputs[keep].reshape(-1, columns)
-    return flat[keep.reshape(-1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ class LayerCall:
         operation: `linear`, `addmm`, `conv1d` or `conv2d`.
         args: of the operation.
         kwargs: of the operation.
+        number: of calls of the layer before, in the same run.
 
     Attributes:
         inputs: `[..., columns]`, or `[samples, channels, ...]` of a convolution.
@@ -31,9 +33,15 @@ class LayerCall:
     """
 
     def __init__(
-        self, layer: TorchLayer, operation: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self,
+        layer: TorchLayer,
+        operation: str,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        number: int = 0,
     ) -> None:
         self.layer = layer
+        self.number = number
         self.output: Tensor | None = None
         self._operation, self._args, self._kwargs = operation, args, kwargs
         if operation == "addmm":
@@ -104,6 +112,7 @@ class LayerCalls(TorchFunctionMode):
         super().__init__()
         self._by_weight = {id(layer.parameter): layer for layer in layers}
         self._entered, self._left, self._added = entered, left, added
+        self._calls: Counter[int] = Counter()
         # By the address of their output, which stays taken as long as the call is held here.
         self._waiting: dict[int, LayerCall] = {}
 
@@ -125,7 +134,8 @@ class LayerCalls(TorchFunctionMode):
         layer = self._layer(operation, args, kwargs)
         if layer is None:
             return func(*args, **kwargs)
-        call = LayerCall(layer, operation, args, kwargs)
+        call = LayerCall(layer, operation, args, kwargs, self._calls[id(layer)])
+        self._calls[id(layer)] += 1
         if self._entered is not None:
             self._entered(call)
         call.output = func(*args, **kwargs)

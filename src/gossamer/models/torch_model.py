@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -21,13 +21,14 @@ from gossamer.models.adapter import (
     Record,
     Seen,
 )
+from gossamer.models.padding import Padding, without_padding
+from gossamer.models.torch_axes import Tensors
 from gossamer.models.torch_batches import (
     calibrating,
     for_inference,
     forward_inputs,
     run,
     to_tensors,
-    without_padding,
 )
 from gossamer.models.torch_forms import adapters, copied
 from gossamer.models.torch_layers import TorchLayer, find_layers, left_out
@@ -54,11 +55,13 @@ class TorchModel:
         self._notes = list(notes)
         # Shared with the copies: what is found out with them concerns the model.
         self._unreached: dict[str, None] = {}
+        self._padding = Padding()
 
     def copy(self) -> TorchModel:
         """Return an independent copy in eval mode."""
         other = TorchModel(for_inference(copied(self.model)), kind=self.kind)
         other._unreached = self._unreached
+        other._padding = self._padding
         return other
 
     def inputs(self) -> list[Input]:
@@ -169,12 +172,19 @@ class TorchModel:
 
     def outputs(self, batches: Sequence[Batch]) -> Iterator[list[Tensor]]:
         """See `ModelAdapter.outputs`; the model must be a `copy()`, in eval mode."""
+
+        def shapes(tensors: Tensors) -> dict[str, list[tuple[int, ...]]]:
+            found = main_outputs(self.model, self.model(**tensors))
+            return {name: [tuple(tensor.shape)] for name, tensor in found.items()}
+
+        with calibrating(self.model):
+            self._padding.learn(batches, partial(to_tensors, self.model), shapes)
         for number, batch in enumerate(batches, start=1):
             with calibrating(self.model):
                 found = main_outputs(self.model, run(self.model, batch, number))
             yield [
-                without_padding(tensor, batch.get("attention_mask")) if tensor.ndim else tensor
-                for tensor in found.values()
+                without_padding(tensor, self._padding.mask(batch, name, tensor.shape))
+                for name, tensor in found.items()
                 if tensor.is_floating_point()
             ]
 

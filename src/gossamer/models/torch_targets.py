@@ -41,20 +41,19 @@ class DenseCalls:
         Args:
             layers: those of the dense module whose targets are wanted.
         """
-        places: dict[int, tuple[str, int]] = {}
 
         def left(call: LayerCall) -> None:
             name = call.layer.layer.name
             known = self.targets.setdefault(name, [])
-            places[id(call)] = name, len(known)
             assert call.output is not None
             # What follows may be done in place.
             known.append(Target(call.rows_of(call.output.clone()), is_sum=False))
             self.entering.setdefault(name, call.inputs)
 
         def added(call: LayerCall, other: Tensor, total: Tensor) -> None:
-            name, number = places[id(call)]
-            self.targets[name][number] = Target(call.rows_of(total.clone()), is_sum=True)
+            self.targets[call.layer.layer.name][call.number] = Target(
+                call.rows_of(total.clone()), is_sum=True
+            )
 
         return LayerCalls(layers, left=left, added=added)
 
@@ -95,7 +94,6 @@ class Aiming:
     def __init__(self, targets: Mapping[str, Sequence[Target]], finished: Finished) -> None:
         self._targets = targets
         self._finished = finished
-        self._uses: dict[str, int] = {}
         self._open: dict[int, tuple[LayerCall, Target]] = {}
 
     def watching(self, layers: Sequence[TorchLayer]) -> LayerCalls:
@@ -110,10 +108,8 @@ class Aiming:
 
     def _left(self, call: LayerCall) -> None:
         name = call.layer.layer.name
-        number = self._uses.get(name, 0)
-        self._uses[name] = number + 1
         assert call.output is not None
-        target = next(iter(self._targets.get(name, ())[number : number + 1]), None)
+        target = next(iter(self._targets.get(name, ())[call.number : call.number + 1]), None)
         if target is None or target.value.numel() != call.output.numel():
             self._finished(call, None)
         elif target.is_sum:

@@ -23,7 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.models.adapter import Batch, Record
-from gossamer.models.torch_batches import calibrating, run, without_padding
+from gossamer.models.padding import Padding, without_padding
+from gossamer.models.torch_axes import Tensors
+from gossamer.models.torch_batches import calibrating, run, to_tensors
 from gossamer.models.torch_calls import LayerCall, LayerCalls
 from gossamer.models.torch_layers import TorchLayer, find_blocks, find_layers
 from gossamer.models.torch_targets import Aiming, DenseCalls, in_pieces
@@ -117,11 +119,13 @@ class Walk:
         self._unreached = unreached
         self._chains = chains
         self._seen: set[str] = set()
+        self._padding = Padding()
 
     def run(self, groups: Sequence[Sequence[str]]) -> Iterator[list[str]]:
         """Record group after group in the order of use; yield each (part) before going on."""
         with calibrating(self._model):
             probe = self._probe()
+            self._padding.learn(self._batches, partial(to_tensors, self._model), self._shapes)
         position = {name: index for index, name in enumerate(probe.order)}
         # Layers that the first batch does not use come last: other batches may use them.
         waiting = sorted(
@@ -175,6 +179,17 @@ class Walk:
         probe.chains = _find_chains(calls)
         return probe
 
+    def _shapes(self, tensors: Tensors) -> dict[str, list[tuple[int, ...]]]:
+        """Run the model, and return the shapes of the layers' inputs in each use."""
+        shapes: dict[str, list[tuple[int, ...]]] = {}
+
+        def entered(call: LayerCall) -> None:
+            shapes.setdefault(call.layer.layer.name, []).append(tuple(call.inputs.shape))
+
+        with LayerCalls(list(self._chosen.values()), entered=entered):
+            self._model(**tensors)
+        return shapes
+
     def _record_from_start(self, group: Sequence[str], probe: _Probe) -> None:
         """Record a group's inputs in every batch, running the model from its start."""
         for number, batch in enumerate(self._batches, start=1):
@@ -225,7 +240,6 @@ class Walk:
         dense: DenseCalls | None,
     ) -> None:
         """Record a group's inputs while `forward` runs, and stop it when all have been seen."""
-        mask = batch.get("attention_mask")
         left = set(group)
         stops = probe.stops(group)
         chosen = [self._chosen[name] for name in group]
@@ -234,6 +248,7 @@ class Walk:
             layer = call.layer.layer
             for inputs, wanted in in_pieces(call, target):
                 if layer.kind == "linear":
+                    mask = self._padding.mask(batch, layer.name, inputs.shape, call.number)
                     inputs = without_padding(inputs, mask)
                     wanted = None if wanted is None else without_padding(wanted, mask)
                 self._record(layer.name, inputs, wanted)

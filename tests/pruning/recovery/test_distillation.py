@@ -11,6 +11,7 @@ from scipy import stats
 from torch import Tensor
 
 from gossamer.errors import OptionError
+from gossamer.models.padding import Padding
 from gossamer.pruning.recovery.distillation import (
     TERMS,
     Setting,
@@ -28,7 +29,8 @@ def seen(hidden: Tensor | None = None, outputs: Any = (), blocks: Any = ()) -> S
 
 
 def setting(mask: Tensor | None = None, temperature: float = 1.0) -> Setting:
-    return Setting(mask, temperature, lambda tensor: tensor.detach(), lambda rows: rows)
+    batch = {} if mask is None else {"attention_mask": mask}
+    return Setting(Padding(), batch, temperature, lambda tensor: tensor.detach(), lambda rows: rows)
 
 
 @pytest.fixture

@@ -98,6 +98,31 @@ def test_batches_of_tokens_are_padded_to_one_length_and_cut_again() -> None:
         assert batch["tags"].shape == batch["input_ids"].shape == batch["attention_mask"].shape
 
 
+@pytest.mark.parametrize("name", ["decoder_input_ids", "labels"])
+def test_what_is_about_other_tokens_is_not_cut_with_the_mask(name: str) -> None:
+    mask = np.array([[1, 0, 0], [1, 1, 0]])
+    data = {"input_ids": mask * 7, "attention_mask": mask, name: np.array([[1, 2, 3], [4, 5, 6]])}
+    inputs = [*TOKENS, Input(name, required=False)]
+    (batch,) = drawn(read_samples(data, inputs, labelled=False), 2)
+    assert sorted(map(tuple, batch[name])) == [(1, 2, 3), (4, 5, 6)]
+    assert batch["input_ids"].shape == (2, 3)
+
+
+def test_a_decoder_s_tokens_are_not_padded_like_the_encoder_s() -> None:
+    inputs = [*TOKENS, Input("decoder_input_ids", required=True)]
+    data = [
+        {
+            "input_ids": np.full((2, length), 7),
+            "attention_mask": np.ones((2, length), np.int64),
+            "decoder_input_ids": np.full((2, 4), 8),
+        }
+        for length in (4, 6)
+    ]
+    (batch,) = drawn(read_samples(data, inputs, labelled=False), 4)
+    assert batch["input_ids"].shape == (4, 6)
+    assert batch["decoder_input_ids"].shape == (4, 4)
+
+
 def test_images_of_several_sizes_come_in_mini_batches_of_one() -> None:
     data = [np.zeros((6, 1, size, size), np.float32) for size in (4, 5, 4)]
     samples = read_samples(data, X, labelled=False)

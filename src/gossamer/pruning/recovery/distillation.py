@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from gossamer.errors import OptionError
-from gossamer.pruning.recovery.observing import Seen
+from gossamer.models.padding import Padding, without_padding
+from gossamer.pruning.recovery.observing import Output, Seen
 from gossamer.sparsity.registry import named
 
 _TINY = 1e-12
@@ -27,20 +28,30 @@ class Setting:
     """What the terms need besides the two models.
 
     Attributes:
-        mask: `[samples, positions]`, 0 for padding; None without any.
+        padding: knows which mask of the mini-batch speaks of what the models show.
+        batch: the mini-batch, tensors by name.
         temperature: that softens the distributions of logits.
         mean: the mean of a tensor over all processes, without gradient.
         gather: the rows of all processes, in order; gradients reach the own ones.
     """
 
-    mask: Tensor | None
+    padding: Padding
+    batch: Mapping[str, Tensor]
     temperature: float
     mean: Callable[[Tensor], Tensor]
     gather: Callable[[Tensor], Tensor]
 
+    def mask(self, place: str, shown: Tensor) -> Tensor | None:
+        """Return the mask that speaks of what is shown at a place; see `Seen.places`."""
+        found = self.padding.mask(self.batch, place, shown.shape)
+        return None if found is None else found.to(shown.device)
+
 
 Loss = Callable[[Seen, Seen, Setting], Tensor]
 """From what the sparse and the dense model show to a scalar."""
+
+Compare = Callable[[Tensor, Tensor, Setting, str], Tensor]
+"""From what the sparse and the dense model show at a place to a scalar."""
 
 
 class Term(NamedTuple):
@@ -52,42 +63,41 @@ class Term(NamedTuple):
 
 def outputs(sparse: Seen, dense: Seen, setting: Setting) -> Tensor:
     """Compare each output as what it is known to be: `logits`, or else `values`."""
-    pairs = zip(sparse.outputs, dense.outputs, strict=True)
-    return _total(
-        divergence(own.value, theirs.value, setting)
-        if theirs.logits
-        else relative_error(own.value, theirs.value, setting)
-        for own, theirs in pairs
+    return _each(
+        sparse,
+        dense,
+        setting,
+        lambda output: divergence if output.logits else relative_error,
     )
 
 
 def logits(sparse: Seen, dense: Seen, setting: Setting) -> Tensor:
     """Compare all outputs as scores of classes of which one is right; see `divergence`."""
-    pairs = zip(sparse.outputs, dense.outputs, strict=True)
-    return _total(divergence(own.value, theirs.value, setting) for own, theirs in pairs)
+    return _each(sparse, dense, setting, lambda output: divergence)
 
 
 def values(sparse: Seen, dense: Seen, setting: Setting) -> Tensor:
     """Compare all outputs number by number; see `relative_error`."""
-    pairs = zip(sparse.outputs, dense.outputs, strict=True)
-    return _total(relative_error(own.value, theirs.value, setting) for own, theirs in pairs)
+    return _each(sparse, dense, setting, lambda output: relative_error)
 
 
 def hidden(sparse: Seen, dense: Seen, setting: Setting) -> Tensor:
     """Compare the final hidden states; see `relative_error`."""
-    return relative_error(_hidden(sparse), _hidden(dense), setting)
+    return relative_error(_hidden(sparse), _hidden(dense), setting, "hidden")
 
 
 def blocks(sparse: Seen, dense: Seen, setting: Setting) -> Tensor:
     """Compare the hidden states that each block gives; the mean of `relative_error` over them."""
-    pairs = zip(sparse.blocks, dense.blocks, strict=True)
-    total = _total(relative_error(own, theirs, setting) for own, theirs in pairs)
+    pairs = enumerate(zip(sparse.blocks, dense.blocks, strict=True))
+    total = _total(
+        relative_error(own, theirs, setting, f"block {number}") for number, (own, theirs) in pairs
+    )
     return total / len(dense.blocks)
 
 
 def embedding(sparse: Seen, dense: Seen, setting: Setting) -> Tensor:
     """Compare the pooled final hidden states: 1 - cosine, mean over the samples."""
-    own, theirs = pooled(_hidden(sparse), setting.mask), pooled(_hidden(dense), setting.mask)
+    own, theirs = _pooled(sparse, setting), _pooled(dense, setting)
     return 1 - functional.cosine_similarity(own.float(), theirs.float(), dim=1).mean()
 
 
@@ -99,8 +109,8 @@ def similarities(sparse: Seen, dense: Seen, setting: Setting) -> Tensor:
     Mori 2019, equation 4, with cosines in place of its normalised rows). 0 for fewer than three
     samples.
     """
-    own = setting.gather(_unit(pooled(_hidden(sparse), setting.mask)))
-    theirs = setting.gather(_unit(pooled(_hidden(dense), setting.mask)))
+    own = setting.gather(_unit(_pooled(sparse, setting)))
+    theirs = setting.gather(_unit(_pooled(dense, setting)))
     if len(own) < 3:
         return own.sum() * 0
     first, other = torch.triu_indices(len(own), len(own), 1, device=own.device)
@@ -163,14 +173,15 @@ def checked_losses(losses: Mapping[str, float], *, labelled: bool) -> dict[str, 
     return weights
 
 
-def relative_error(own: Tensor, theirs: Tensor, setting: Setting) -> Tensor:
+def relative_error(own: Tensor, theirs: Tensor, setting: Setting, place: str) -> Tensor:
     """Return |own - theirs|^2 / |theirs|^2, positions that are padding left out."""
-    own, theirs = without_padding(own, setting.mask), without_padding(theirs, setting.mask)
+    mask = setting.mask(place, theirs)
+    own, theirs = without_padding(own, mask), without_padding(theirs, mask)
     scale = setting.mean(theirs.float().square().sum())
     return (own.float() - theirs.float()).square().sum() / scale.clamp_min(_TINY)
 
 
-def divergence(own: Tensor, theirs: Tensor, setting: Setting) -> Tensor:
+def divergence(own: Tensor, theirs: Tensor, setting: Setting, place: str) -> Tensor:
     """Return the Kullback-Leibler divergence of two distributions over classes.
 
     T^2 KL(softmax(theirs / T) || softmax(own / T)), mean over samples and positions, padding left
@@ -181,10 +192,13 @@ def divergence(own: Tensor, theirs: Tensor, setting: Setting) -> Tensor:
             width]`.
         theirs: likewise.
         setting: with the temperature T.
+        place: where both are shown; see `Seen.places`.
     """
-    axis = 1 if own.ndim > 3 else -1
-    own = without_padding(own.movedim(axis, -1), setting.mask).reshape(-1, own.shape[axis])
-    theirs = without_padding(theirs.movedim(axis, -1), setting.mask).reshape(own.shape)
+    image = own.ndim > 3
+    mask = None if image else setting.mask(place, theirs)
+    axis = 1 if image else -1
+    own = without_padding(own.movedim(axis, -1), mask)
+    theirs = without_padding(theirs.movedim(axis, -1), mask)
     found = functional.log_softmax(own.float() / setting.temperature, dim=-1)
     wanted = functional.log_softmax(theirs.float() / setting.temperature, dim=-1)
     count = setting.mean(torch.tensor(float(len(own)), device=own.device)).clamp_min(1)
@@ -204,7 +218,7 @@ def pooled(states: Tensor, mask: Tensor | None) -> Tensor:
         return states
     if states.ndim > 3:
         return states.flatten(2).mean(dim=2)
-    if mask is None or mask.shape != states.shape[:2]:
+    if mask is None:
         return states.mean(dim=1)
     present = (mask != 0).to(states.dtype).unsqueeze(2)
     # A padded position may hold anything, infinity too, which a product with 0 would keep.
@@ -212,16 +226,20 @@ def pooled(states: Tensor, mask: Tensor | None) -> Tensor:
     return kept.sum(dim=1) / present.sum(dim=1).clamp_min(1)
 
 
-def without_padding(states: Tensor, mask: Tensor | None) -> Tensor:
-    """Return `[samples, positions, ...]` as `[present positions, ...]`; other shapes as they are.
+def _each(
+    sparse: Seen, dense: Seen, setting: Setting, compare: Callable[[Output], Compare]
+) -> Tensor:
+    """Return the total over the outputs."""
+    pairs = enumerate(zip(sparse.outputs, dense.outputs, strict=True))
+    return _total(
+        compare(theirs)(own.value, theirs.value, setting, f"output {number}")
+        for number, (own, theirs) in pairs
+    )
 
-    Args:
-        states: hidden states or logits.
-        mask: `[samples, positions]`, 0 for padding.
-    """
-    if mask is None or states.ndim < 3 or states.shape[:2] != mask.shape:
-        return states
-    return states[mask != 0]
+
+def _pooled(seen: Seen, setting: Setting) -> Tensor:
+    states = _hidden(seen)
+    return pooled(states, setting.mask("hidden", states))
 
 
 def _hidden(seen: Seen) -> Tensor:

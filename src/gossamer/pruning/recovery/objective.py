@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.errors import DataError, EvaluationError, ModelError
+from gossamer.models.padding import Padding
 from gossamer.models.python_file import describe
 from gossamer.models.torch_batches import calibrating
 from gossamer.pruning.recovery.distillation import TASK, TERMS, Setting, default_losses
@@ -30,6 +31,7 @@ class Objective(nn.Module):
         losses: weights by term, see `checked_losses`.
         task_loss: the user's own, weighed by `losses["task"]`.
         inputs: names of what the modules take.
+        padding: knows which mask speaks of what the modules show.
         temperature: for terms that compare distributions.
         processes: that share a mini-batch.
     """
@@ -41,6 +43,7 @@ class Objective(nn.Module):
         losses: Mapping[str, float],
         task_loss: TaskLoss | None,
         inputs: Sequence[str],
+        padding: Padding,
         temperature: float,
         processes: Processes,
     ) -> None:
@@ -49,6 +52,7 @@ class Objective(nn.Module):
         self._losses = dict(losses)
         self._task_loss = task_loss
         self._inputs = list(inputs)
+        self._padding = padding
         self._temperature = temperature
         self._processes = processes
         blocks = "blocks" in losses
@@ -66,7 +70,8 @@ class Objective(nn.Module):
             with calibrating(module):
                 dense = observe(inputs)
             setting = Setting(
-                batch.get("attention_mask"),
+                self._padding,
+                batch,
                 self._temperature,
                 self._processes.mean,
                 self._processes.gather,
@@ -86,14 +91,16 @@ def probe(
     dense: nn.Module,
     inputs: Mapping[str, Tensor],
     losses: Mapping[str, float] | None,
+    padding: Padding,
 ) -> dict[str, float]:
-    """Run both modules once, and return the weights of the terms to use.
+    """Run both modules, and return the weights of the terms to use.
 
     Args:
         sparse: as for `Objective`.
         dense: as for `Objective`.
         inputs: of a mini-batch.
         losses: that the user wants, or None for those that suit the dense model.
+        padding: learns which mask speaks of what the dense module shows.
 
     Raises:
         DataError: if a module does not run.
@@ -111,6 +118,13 @@ def probe(
                 f"a mini-batch of the data does not run through the {which} model "
                 f"({describe(error)}); check its shapes and values"
             ) from error
+
+    def shapes(tensors: Mapping[str, Tensor]) -> dict[str, list[tuple[int, ...]]]:
+        places = Observer(dense, blocks=blocks)(tensors).places()
+        return {place: [tuple(tensor.shape)] for place, tensor in places.items()}
+
+    with calibrating(dense):
+        padding.learn([inputs], dict, shapes)
     weights = default_losses(shown[0]) if losses is None else dict(losses)
     for name in weights:
         if name == TASK:

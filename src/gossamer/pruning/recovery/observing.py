@@ -48,6 +48,12 @@ class Seen:
     hidden: Tensor | None
     blocks: tuple[Tensor, ...]
 
+    def places(self) -> dict[str, Tensor]:
+        """Return what is compared, by where it is shown: "output 0", "hidden", "block 0"."""
+        shown = {f"output {number}": one.value for number, one in enumerate(self.outputs)}
+        shown |= {f"block {number}": states for number, states in enumerate(self.blocks)}
+        return shown if self.hidden is None else {**shown, "hidden": self.hidden}
+
 
 class Observer:
     """Runs a module and shows what is inside.

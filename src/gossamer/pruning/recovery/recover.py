@@ -16,6 +16,7 @@ from gossamer.energy.meters import CpuTimeEstimate
 from gossamer.errors import OptionError
 from gossamer.models.adapter import Batch
 from gossamer.models.opening import open_model
+from gossamer.models.padding import Padding
 from gossamer.models.torch_batches import to_tensors
 from gossamer.models.torch_model import TorchModel
 from gossamer.models.torch_norms import measured_statistics, replace_statistics
@@ -162,10 +163,13 @@ def recover(
         feed = Feed(samples, batch_size, seed, processes)
         first = to_tensors(module, feed[0])
         inputs = {name: tensor for name, tensor in first.items() if name in names}
-        weights = probe(module, fixed, inputs, wanted)
+        padding = Padding()
+        weights = probe(module, fixed, inputs, wanted, padding)
         if wanted is None and labelled:
             weights[TASK] = 1.0
-        objective = Objective(module, fixed, weights, task_loss, names, temperature, processes)
+        objective = Objective(
+            module, fixed, weights, task_loss, names, padding, temperature, processes
+        )
         made = _optimizer(module, optimizer, learning_rate)
         checkpoint = kept = None
         if folder is not None:

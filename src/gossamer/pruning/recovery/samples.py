@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gossamer.errors import DataError
 from gossamer.models.adapter import Batch, Input
 from gossamer.models.calibration import check_arrays, is_whole, open_data
+from gossamer.models.token_inputs import can_be_cut, per_token
 
 _MASK = "attention_mask"
 # Labels that PyTorch's losses leave out by default.
@@ -91,7 +92,7 @@ class Samples:
         positions = batch[_MASK].shape
         longest = max(1, int(lengths[rows].max()))
         return {
-            name: array[:, :longest] if _is_sequence(array, positions) else array
+            name: array[:, :longest] if array.shape == positions else array
             for name, array in batch.items()
         }
 
@@ -168,21 +169,15 @@ def _group(read: Sequence[Arrays], extras: Sequence[str]) -> list[Arrays]:
 
 
 def _padded(arrays: Arrays, longest: int, extras: Sequence[str]) -> Arrays:
-    positions = arrays[_MASK].shape
-    missing = longest - positions[1]
+    missing = longest - arrays[_MASK].shape[1]
     if not missing:
         return arrays
     padded = dict(arrays)
     for name, array in arrays.items():
-        if _is_sequence(array, positions):
+        if per_token(name, array, arrays[_MASK]):
             value = _IGNORED if name in extras or name == "labels" else 0
             padded[name] = np.pad(array, ((0, 0), (0, missing)), constant_values=value)
     return padded
-
-
-def _is_sequence(array: NDArray[Any], positions: tuple[int, ...]) -> bool:
-    """Return whether an array holds a whole number for each position."""
-    return array.shape == positions and array.dtype.kind in "iub"
 
 
 def _lengths(group: Arrays, extras: Sequence[str]) -> NDArray[np.int64] | None:
@@ -190,10 +185,14 @@ def _lengths(group: Arrays, extras: Sequence[str]) -> NDArray[np.int64] | None:
     mask = group.get(_MASK)
     if mask is None or mask.ndim != 2:
         return None
-    inputs = [array for name, array in group.items() if name not in extras]
     present = mask != 0
-    if not all(_is_sequence(array, mask.shape) for array in inputs):
-        # What else the model takes may be as long as the tokens; it is left alone.
+    # What else the model takes may be as long as the tokens, though it has another shape.
+    cut = {
+        name: array
+        for name, array in group.items()
+        if name not in extras or array.shape == mask.shape
+    }
+    if not all(can_be_cut(name, array, mask) for name, array in cut.items()):
         return None
     if not (present[:, 1:] <= present[:, :-1]).all():
         return None
