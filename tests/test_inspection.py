@@ -109,7 +109,9 @@ def test_a_module_is_asked_through_its_adapter() -> None:
 
 
 def test_an_example_of_another_model_is_refused(small_onnx: Path) -> None:
-    with pytest.raises(DataError, match="no input 'pixels'; its inputs are x"):
+    with pytest.raises(
+        DataError, match="'pixels', which the model does not take; its inputs are: x"
+    ):
         inspect(small_onnx, {"pixels": np.zeros((1, 64), np.float32)})
 
 

@@ -23,6 +23,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """List the verbs though they are not imported yet: shells and editors complete by it."""
+    return sorted([*globals(), *__all__])
+
+
 def __getattr__(name: str) -> Any:
     """Import a verb when it is first used, so that `import gossamer` stays instant."""
     if name == "Sparsifier":

@@ -8,7 +8,7 @@ hardly matters: the times are those of a model pruned with care to the same spar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +22,12 @@ from gossamer.files import temporary_folder
 from gossamer.formats import save, save_onnx
 from gossamer.models.onnx_layers import OnnxLayer, find_layers, name_uses
 from gossamer.models.selection import choose_layers
+from gossamer.progress import Fraction, ProgressLike, by_fraction, showing
 from gossamer.pruning.layer_times import layer_seconds, zero_weights
+from gossamer.quantities import count
 from gossamer.source import as_onnx, one_inference, read_onnx
 from gossamer.sparsity.patterns import get_pattern
+from gossamer.summary import Summary
 
 if TYPE_CHECKING:
     from gossamer.energy import Candidate, CandidateResult, Comparison
@@ -60,8 +63,8 @@ class Timed:
     rest: float
 
 
-@dataclass(frozen=True)
-class Advice:
+@dataclass(frozen=True, repr=False)
+class Advice(Summary):
     """What was timed, and what it means.
 
     Attributes:
@@ -129,6 +132,14 @@ class Advice:
             f"model is {_words(first)} than dense in ONNX Runtime{more}."
         )
 
+    def summary(self) -> dict[str, str]:
+        """Return what it comes to, in words."""
+        return {
+            "verdict": self.verdict,
+            "timed": f"{2 + len(self.sparse)} models of {len(self.layers)} layers with "
+            f"{count(self.prunable_weights)} prunable weights",
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values."""
         left = {layer.name for layer in self.left_dense()}
@@ -173,7 +184,7 @@ def advise(
     patterns: Sequence[str] = PATTERNS,
     threads: int | None = None,
     min_time: float = 20.0,
-    progress: Callable[[float], None] | None = None,
+    progress: ProgressLike = None,
 ) -> Advice:
     """Time what each sparsity and pattern would save on this machine, before any pruning.
 
@@ -187,7 +198,8 @@ def advise(
         patterns: to try each sparsity with; see `gossamer.sparsity.patterns.get_pattern`.
         threads: of one inference; by default every core that the process may use.
         min_time: seconds of measuring, shared by all; compiling and memory are not counted.
-        progress: is told the fraction done, 0 to 1.
+        progress: True to show how far it is on stderr, or a function that is told the fraction
+            done, 0 to 1; see `gossamer.progress.showing`.
 
     Raises:
         OptionError: if a sparsity is out of range, a pattern unknown, or onnxruntime missing.
@@ -199,27 +211,30 @@ def advise(
     grid = _grid(sparsities, patterns)
     # Before anything of ours makes the machine busy.
     surroundings = environment.describe()
-    graph = name_uses(as_onnx(model, example_inputs))
-    feeds = one_inference(graph, example_inputs)
-    layers = chosen_layers(graph)
-    with temporary_folder() as folder:
-        file = folder / "dense.onnx"
-        save_onnx(graph, file)
-        reference = Candidate.from_file(file, threads=threads, name="dense, ONNX Runtime")
-        seconds = min_time / (1 + len(grid))
-        bench = _Bench(reference, layers, feeds, threads, seconds, progress, 1 + len(grid))
-        try:
-            dense = bench.time(file, None, 0.0)
-            sparse = []
-            # Zeros cost ONNX Runtime as much as other numbers: nothing is left to find out.
-            native = any(seconds is not None for seconds in dense.layers)
-            for pattern, sparsity in grid if native else ():
-                file = folder / "sparse.gossamer.safetensors"
-                save(prune_graph(graph, sparsity, pattern), file)
-                sparse.append(bench.time(file, pattern, sparsity))
-                file.unlink()
-        finally:
-            reference.close()
+    with showing(progress) as shown:
+        shown.start("reading the model")
+        graph = name_uses(as_onnx(model, example_inputs))
+        feeds = one_inference(graph, example_inputs)
+        layers = chosen_layers(graph)
+        with temporary_folder() as folder:
+            file = folder / "dense.onnx"
+            save_onnx(graph, file)
+            reference = Candidate.from_file(file, threads=threads, name="dense, ONNX Runtime")
+            seconds = min_time / (1 + len(grid))
+            told = by_fraction(shown, f"compiling and timing {1 + len(grid)} models, each in turn")
+            bench = _Bench(reference, layers, feeds, threads, seconds, told, 1 + len(grid))
+            try:
+                dense = bench.time(file, None, 0.0)
+                sparse = []
+                # Zeros cost ONNX Runtime as much as other numbers: nothing is left to find out.
+                native = any(seconds is not None for seconds in dense.layers)
+                for pattern, sparsity in grid if native else ():
+                    file = folder / "sparse.gossamer.safetensors"
+                    save(prune_graph(graph, sparsity, pattern), file)
+                    sparse.append(bench.time(file, pattern, sparsity))
+                    file.unlink()
+            finally:
+                reference.close()
     first = bench.comparisons[0]
     return Advice(
         layers=tuple(found.layer for found in layers),
@@ -243,7 +258,7 @@ class _Bench:
         feeds: Batch,
         threads: int | None,
         seconds: float,
-        progress: Callable[[float], None] | None,
+        progress: Fraction,
         total: int,
     ) -> None:
         self.comparisons: list[Comparison] = []
@@ -291,8 +306,7 @@ class _Bench:
         return replace(result, gains=replace(result.gains, peak_memory_bytes=ratio))
 
     def _tell(self, fraction: float) -> None:
-        if self._progress is not None:
-            self._progress((len(self.comparisons) + fraction) / self._total)
+        self._progress((len(self.comparisons) + fraction) / self._total)
 
 
 def _read(file: Path) -> onnx.ModelProto:

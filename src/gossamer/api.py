@@ -10,6 +10,7 @@ from gossamer.advice import advise
 from gossamer.extras import needed_for
 from gossamer.formats import load, save
 from gossamer.inspection import inspect
+from gossamer.progress import ProgressLike
 from gossamer.proof import compare
 from gossamer.source import as_onnx, read_onnx, refuse_axes, sparse_file
 
@@ -43,7 +44,7 @@ def sparsify(
     folder: str | Path | None = None,
     levels: Sequence[float] | None = None,
     search_seconds: float | None = None,
-    progress: bool = False,
+    progress: ProgressLike = False,
 ) -> SparsifyResult:
     """Remove weights from a trained model; the given one stays as it is.
 
@@ -75,7 +76,7 @@ def sparsify(
         folder: keeps what was worked out, so that the same call goes on after an interruption.
         levels: sparsities at which "sensitivity" and "cost" solve layers beforehand.
         search_seconds: that "cost" looks for the best mix of levels, each time.
-        progress: show a progress bar on stderr.
+        progress: show how far it is on stderr; see `gossamer.progress.showing`.
 
     Returns:
         The sparse model and how it came about; see `gossamer.pruning.SparsifyResult`.
@@ -127,7 +128,7 @@ def recover(
     evaluate: Callable[[Any], Any] | None = None,
     max_cpu_minutes: float | None = None,
     folder: str | Path | None = None,
-    progress: bool = False,
+    progress: ProgressLike = False,
     **training: Any,
 ) -> RecoveryResult:
     """Win back accuracy by training the weights that are left; zeros stay where they are.
@@ -151,7 +152,7 @@ def recover(
             and after are in the result.
         max_cpu_minutes: CPU time that the steps may take; fewer are taken if they must.
         folder: for checkpoints; the same call goes on where it stopped.
-        progress: show a progress bar on stderr.
+        progress: show how far it is on stderr; see `gossamer.progress.showing`.
         **training: optimizer, schedule, device, accelerator and more; see
             `gossamer.pruning.recovery.recover`, which is this function in full.
 

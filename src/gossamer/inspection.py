@@ -17,14 +17,17 @@ from numpy.typing import NDArray
 from gossamer.errors import DataError, ModelError
 from gossamer.formats import SparseFile, load
 from gossamer.models import ModelAdapter, open_model
+from gossamer.models.calibration import check_arrays
 from gossamer.models.eligibility import eligibility
 from gossamer.models.onnx_constants import count_zeros
 from gossamer.models.onnx_layers import OnnxLayer, Use, find_layers
 from gossamer.models.onnx_model import OnnxModel
 from gossamer.models.selection import default_layers
+from gossamer.quantities import count, percent
 from gossamer.runtime.onnx_file import take_apart
 from gossamer.runtime.onnx_import import import_model
 from gossamer.source import adapter_of, graph_example, sparse_file, text_example
+from gossamer.summary import Summary
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,8 +61,8 @@ class Layer:
         return self.rows * self.columns
 
 
-@dataclass(frozen=True)
-class Inspection:
+@dataclass(frozen=True, repr=False)
+class Inspection(Summary):
     """A model's layers and sums.
 
     Attributes:
@@ -101,6 +104,16 @@ class Inspection:
         known = [layer.multiply_adds for layer in self.layers if layer.multiply_adds is not None]
         return sum(known) if len(known) == len(self.layers) else None
 
+    def summary(self) -> dict[str, str]:
+        """Return what it comes to, in words."""
+        return {
+            "layers": f"{len(self.layers)} that can be pruned, with "
+            f"{count(self.prunable_weights)} of the model's {count(self.weights)} weights",
+            "sparsity": f"{percent(self.sparsity)} over these, {percent(self.model_sparsity)} over "
+            "the whole model",
+            **({"notes": " ".join(self.notes)} if self.notes else {}),
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values."""
         return {
@@ -120,15 +133,16 @@ class Inspection:
         }
 
 
-def inspect(model: Any, example: Mapping[str, Array] | None = None) -> Inspection:
+def inspect(model: Any, example: Any = None) -> Inspection:
     """Inspect a model of any kind.
 
     Args:
         model: an nn.Module, a ModelProto, or as text or path an .onnx file, a sparse Gossamer
             file, a Hugging Face directory, a .pt2 file or FILE.py:FUNCTION.
-        example: inputs by name (first axis: samples), whose shapes multiply-adds are counted for.
-            By default one sample with 128 tokens or 224 x 224 pixels; a module that is not a
-            Hugging Face text model then has its multiply-adds unknown.
+        example: inputs whose shapes multiply-adds are counted for: arrays by name (first axis:
+            samples), one array, or a tuple in the order of the inputs. By default one sample with
+            128 tokens or 224 x 224 pixels; a module that is not a Hugging Face text model then has
+            its multiply-adds unknown.
 
     Raises:
         ModelError: if the model cannot be read.
@@ -145,7 +159,10 @@ def inspect_graph(model: onnx.ModelProto, example: Mapping[str, Array] | None = 
     return _inspect(open_model(model), example)
 
 
-def _inspect(adapter: ModelAdapter, example: Mapping[str, Array] | None) -> Inspection:
+def _inspect(adapter: ModelAdapter, given: Any) -> Inspection:
+    example = None
+    if given is not None:
+        example = check_arrays(given, adapter.inputs(), "the example", aligned=False)
     if isinstance(adapter, OnnxModel):
         return _inspect_graph(adapter, example)
     return _inspect_module(adapter, example)
@@ -256,10 +273,6 @@ def _value_shapes(
     fixed.CopyFrom(adapter.graph)
     open_inputs = {value.name: value for value in fixed.graph.input}
     for name, shape in shapes.items():
-        if name not in open_inputs:
-            raise DataError(
-                f"the model has no input {name!r}; its inputs are {', '.join(open_inputs)}"
-            )
         declared = open_inputs[name].type.tensor_type.shape
         declared.ClearField("dim")
         for size in shape:

@@ -33,7 +33,9 @@ from gossamer.files import temporary_folder
 from gossamer.formats import save, save_onnx
 from gossamer.inspection import Inspection, inspect_graph
 from gossamer.layer_comparison import LayerTimes, compare_layers
+from gossamer.progress import ProgressLike, showing
 from gossamer.source import SPARSE_FILE, adapter_of, as_onnx, one_inference, read_onnx, sparse_file
+from gossamer.summary import Summary
 
 if TYPE_CHECKING:
     from gossamer.energy import CandidateResult, Comparison
@@ -70,8 +72,8 @@ class Contents:
     nonzero_multiply_adds: int | None
 
 
-@dataclass(frozen=True)
-class Proof:
+@dataclass(frozen=True, repr=False)
+class Proof(Summary):
     """What `compare` found.
 
     Attributes:
@@ -140,6 +142,13 @@ class Proof:
             "cost": None if price is None else cost(joules, price),
         }
 
+    def summary(self) -> dict[str, str]:
+        """Return what it comes to, in words."""
+        told = {"verdict": self.verdict, **self.measured.summary()}
+        if self.scores is not None:
+            told["score"] = f"{self.scores.sparse:.4g}, {self.scores.dense:.4g} dense"
+        return told
+
     def _thriftier(self) -> list[str]:
         found = self.thriftier
         verb = "take" if len(found) > 1 else "takes"
@@ -188,7 +197,7 @@ def compare(
     watts_per_core: float | None = None,
     country: str | float | None = None,
     price_per_kwh: float | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: ProgressLike = None,
 ) -> Proof:
     """Measure the dense model in ordinary runtimes, and dense and sparse in Gossamer, in turn.
 
@@ -212,7 +221,8 @@ def compare(
         watts_per_core: for the estimate of energy, in watts.
         country: two letters of ISO 3166, or grams of CO2 per kWh, to tell carbon for.
         price_per_kwh: to tell money for, in any currency.
-        progress: is told the fraction of the measuring done, 0 to 1.
+        progress: True to show how far it is on stderr, or a function that is told the fraction of
+            the measuring done, 0 to 1; see `gossamer.progress.showing`.
 
     Raises:
         ModelError: if a model cannot be read, exported or compiled.
@@ -227,68 +237,78 @@ def compare(
     if price_per_kwh is not None and not 0 <= price_per_kwh < float("inf"):
         raise OptionError(f"price_per_kwh={price_per_kwh} is no price; give one of 0 or more")
     model, sparsified, spent = _sparse(sparse)
-    graphs = {"dense": as_onnx(dense, inputs), "sparse": as_onnx(model, inputs)}
-    feeds = one_inference(graphs["dense"], inputs)
-    with ExitStack() as stack:
-        folder = stack.enter_context(temporary_folder())
-        dense_file = _file(dense, graphs["dense"], folder / "dense.onnx")
-        plain = _plain(dense_file, graphs["dense"], folder)
-        sparse_path = _file(model, graphs["sparse"], folder / SPARSE_FILE)
-        found: list[Baseline] = []
-        notes: list[str] = []
-        if rivals:
-            found, notes = baselines(plain, feeds, folder)
-        contestants = [
-            Baseline(REFERENCE, dense_file, "onnxruntime"),
-            *found,
-            Baseline(DENSE, dense_file, "gossamer"),
-            Baseline(SPARSE, sparse_path, "gossamer"),
-        ]
-        candidates = _opened(contestants, found, feeds, threads, stack, notes)
-        # Before anything is measured, so that an evaluation that fails costs nothing.
-        others = [model]
-        int8 = next((one for one in candidates if one.name.startswith("int8, ONNX")), None)
-        if int8 is not None and read_onnx(dense) is not None:
-            others.append(int8.file)
-        scores, *rest_scores = scored(dense, others, evaluate, feeds)
-        measured = measure(
-            candidates,
-            feeds,
-            min_time=min_time,
-            max_time=max_time,
-            meters=meters,
-            watts_per_core=watts_per_core,
-            progress=progress,
+    with showing(progress) as shown:
+        shown.start("reading both models, and exporting what is not ONNX yet")
+        graphs = {"dense": as_onnx(dense, inputs), "sparse": as_onnx(model, inputs)}
+        feeds = one_inference(graphs["dense"], inputs)
+        with ExitStack() as stack:
+            folder = stack.enter_context(temporary_folder())
+            dense_file = _file(dense, graphs["dense"], folder / "dense.onnx")
+            plain = _plain(dense_file, graphs["dense"], folder)
+            sparse_path = _file(model, graphs["sparse"], folder / SPARSE_FILE)
+            found: list[Baseline] = []
+            notes: list[str] = []
+            if rivals:
+                shown.start("making the dense model int8, as a rival")
+                found, notes = baselines(plain, feeds, folder)
+            contestants = [
+                Baseline(REFERENCE, dense_file, "onnxruntime"),
+                *found,
+                Baseline(DENSE, dense_file, "gossamer"),
+                Baseline(SPARSE, sparse_path, "gossamer"),
+            ]
+            shown.start(f"compiling {len(contestants)} candidates")
+            candidates = _opened(contestants, found, feeds, threads, stack, notes)
+            # Before anything is measured, so that an evaluation that fails costs nothing.
+            others = [model]
+            int8 = next((one for one in candidates if one.name.startswith("int8, ONNX")), None)
+            if int8 is not None and read_onnx(dense) is not None:
+                others.append(int8.file)
+            if evaluate is not None:
+                shown.start(f"running evaluate on {1 + len(others)} models")
+            scores, *rest_scores = scored(dense, others, evaluate, feeds)
+            measured = measure(
+                candidates,
+                feeds,
+                min_time=min_time,
+                max_time=max_time,
+                meters=meters,
+                watts_per_core=watts_per_core,
+                progress=shown,
+            )
+            shown.start("measuring ONNX Runtime with its default of spinning threads")
+            spinning = _tried(
+                lambda: spinning_seconds(plain, candidates[0].threads or 1, feeds),
+                "ONNX Runtime with its default of spinning threads was not measured",
+                notes,
+            )
+        results = measured.candidates
+        timed = None
+        # What was left to ONNX Runtime was measured there: times in generated code are not its own.
+        if results[-1].ran_by == "gossamer":
+            shown.start("timing each layer")
+            timed = _tried(
+                lambda: compare_layers(graphs["dense"], graphs["sparse"], feeds, threads),
+                "The times of single layers were not measured",
+                notes,
+            )
+        layers, rest = timed or ((), None)
+        return Proof(
+            measured=measured,
+            scores=scores,
+            int8_scores=rest_scores[0] if rest_scores else None,
+            contents={name: _contents(inspect_graph(graphs[name], feeds)) for name in graphs},
+            spinning_seconds=spinning,
+            layers=layers,
+            rest=rest,
+            payback=None
+            if spent is None
+            else payback(spent, [results[0], results[-2]], results[-1]),
+            grid=grid,
+            price_per_kwh=price_per_kwh,
+            sparsified=sparsified,
+            notes=tuple(notes),
         )
-        spinning = _tried(
-            lambda: spinning_seconds(plain, candidates[0].threads or 1, feeds),
-            "ONNX Runtime with its default of spinning threads was not measured",
-            notes,
-        )
-    results = measured.candidates
-    timed = None
-    # What was left to ONNX Runtime was measured there: times in generated code are not its own.
-    if results[-1].ran_by == "gossamer":
-        timed = _tried(
-            lambda: compare_layers(graphs["dense"], graphs["sparse"], feeds, threads),
-            "The times of single layers were not measured",
-            notes,
-        )
-    layers, rest = timed or ((), None)
-    return Proof(
-        measured=measured,
-        scores=scores,
-        int8_scores=rest_scores[0] if rest_scores else None,
-        contents={name: _contents(inspect_graph(graphs[name], feeds)) for name in graphs},
-        spinning_seconds=spinning,
-        layers=layers,
-        rest=rest,
-        payback=None if spent is None else payback(spent, [results[0], results[-2]], results[-1]),
-        grid=grid,
-        price_per_kwh=price_per_kwh,
-        sparsified=sparsified,
-        notes=tuple(notes),
-    )
 
 
 def _tried(act: Callable[[], Found], what: str, notes: list[str]) -> Found | None:

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from gossamer.models import open_model
+from gossamer.progress import showing
 from gossamer.pruning.database import levels_of
 from gossamer.pruning.folder import Folder
 from gossamer.pruning.job import Job
-from gossamer.pruning.progress import showing
 from gossamer.sparsity.patterns import get_pattern
 from gossamer.sparsity.solvers import get_solver
 

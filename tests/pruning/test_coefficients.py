@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from gossamer.models import open_model
+from gossamer.progress import showing
 from gossamer.pruning.coefficients import Stitched, measured_coefficients, search
 from gossamer.pruning.job import Job
-from gossamer.pruning.progress import showing
 
 
 def stitched(job_of: Callable[..., Job], network: nn.Module) -> Stitched:

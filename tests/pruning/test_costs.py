@@ -16,6 +16,7 @@ from torch import nn
 from gossamer.errors import ModelError, OptionError
 from gossamer.formats import save
 from gossamer.models import Layer, open_model
+from gossamer.progress import showing
 from gossamer.pruning import measured_costs
 from gossamer.pruning.costs import Bytes, Weights, checked_objective, figures, total
 from gossamer.pruning.database import levels_of
@@ -26,7 +27,6 @@ from gossamer.pruning.measured_costs import (
     measure,
     one_sample,
 )
-from gossamer.pruning.progress import showing
 from gossamer.sparsity.allocation import Choice
 from gossamer.sparsity.patterns import get_pattern
 

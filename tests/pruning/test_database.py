@@ -13,8 +13,8 @@ from torch import nn
 
 from gossamer.errors import OptionError
 from gossamer.models import open_model
+from gossamer.progress import showing
 from gossamer.pruning.database import Database, levels_of, squared_output
-from gossamer.pruning.progress import showing
 from gossamer.sparsity.patterns import get_pattern
 from gossamer.sparsity.solvers import Solution, get_solver
 from gossamer.sparsity.statistics import LayerStatistics

@@ -172,6 +172,20 @@ def test_a_plan_that_was_tried_is_not_tried_again(branches: nn.Module, samples: 
     evaluate = Closeness(branches, samples)
     result = guarded(branches, samples, evaluate, layers="quiet", max_drop=5)
     assert len(result.trials) > 3 and evaluate.calls <= 2 + len(LEVELS)
+    told = " ".join(result.notes)
+    assert "trials came to a model that had been tried already" in told
+    assert "Every layer is at the highest level, 0.9, and the score still within" in told
+
+
+def test_each_trial_is_told_in_a_line(
+    branches: nn.Module, samples: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = guarded(branches, samples, progress=True)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "% sparse" in line]
+    assert len(lines) == len(result.trials)
+    for line, trial in zip(lines, result.trials, strict=True):
+        assert f"{100 * trial.sparsity:.1f} % sparse" in line
+        assert ("(within 0.1)" in line) == trial.accepted
 
 
 def test_the_log_has_every_figure(branches: nn.Module, samples: np.ndarray, tmp_path: Path) -> None:
@@ -304,6 +318,22 @@ def test_a_drop_on_unseen_data_beyond_the_bound_is_said(
     result = guarded(branches, samples, final_evaluate=lambda model: 10 * strict(model))
     assert result.final_drop is not None and result.final_drop > 0.1
     assert any("more than max_drop=0.1" in note for note in result.notes)
+
+
+def test_an_interval_on_unseen_data_beyond_the_bound_is_said(
+    branches: nn.Module, samples: np.ndarray
+) -> None:
+    """Half of the unseen samples lose far more than the other half: on average, nothing."""
+    lost = np.tile([2.0, -2.0], 10)
+    touched = [parameter.detach().clone() for parameter in branches.parameters()]
+
+    def held_out(model: nn.Module) -> np.ndarray:
+        same = all(map(torch.equal, model.parameters(), touched))
+        return np.zeros(20) if same else lost
+
+    result = guarded(branches, samples, final_evaluate=held_out)
+    assert result.final_drop == 0
+    assert any("but its 95 % interval" in note for note in result.notes)
 
 
 def test_time_is_told_by_stage(branches: nn.Module, samples: np.ndarray) -> None:

@@ -12,8 +12,8 @@ from torch import nn
 
 from gossamer.models import Layer, ModelAdapter, open_model
 from gossamer.models.selection import choose_layers
+from gossamer.progress import showing
 from gossamer.pruning.one_shot import group_layers, prune
-from gossamer.pruning.progress import showing
 from gossamer.sparsity.allocation import Choice
 from gossamer.sparsity.patterns import get_pattern
 from gossamer.sparsity.solvers import get_solver

@@ -20,6 +20,9 @@ from gossamer.edge.result import Placement
 from gossamer.edge.scenario import Scenario
 from gossamer.energy.statistics import Interval, median_interval
 from gossamer.errors import InfeasibleError, OptionError, ScenarioError, SolverError
+from gossamer.progress import ProgressLike, showing
+from gossamer.quantities import percent
+from gossamer.summary import Summary
 
 Array = NDArray[Any]
 
@@ -61,8 +64,8 @@ class Found:
     infeasible: Mapping[int, InfeasibleError]
 
 
-@dataclass(frozen=True, eq=False)
-class Study:
+@dataclass(frozen=True, eq=False, repr=False)
+class Study(Summary):
     """What a scenario came to over its realisations.
 
     Attributes:
@@ -128,6 +131,21 @@ class Study:
             "watts": median_interval(dense - sparse),
             "fraction": median_interval(1 - sparse / dense),
         }
+
+    def summary(self) -> dict[str, str]:
+        """Return what it comes to, in words."""
+        told = {"realisations": str(len(self.found))}
+        for model in self.models:
+            watts = self.interval(0, model, BEST)
+            if watts is not None:
+                told[model] = f"{watts.median:.4g} W ({watts.low:.4g} to {watts.high:.4g})"
+        saving = self.saving(0)
+        if saving is not None:
+            fraction = saving["fraction"]
+            told["saved"] = (
+                f"{percent(fraction.median)} ({percent(fraction.low)} to {percent(fraction.high)})"
+            )
+        return told
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values."""
@@ -199,7 +217,7 @@ def study(
     joules: Mapping[str, Joules] | None = None,
     methods: Sequence[str] | None = None,
     processes: int = 1,
-    progress: Callable[[float], None] | None = None,
+    progress: ProgressLike = None,
 ) -> Study:
     """Place the tasks of every realisation by every method, at every target, for every model.
 
@@ -209,7 +227,8 @@ def study(
         methods: names in `METHODS`; by default all, exhaustive search up to 12 groups only.
         processes: to spread the realisations over. With more than one, a script's own code must
             stand under `if __name__ == "__main__":`.
-        progress: is told the fraction of realisations done, 0 to 1.
+        progress: True to show how far it is on stderr, or a function that is told the fraction of
+            realisations done, 0 to 1; see `gossamer.progress.showing`.
 
     Raises:
         InfeasibleError: if not one target is met in any realisation.
@@ -232,13 +251,14 @@ def study(
     work = partial(_realise, scenario, targets, per_inference, chosen)
     found: list[Found] = []
     undecided = 0
-    for done, one in enumerate(_each(work, scenario.realisations, processes), 1):
-        if one is None:
-            undecided += 1
-        else:
-            found.append(one)
-        if progress is not None:
-            progress(done / scenario.realisations)
+    with showing(progress) as shown:
+        shown.start("placing the tasks of each realisation", scenario.realisations)
+        for one in _each(work, scenario.realisations, processes):
+            if one is None:
+                undecided += 1
+            else:
+                found.append(one)
+            shown.advance()
     if not found:
         raise SolverError(
             "no realisation could be decided; check that powers and path loss are of a sensible "

@@ -14,6 +14,7 @@ from gossamer import machine
 from gossamer.energy.engines import EngineName, Feeds, open_model
 from gossamer.errors import OptionError
 
+_DEFLATED_AT_MOST = 256 << 20
 _CHUNK = 1 << 20
 
 
@@ -97,9 +98,14 @@ class Candidate:
         return sum(file.stat().st_size for file in files) if files else None
 
     def compressed_bytes(self) -> int | None:
-        """Return the bytes of the same files deflated, as in a .zip; None for no file."""
-        files = self._files()
-        return sum(map(_deflated, files)) if files else None
+        """Return the bytes of the same files deflated, as in a .zip.
+
+        None for no file, and above 256 MiB: a column is not worth minutes.
+        """
+        size = self.file_bytes()
+        if size is None or size > _DEFLATED_AT_MOST:
+            return None
+        return sum(map(_deflated, self._files()))
 
     def _files(self) -> list[Path]:
         if self.file is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from gossamer.energy.statistics import (
 )
 from gossamer.energy.timing import Run, Timings, take_turns
 from gossamer.errors import DataError, GossamerError, OptionError, first_line
+from gossamer.progress import ProgressLike, by_fraction, showing
 
 Array = np.ndarray[Any, Any]
 Batch = dict[str, Array]
@@ -43,7 +44,7 @@ def measure(
     min_rounds: int = 20,
     meters: Sequence[Meter] | None = None,
     watts_per_core: float | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: ProgressLike = None,
 ) -> Comparison:
     """Measure candidates against the first of them.
 
@@ -62,7 +63,8 @@ def measure(
         meters: of energy, the one to go by first; by default those that work here, see
             `gossamer.energy.meters.default_meters`. The estimate comes last in any case.
         watts_per_core: for the estimate of energy, if no `meters` are given.
-        progress: is told the fraction of the measuring done, 0 to 1.
+        progress: True to show how far it is on stderr, or a function that is told the fraction of
+            the measuring done, 0 to 1; see `gossamer.progress.showing`.
 
     Raises:
         OptionError: if there are no candidates or two of one name, or a number is out of range.
@@ -89,33 +91,39 @@ def measure(
         meters = (*meters, CpuTimeEstimate())
     batches = _batches(inputs)
     surroundings = environment.describe()
-    outputs = [_first_outputs(candidate, batches) for candidate in candidates]
-    differences = _differences(outputs)
-    sizes = _sizes(candidates)
-    memory = [peak_memory(candidate, batches[0]) for candidate in candidates]
     panel, watch = Panel(meters), Watch()
 
     def enough(timings: Timings) -> bool:
         return all(expected_half_width(ratios) <= precision for ratios in _ratios(timings))
 
-    try:
-        timings = take_turns(
-            [_run(candidate, batches) for candidate in candidates],
-            panel=panel,
-            cycle=len(batches),
-            min_time=min_time,
-            max_time=max(min_time, max_time),
-            min_rounds=min_rounds,
-            enough=enough,
-            progress=progress or (lambda fraction: None),
-        )
-    except GossamerError:
-        raise
-    except Exception as error:
-        raise DataError(
-            f"a candidate fails when it is run again ({first_line(error)}); give candidates that "
-            "can be run many times"
-        ) from error
+    with showing(progress) as shown:
+        shown.start("running each candidate once, and weighing its file")
+        outputs = [_first_outputs(candidate, batches) for candidate in candidates]
+        differences = _differences(outputs)
+        sizes = _sizes(candidates)
+        shown.start("measuring the memory of each candidate in a process of its own")
+        memory = [peak_memory(candidate, batches[0]) for candidate in candidates]
+        longest = max(min_time, max_time)
+        try:
+            timings = take_turns(
+                [_run(candidate, batches) for candidate in candidates],
+                panel=panel,
+                cycle=len(batches),
+                min_time=min_time,
+                max_time=longest,
+                min_rounds=min_rounds,
+                enough=enough,
+                progress=by_fraction(
+                    shown, f"measuring in turn until the ratios are known, {longest:g} s at most"
+                ),
+            )
+        except GossamerError:
+            raise
+        except Exception as error:
+            raise DataError(
+                f"a candidate fails when it is run again ({first_line(error)}); give candidates "
+                "that can be run many times"
+            ) from error
     rounds = len(timings.seconds)
     share = timings.noisy_windows / (rounds * len(candidates))
     noise = watch.noise(timings.seconds[:, 0], share)

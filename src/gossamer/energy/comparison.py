@@ -10,6 +10,8 @@ from gossamer.energy.memory import PeakMemory
 from gossamer.energy.meters import Kind
 from gossamer.energy.noise import Noise
 from gossamer.energy.statistics import Interval, verdict
+from gossamer.quantities import quantity
+from gossamer.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,8 @@ class CandidateResult:
         }
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Summary):
     """Candidates measured in turn on the same inputs; gains are against the first.
 
     Attributes:
@@ -155,6 +157,15 @@ class Comparison:
         "candidates in turn after warm-up on the same inputs; medians and ratios pair by pair, "
         "with bootstrap 95 % intervals"
     )
+
+    def summary(self) -> dict[str, str]:
+        """Return what it comes to, in words."""
+        told = {}
+        for one in self.candidates:
+            words = [quantity(one.latency_ms.median / 1000, "s")]
+            words += [word for word in (one.speed_verdict, one.energy_verdict) if word]
+            told[one.name] = ", ".join(words)
+        return told | {"rounds": str(self.rounds)}
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything ready for JSON."""

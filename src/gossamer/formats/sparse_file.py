@@ -33,6 +33,8 @@ from gossamer.formats.description import (
 )
 from gossamer.formats.dtypes import CONTAINER_TYPES, dtype_of
 from gossamer.machine import memory
+from gossamer.quantities import count, percent
+from gossamer.summary import Summary
 
 if TYPE_CHECKING:
     import onnx
@@ -114,7 +116,7 @@ def load(path: str | Path) -> SparseFile:
     )
 
 
-class SparseFile:
+class SparseFile(Summary):
     """A sparse file that `load` has read and checked; tensors stay encoded until asked for.
 
     Attributes:
@@ -136,6 +138,18 @@ class SparseFile:
 
             self._graph = onnx_graph.parse(_graph_bytes(description.graph, container))
             onnx_graph.check(self._graph, description.graph.bindings, self._signature)
+
+    def summary(self) -> dict[str, str]:
+        """Return what it holds, in words."""
+        stored = [one for one in self.description.tensors if isinstance(one, StoredTensor)]
+        elements = sum(prod(one.shape) for one in stored)
+        nonzeros = sum(one.nonzeros for one in stored)
+        return {
+            "file": str(self.path),
+            "tensors": f"{len(self.description.tensors)} with {count(elements)} numbers, "
+            f"{percent(1 - nonzeros / max(1, elements))} of them zero",
+            "graph": "none" if self._graph is None else "ONNX",
+        }
 
     def arrays(self) -> dict[str, Array]:
         """Return the model's tensors as dense numpy arrays, in order; tied names share one array.

@@ -27,6 +27,7 @@ from gossamer.models.adapter import (
     Seen,
 )
 from gossamer.models.evaluated import Evaluated
+from gossamer.models.onnx_classic import classic_notes
 from gossamer.models.onnx_constants import Stored, constants, read, write
 from gossamer.models.onnx_feeds import describe_input
 from gossamer.models.onnx_layers import OnnxLayer, count_weights, find_layers, find_left_out
@@ -115,7 +116,7 @@ class OnnxModel:
 
     def notes(self) -> list[str]:
         """See `ModelAdapter.notes`."""
-        return list(self._notes)
+        return [*self._notes, *classic_notes(self.graph)]
 
     def weight(self, name: str) -> Tensor:
         """Return a copy of a layer's weight, float32 `[rows, columns]`."""

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.models.adapter import Batch, ModelAdapter
+from gossamer.progress import Progress
 from gossamer.pruning.database import Database
-from gossamer.pruning.progress import Progress
 
 if TYPE_CHECKING:
     from torch import Tensor

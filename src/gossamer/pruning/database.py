@@ -19,9 +19,9 @@ from gossamer import __version__
 from gossamer.errors import ModelError, OptionError
 from gossamer.formats import load, save
 from gossamer.models.adapter import Batch, Layer, ModelAdapter
+from gossamer.progress import Progress
 from gossamer.pruning.folder import digest_of_batches, short_digest
 from gossamer.pruning.one_shot import group_layers
-from gossamer.pruning.progress import Progress
 from gossamer.sparsity.allocation import Choice
 from gossamer.sparsity.patterns import Pattern
 from gossamer.sparsity.solvers import Solver

@@ -94,18 +94,46 @@ class GuardedSearch:
         self._folder = folder
         self._best: _Tried | None = None
         self._by_plan: dict[str, Trial] = {}
+        self._repeated = 0
         self._plan = self._planner()
         self._logged = self._read_log()
 
     def run(self) -> Accepted | None:
         """Return the cheapest accepted model; None if not even the least step is accepted."""
         best = highest_accepted(self._attempt)
+        self._tell_limits(best)
         if best is None:
             return None
         model, layers = best.made or self._job.prune(best.plan, "making the accepted model again")
         trial = best.trial
         scores = Scores(trial.score + trial.drop, trial.score, trial.interval)
         return Accepted(model, layers, best.plan, trial, scores)
+
+    def _told(self, trial: Trial) -> str:
+        """A trial in one line."""
+        within = f" to {trial.interval[1]:.4g}" if trial.interval else ""
+        return (
+            f"trial {len(self.trials)}: {100 * trial.sparsity:.1f} % sparse, {100 * trial.cost:.1f}"
+            f" % of the {self._objective} remains; score {trial.score:.4g}, drop {trial.drop:.4g}"
+            f"{within} ({'within' if trial.accepted else 'more than'} {self._max_drop:g})"
+        )
+
+    def _tell_limits(self, best: _Tried | None) -> None:
+        """Note where levels, and not accuracy, ended the search."""
+        highest = max(level.sparsity for level in self._job.levels)
+        if best is not None and self._allocation == "cost":
+            given = [best.plan.get(name) for name in self._job.names]
+            if all(one is not None and one.sparsity >= highest for one in given):
+                self.notes.append(
+                    f"Every layer is at the highest level, {highest:g}, and the score still within "
+                    "the bound: levels= with a higher one may save more."
+                )
+        if self._repeated:
+            self.notes.append(
+                f"{self._repeated} of {len(self.trials)} trials came to a model that had been "
+                "tried already, and were not made again: levels= with more levels allows finer "
+                "steps."
+            )
 
     def _planner(self) -> Callable[[int], tuple[float, Plan]]:
         """Return the function from a step to what is asked for, and its plan."""
@@ -129,6 +157,7 @@ class GuardedSearch:
         bound = tried.trial.drop if tried.trial.interval is None else tried.trial.interval[1]
         trial = replace(tried.trial, accepted=bound <= self._max_drop + TOLERANCE)
         self.trials.append(trial)
+        self._job.progress.tell(self._told(trial))
         if not trial.accepted:
             return None
         self._best = replace(tried, trial=trial)
@@ -141,6 +170,7 @@ class GuardedSearch:
         before = self._by_plan.get(key)
         if before is not None:
             # Levels are steps: two budgets may lead to one mix.
+            self._repeated += 1
             made = self._best.made if self._best and self._best.plan == plan else None
             return _Tried(replace(before, asked=asked), plan, made)
         with self._job.stage("trials"):
@@ -148,7 +178,7 @@ class GuardedSearch:
             model, layers = self._job.prune(
                 plan, f"trial {len(self.trials) + 1}: {word} {asked:.2f}"
             )
-            self._job.progress.start("running evaluate", 1)
+            self._job.progress.start(f"trial {len(self.trials) + 1}: running evaluate")
             evaluation = score(self._evaluate, model, example=self._job.example)
         scores = compare(self._dense, evaluation)
         trial = Trial(

@@ -19,6 +19,7 @@ from gossamer.errors import DataError, OptionError, OutputError
 from gossamer.files import temporary_folder
 from gossamer.models.adapter import Batch, Layer, ModelAdapter
 from gossamer.models.calibration import samples_in
+from gossamer.progress import Progress
 from gossamer.pruning.coefficients import (
     Mix,
     Stitched,
@@ -30,7 +31,6 @@ from gossamer.pruning.database import Database
 from gossamer.pruning.folder import DATABASE, ENERGY_FILE, Folder
 from gossamer.pruning.measured_costs import measure, one_sample
 from gossamer.pruning.one_shot import count_zeros, prune
-from gossamer.pruning.progress import Progress
 from gossamer.pruning.result import LayerResult, Spent
 from gossamer.sparsity.allocation import Choice
 from gossamer.sparsity.mixture import least_loss

@@ -20,9 +20,9 @@ from gossamer.errors import ModelError
 from gossamer.files import temporary_folder
 from gossamer.models.adapter import Batch, Layer, ModelAdapter
 from gossamer.models.calibration import samples_in
+from gossamer.progress import Progress
 from gossamer.pruning.costs import Objective
 from gossamer.pruning.folder import short_digest
-from gossamer.pruning.progress import Progress
 from gossamer.sparsity.allocation import Choice
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gossamer.errors import ModelError
 from gossamer.models.adapter import Batch, Layer, ModelAdapter
-from gossamer.pruning.progress import Progress
+from gossamer.progress import Progress
 from gossamer.pruning.result import LayerResult
 from gossamer.sparsity.allocation import Choice
 from gossamer.sparsity.solvers import Solver

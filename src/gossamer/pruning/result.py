@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from gossamer.energy import Spending
+from gossamer.quantities import count, percent
+from gossamer.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,8 @@ class Scores:
         return self.dense - self.sparse
 
 
-@dataclass(frozen=True)
-class SparsifyResult:
+@dataclass(frozen=True, repr=False)
+class SparsifyResult(Summary):
     """A sparse model and how it came about.
 
     Attributes:
@@ -232,6 +234,26 @@ class SparsifyResult:
         if not self.scores:
             return None
         return "the data of the search" if self.trials else "unseen data"
+
+    def summary(self) -> dict[str, str]:
+        """Return what it comes to, in words."""
+        told = {
+            "model": type(self.model).__name__,
+            "sparsity": f"{percent(self.sparsity)} of {count(self.weights)} prunable weights, "
+            f"{percent(self.model_sparsity)} of all {count(self.model_weights)}",
+        }
+        if self.cost is not None:
+            told["cost"] = f"{percent(self.cost)} of the dense model's {self.objective} remains"
+        scores = self.final_scores or self.scores
+        if scores is not None:
+            told["score"] = (
+                f"{scores.sparse:.4g}, {scores.dense:.4g} dense: drop {scores.drop:.4g}"
+                f"{' ({:.4g} to {:.4g})'.format(*scores.interval) if scores.interval else ''}"
+                f" on {self.drop_measured_on}"
+            )
+        if self.notes:
+            told["notes"] = f"{len(self.notes)}, in .notes"
+        return told
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the model, ready for JSON."""

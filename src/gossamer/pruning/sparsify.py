@@ -14,6 +14,7 @@ from gossamer.models.calibration import read_batches
 from gossamer.models.eligibility import eligibility
 from gossamer.models.opening import open_model
 from gossamer.models.selection import choose_layers
+from gossamer.progress import ProgressLike, showing
 from gossamer.pruning.allocations import Plan, get_allocation
 from gossamer.pruning.coefficients import SECONDS
 from gossamer.pruning.costs import TIMED, Objective, checked_objective
@@ -23,7 +24,6 @@ from gossamer.pruning.folder import Folder, digest_of_batches
 from gossamer.pruning.guarded import GuardedSearch
 from gossamer.pruning.job import Job
 from gossamer.pruning.one_shot import check_weights
-from gossamer.pruning.progress import showing
 from gossamer.pruning.result import LayerPlan, LayerResult, Scores, SparsifyResult, Trial
 from gossamer.sparsity.allocation import Choice
 from gossamer.sparsity.patterns import get_pattern
@@ -54,7 +54,7 @@ def sparsify(
     folder: str | Path | None = None,
     levels: Sequence[float] | None = None,
     search_seconds: float | None = None,
-    progress: bool = False,
+    progress: ProgressLike = False,
 ) -> SparsifyResult:
     """Remove weights from a trained model; the given one stays as it is.
 
@@ -101,7 +101,7 @@ def sparsify(
             "cost", `gossamer.pruning.database.GRID` by default; dense is always one more.
         search_seconds: that one search of "cost" for the best mix of levels takes at most, beyond
             trying single layers; 60 by default.
-        progress: show a progress bar.
+        progress: show how far it is on stderr; see `gossamer.progress.showing`.
 
     Returns:
         The sparse model and how it came about. If no model keeps within `max_drop`, the one in it
@@ -284,7 +284,7 @@ def _by_search(
     notes: list[str],
 ) -> _Made:
     """Find the cheapest model within a drop; tell in `notes` what the user should know."""
-    job.progress.start("running evaluate on the dense model, twice", 1)
+    job.progress.start("running evaluate on the dense model, twice")
     dense, noise = twice(evaluate, job.dense, job.example)
     notes += doubts(dense, noise, max_drop)
     chosen = allocation or _default_allocation(job, objective, notes)
@@ -357,6 +357,13 @@ def _last_words(final: Scores | None, max_drop: float) -> list[str]:
             "The drop was measured on the data that the search used, so it flatters; "
             "give final_evaluate for one on unseen data."
         ]
+    if final.drop <= max_drop < (final.interval or (0.0, final.drop))[1]:
+        assert final.interval is not None
+        return [
+            f"On unseen data the drop is within max_drop={max_drop:g}, but its 95 % interval "
+            f"({final.interval[0]:.4g} to {final.interval[1]:.4g}) is not: more samples in "
+            "final_evaluate would tell."
+        ]
     if final.drop > max_drop:
         return [
             f"On unseen data the drop is {final.drop:.4g}, more than max_drop={max_drop:g}: the "
@@ -376,7 +383,7 @@ def _score(
     """Evaluate a model, if there is an evaluation."""
     if evaluate is None:
         return None
-    job.progress.start(f"running {name}", 1)
+    job.progress.start(f"running {name}")
     return score(evaluate, adapter, name=name, example=job.example)
 
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gossamer.quantities import count, quantity, size
 from gossamer.report.layers import groups_of, shortened
-from gossamer.report.quantities import count, quantity, size
 from gossamer.report.speed import candidate_table, times_faster
 from gossamer.report.terminal import print_note
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gossamer.report.quantities import percent, quantity, size
+from gossamer.quantities import percent, quantity, size
 from gossamer.report.speed import candidate_table, times_faster
 from gossamer.report.terminal import print_note
 

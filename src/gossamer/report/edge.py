@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gossamer.energy.statistics import LEAST_ROUNDS
-from gossamer.report.quantities import percent, quantity
+from gossamer.quantities import percent, quantity
 from gossamer.report.terminal import new_table, print_parts
 
 Document = Mapping[str, Any]

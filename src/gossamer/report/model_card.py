@@ -10,7 +10,7 @@ from typing import Any
 
 from gossamer.errors import OptionError, OutputError
 from gossamer.files import atomic_path
-from gossamer.report.quantities import count, figures, percent, quantity, size
+from gossamer.quantities import count, figures, percent, quantity, size
 
 Document = Mapping[str, Any]
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gossamer.quantities import count, percent, quantity, size
 from gossamer.report.layers import groups_of
-from gossamer.report.quantities import count, percent, quantity, size
 from gossamer.report.terminal import new_table, print_parts
 
 Document = Mapping[str, Any]

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gossamer.report.quantities import figures
+from gossamer.quantities import figures
 
 
 def candidate_table(console: Console, first: str, *others: str) -> Table:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gossamer.report.quantities import count, figures, percent, quantity, size
+from gossamer.quantities import count, figures, percent, quantity, size
 from gossamer.report.speed import times
 
 Document = Mapping[str, Any]
@@ -62,7 +62,8 @@ def print_inspection(inspection: Document, console: Console | None = None) -> No
     )
     shapes = ", ".join(f"{name} {shape}" for name, shape in inspection["inputs"].items())
     work = f"{_known_count(inspection['multiply_adds'])} multiply-adds for {shapes}."
-    print_parts(console, table, summary, *([work] if shapes else []), *inspection["notes"])
+    tables = [table] if inspection["layers"] else []
+    print_parts(console, *tables, summary, *([work] if shapes else []), *inspection["notes"])
 
 
 def print_explanation(explanation: Document, console: Console | None = None) -> None:

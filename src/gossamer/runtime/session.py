@@ -48,6 +48,7 @@ from gossamer.runtime.program import Program
 from gossamer.runtime.steps import Alias, Call, Constants, Step
 from gossamer.runtime.threads import Team
 from gossamer.runtime.whole import Source, WholeModel
+from gossamer.summary import Summary
 
 Engine: TypeAlias = Literal["auto", "gossamer", "onnxruntime"]
 """What runs a model: `gossamer` is generated code wherever there is a kernel, `onnxruntime` is
@@ -114,7 +115,7 @@ def compile(
         raise ModelError("there is not enough memory to compile the model; free some") from None
 
 
-class Session:
+class Session(Summary):
     """A compiled model. Several threads may call `run` at once; in generated code they take turns.
 
     Args:
@@ -276,6 +277,19 @@ class Session:
             return "onnxruntime"
         kinds = {type(step) for step in self._program.steps}
         return "onnxruntime" if kinds == {fallback.FallbackRegion} else "gossamer"
+
+    def summary(self) -> dict[str, str]:
+        """Return what it runs, in words."""
+
+        def told(ports: list[Port]) -> str:
+            return ", ".join(f"{port.name} {port.type} {port.shape}" for port in ports)
+
+        return {
+            "engine": self.engine,
+            "threads": str(self.threads),
+            "inputs": told(self.get_inputs()),
+            "outputs": told(self.get_outputs()),
+        }
 
     def get_inputs(self) -> list[Port]:
         """The inputs: name, shape (a word or None for a size that is open) and type."""

@@ -20,9 +20,9 @@ from gossamer.models.padding import Padding
 from gossamer.models.torch_batches import to_tensors
 from gossamer.models.torch_model import TorchModel
 from gossamer.models.torch_norms import measured_statistics, replace_statistics
+from gossamer.progress import ProgressLike, showing
 from gossamer.pruning.evaluation import Evaluate, Evaluation, compare, score
 from gossamer.pruning.masks import Masks
-from gossamer.pruning.progress import showing
 from gossamer.pruning.recovery.checkpoint import Checkpoint
 from gossamer.pruning.recovery.distillation import TASK, checked_losses
 from gossamer.pruning.recovery.objective import Objective, TaskLoss, probe
@@ -67,7 +67,7 @@ def recover(
     device: str | torch.device | None = None,
     accelerator: Accelerator | None = None,
     seed: int = 0,
-    progress: bool = False,
+    progress: ProgressLike = False,
 ) -> RecoveryResult:
     """Win back accuracy by training the weights that are left; zeros stay where they are.
 
@@ -114,7 +114,7 @@ def recover(
             of the process if there is one.
         accelerator: an `accelerate.Accelerator` that is to distribute the training.
         seed: of the order of the samples.
-        progress: show a progress bar.
+        progress: show how far it is on stderr; see `gossamer.progress.showing`.
 
     Returns:
         The recovered module and how it came about.
@@ -153,7 +153,7 @@ def recover(
 
     with (
         joined(accelerator, device, home) as processes,
-        showing(progress and processes.main) as bar,
+        showing(progress if processes.main else None) as bar,
         _in_training(trained.model, processes.device) as module,
         _in_training(teacher.copy().model, processes.device) as fixed,
     ):

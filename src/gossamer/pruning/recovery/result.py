@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from gossamer.energy import Spending
 from gossamer.pruning.result import Scores
+from gossamer.quantities import count, percent
+from gossamer.summary import Summary
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass(frozen=True)
-class RecoveryResult:
+@dataclass(frozen=True, repr=False)
+class RecoveryResult(Summary):
     """A recovered sparse module and how it came about.
 
     Attributes:
@@ -64,6 +66,22 @@ class RecoveryResult:
     def sparsity(self) -> float:
         """Fraction of zeros over the layers whose zeros were held, 0 to 1."""
         return self.zeros / self.weights
+
+    def summary(self) -> dict[str, str]:
+        """Return what it comes to, in words."""
+        told = {
+            "model": type(self.model).__name__,
+            "sparsity": f"{percent(self.sparsity)} of {count(self.weights)} weights, held",
+            "training": f"{self.steps} steps of {self.batch_size} in {self.seconds:.0f} s",
+        }
+        if self.before is not None and self.after is not None:
+            told["score"] = (
+                f"{self.before.sparse:.4g} before, {self.after.sparse:.4g} now, "
+                f"{self.after.dense:.4g} dense"
+            )
+        if self.notes:
+            told["notes"] = f"{len(self.notes)}, in .notes"
+        return told
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the model, ready for JSON."""

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from gossamer.errors import DataError, OptionError
 from gossamer.models.adapter import Batch
 from gossamer.models.torch_batches import to_tensors
+from gossamer.progress import Progress
 from gossamer.pruning.masks import Masks
-from gossamer.pruning.progress import Progress
 from gossamer.pruning.recovery.checkpoint import Checkpoint
 from gossamer.pruning.recovery.objective import Objective
 from gossamer.pruning.recovery.processes import Processes

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossamer.report.quantities import count, figures, percent, quantity, size
+from gossamer.quantities import count, figures, percent, quantity, size
 
 
 @pytest.mark.parametrize(
