@@ -303,3 +303,67 @@ def test_a_negative_number_of_batch_axes_is_refused(model: Any, engine: Any) -> 
     )
     with pytest.raises(UnsafeModelError, match="GatherND 'y' has the negative batch_dims -2147"):
         compile(small, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["auto", "gossamer", "onnxruntime"])
+@pytest.mark.parametrize(
+    ("node", "match"),
+    [
+        ("y = Conv<group=0>(x, w)", "Conv 'y' has the group 0"),
+        ("y = Conv(x, none)", "Conv 'y' has no elements of 'none'"),
+        ("y = ConvTranspose(x, none)", "ConvTranspose 'y' has no elements of 'none'"),
+    ],
+)
+def test_convolutions_with_nothing_are_refused(
+    model: Any, node: str, match: str, engine: Any
+) -> None:
+    """ONNX Runtime divides by their groups, and goes on for good with a kernel of size 0."""
+    small = model(
+        f"(float[N, 2, 4, 4] x) => (float[A, B, C, D] y) {{ {node} }}",
+        w=np.ones((2, 2, 3, 3)),
+        none=np.ones((2, 2, 0, 3)),
+    )
+    with pytest.raises(UnsafeModelError, match=match):
+        compile(small, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["auto", "gossamer", "onnxruntime"])
+@pytest.mark.parametrize(
+    "node",
+    [
+        "y, h = GRU<hidden_size=2>(x, w, w)",
+        "z = Abs(x) y, h = GRU<hidden_size=2>(z, w, w)",
+        "y, h = LSTM<hidden_size=2>(x, v, v)",
+    ],
+)
+def test_recurrent_layers_run_on_no_empty_batch(model: Any, node: str, engine: Any) -> None:
+    """It ends ONNX Runtime's process."""
+    small = model(
+        f"(float[S, N, 2] x) => (float[A, B, C, D] y) {{ {node} }}",
+        w=np.ones((1, 6, 2)),
+        v=np.ones((1, 8, 2)),
+    )
+    session = compile(small, engine=engine)
+    assert session.run(None, {"x": np.ones((3, 1, 2), f32)})[0].shape == (3, 1, 1, 2)
+    with pytest.raises(DataError, match=r"input 'x' of shape \[3, 0, 2\]: .* 'y' has no elements"):
+        session.run(None, {"x": np.ones((3, 0, 2), f32)})
+
+
+@pytest.mark.parametrize("shape", ["2, 0, 5", "N, 0, 5"])
+def test_what_is_stated_to_be_empty_is_refused_before_it_runs(model: Any, shape: str) -> None:
+    channels = "0, 1, 3"
+    small = model(
+        f"""(float[{shape}] x, float[{channels}] w) => (float[A, B, C] y, float[D, E, F] s) {{
+            y, s = CausalConvWithState(x, w) }}""",
+        opset=27,
+    )
+    with pytest.raises(UnsafeModelError, match="CausalConvWithState 'y' has no elements of 'w'"):
+        compile(small)
+
+
+def test_an_empty_batch_of_images_runs(model: Any) -> None:
+    small = model(
+        "(float[N, 2, 4, 4] x) => (float[A, B, C, D] y) { y = Conv(x, w) }",
+        w=np.ones((3, 2, 3, 3)),
+    )
+    assert compile(small).run(None, {"x": np.ones((0, 2, 4, 4), f32)})[0].shape == (0, 3, 2, 2)

@@ -23,7 +23,7 @@ from gossamer.errors import (
     UnsafeModelError,
     first_line,
 )
-from gossamer.runtime import bounds, contest, fallback, lowering, passes, samples
+from gossamer.runtime import bounds, contest, fallback, hazards, lowering, passes, samples
 from gossamer.runtime.codegen.target import target as find_target
 from gossamer.runtime.dims import worded
 from gossamer.runtime.feeds import (
@@ -328,6 +328,8 @@ class Session(Summary):
             OptionError: if there is no output of a name.
             ModelError: if ONNX Runtime cannot run what is left to it.
         """
+        check_mapping(feeds)
+        hazards.check_feeds(self._source.fed, feeds)
         if self._program is None:
             assert self._whole is not None
             return self._whole.run(output_names, feeds, run_options)
@@ -371,7 +373,6 @@ class Session(Summary):
         return results
 
     def _check(self, feeds: Mapping[str, Any]) -> tuple[dict[Value, Array], dict[str, int]]:
-        check_mapping(feeds)
         known = self._inputs
         beyond = None
         for name in feeds:
@@ -415,6 +416,9 @@ class Session(Summary):
         Raises:
             DataError: if `feeds` do not fit; see `run`.
         """
+        if feeds is not None:
+            check_mapping(feeds)
+            hazards.check_feeds(self._source.fed, feeds)
         if self._program is None:
             assert self._whole is not None
             return _explain_whole(self._whole, feeds)

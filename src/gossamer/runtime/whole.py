@@ -48,6 +48,7 @@ class Source:
         self._state: object = None
         outlined = outline(model)
         hazards.check(outlined)
+        self.fed = hazards.fed(outlined)
         self.ports = declared(outlined)
         self.nodes = [
             (node.name, node.op_type) for node in outlined.graph.node if node.op_type != "Constant"
