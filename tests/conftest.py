@@ -130,6 +130,20 @@ def perceptron(seed: int = 0) -> onnx.ModelProto:
     )
 
 
+@pytest.fixture(scope="session")
+def make_perceptron() -> Callable[..., onnx.ModelProto]:
+    return perceptron
+
+
+@pytest.fixture
+def memory_unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process is started for each candidate to measure its memory in."""
+    from gossamer.energy.memory import PeakMemory
+
+    known = PeakMemory(1 << 26, "as given", 1 << 25)
+    monkeypatch.setattr("gossamer.energy.compare.peak_memory", lambda candidate, feeds: known)
+
+
 @pytest.fixture
 def small_onnx(tmp_path: Path) -> Path:
     """An .onnx file of the perceptron."""

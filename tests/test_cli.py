@@ -220,6 +220,7 @@ def test_compare_measures_three_in_turn_and_scores(
     assert document["candidates"][0]["per_million"]["grams"] > 0
 
 
+@pytest.mark.usefixtures("memory_unmeasured")
 def test_compare_writes_a_report_and_a_model_card(
     run: Any, small_onnx: Path, small_data: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,17 @@ def quick(dense: Any, sparse: Any, **options: Any) -> Proof:
     return gs.compare(dense, sparse, X, **given)
 
 
+def write_pair(model: onnx.ModelProto, folder: Path) -> tuple[Path, Path]:
+    """The model, and the same without nine tenths of its weights."""
+    dense, sparse = folder / "small.onnx", folder / "sparse.onnx"
+    onnx.save(model, dense)
+    onnx.save(prune_graph(model, 0.9), sparse)
+    return dense, sparse
+
+
 @pytest.fixture
-def sparse_onnx(small_onnx: Path) -> Path:
-    path = small_onnx.with_name("sparse.onnx")
-    onnx.save(prune_graph(onnx.load(small_onnx), 0.9), path)
-    return path
+def sparse_onnx(make_perceptron: Any, small_onnx: Path) -> Path:
+    return write_pair(make_perceptron(), small_onnx.parent)[1]
 
 
 def positive(session: Any) -> list[float]:
@@ -39,10 +46,14 @@ def positive(session: Any) -> list[float]:
     return [float(value) for value in session.run(None, {"x": X})[0][:, 0] > 0]
 
 
-def test_dense_is_measured_in_ordinary_runtimes_and_both_in_gossamer(
-    small_onnx: Path, sparse_onnx: Path
-) -> None:
-    proof = quick(small_onnx, sparse_onnx, rivals=True)
+@pytest.fixture(scope="module")
+def proof(make_perceptron: Any, tmp_path_factory: pytest.TempPathFactory) -> Proof:
+    """With all that can be asked for; a proof takes seconds, so that most tests look at this."""
+    dense, sparse = write_pair(make_perceptron(), tmp_path_factory.mktemp("proof"))
+    return quick(dense, sparse, rivals=True, evaluate=positive, country="DE", price_per_kwh=0.3)
+
+
+def test_dense_is_measured_in_ordinary_runtimes_and_both_in_gossamer(proof: Proof) -> None:
     names = [candidate.name for candidate in proof.measured.candidates]
     assert names[:2] == [REFERENCE, "int8, ONNX Runtime"]
     assert names[-2:] == [DENSE, SPARSE]
@@ -50,9 +61,8 @@ def test_dense_is_measured_in_ordinary_runtimes_and_both_in_gossamer(
     assert proof.verdict.startswith("Against the dense model in ONNX Runtime, the sparse one")
 
 
-def test_what_the_models_hold_is_counted(small_onnx: Path, sparse_onnx: Path) -> None:
-    contents = quick(small_onnx, sparse_onnx).contents
-    dense, sparse = contents["dense"], contents["sparse"]
+def test_what_the_models_hold_is_counted(proof: Proof) -> None:
+    dense, sparse = proof.contents["dense"], proof.contents["sparse"]
     assert (dense.weights, dense.nonzeros) == (9472, 9472)
     assert dense.multiply_adds == dense.nonzero_multiply_adds == 4 * 9472
     assert sparse.multiply_adds == 4 * 9472
@@ -60,16 +70,14 @@ def test_what_the_models_hold_is_counted(small_onnx: Path, sparse_onnx: Path) ->
     assert sparse.nonzero_multiply_adds == pytest.approx(4 * 947, abs=8)
 
 
-def test_both_models_and_int8_are_scored_with_intervals(
-    small_onnx: Path, sparse_onnx: Path
-) -> None:
-    proof = quick(small_onnx, sparse_onnx, evaluate=positive, rivals=True)
+def test_both_models_and_int8_are_scored_with_intervals(proof: Proof) -> None:
     assert proof.scores is not None
     assert proof.scores.interval is not None
     assert proof.int8_scores is not None
     assert proof.int8_scores.dense == proof.scores.dense
 
 
+@pytest.mark.usefixtures("memory_unmeasured")
 def test_what_sparsify_returned_brings_its_energy_with_it(small_onnx: Path) -> None:
     result = gs.sparsify(onnx.load(small_onnx), sparsity=0.9, solver="magnitude")
     proof = quick(small_onnx, result)
@@ -85,6 +93,7 @@ def test_what_sparsify_returned_brings_its_energy_with_it(small_onnx: Path) -> N
     assert proof.sparse.gains.file_bytes > 2
 
 
+@pytest.mark.usefixtures("memory_unmeasured")
 def test_so_does_the_folder_that_the_command_line_wrote(small_onnx: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = CliRunner().invoke(
@@ -109,8 +118,7 @@ def test_so_does_the_folder_that_the_command_line_wrote(small_onnx: Path, tmp_pa
     assert quick(small_onnx, out).payback is None
 
 
-def test_carbon_and_money_are_of_a_million_inferences(small_onnx: Path, sparse_onnx: Path) -> None:
-    proof = quick(small_onnx, sparse_onnx, country="DE", price_per_kwh=0.3)
+def test_carbon_and_money_are_of_a_million_inferences(proof: Proof) -> None:
     many = proof.per_million(proof.sparse)
     joules = proof.sparse.energy.joules
     assert joules is not None
@@ -119,11 +127,12 @@ def test_carbon_and_money_are_of_a_million_inferences(small_onnx: Path, sparse_o
     assert many["cost"] == pytest.approx(0.3 * joules.median / 3.6)
     assert proof.grid is not None
     assert "Our World in Data" in proof.grid.source
-    plain = quick(small_onnx, sparse_onnx)
+    plain = replace(proof, grid=None)
     assert plain.per_million(plain.sparse)["grams"] is None
 
 
-@pytest.mark.parametrize("country", [100, 100.0, "100"])
+@pytest.mark.usefixtures("memory_unmeasured")
+@pytest.mark.parametrize("country", [100.0, "100"])
 def test_an_intensity_that_is_known_is_taken(
     small_onnx: Path, sparse_onnx: Path, country: Any
 ) -> None:
@@ -132,24 +141,25 @@ def test_an_intensity_that_is_known_is_taken(
     assert (grid.grams_per_kwh, grid.source) == (100, "as given")
 
 
-def test_onnx_runtime_is_also_told_as_it_is_by_default(small_onnx: Path, sparse_onnx: Path) -> None:
-    seconds = quick(small_onnx, sparse_onnx).spinning_seconds
+def test_onnx_runtime_is_also_told_as_it_is_by_default(proof: Proof) -> None:
+    seconds = proof.spinning_seconds
     assert seconds is not None
     assert 0 < seconds < 1
 
 
+@pytest.mark.usefixtures("memory_unmeasured")
 def test_meters_may_be_given(small_onnx: Path, sparse_onnx: Path) -> None:
     proof = quick(small_onnx, sparse_onnx, meters=[CpuTimeEstimate(3.0)])
     assert "3 W per core (as given)" in proof.sparse.energy.method
+    assert proof.grid is None
 
 
-def test_everything_goes_into_json(small_onnx: Path, sparse_onnx: Path) -> None:
-    proof = quick(small_onnx, sparse_onnx, evaluate=positive, country="FR")
+def test_everything_goes_into_json(proof: Proof) -> None:
     document = json.loads(json.dumps(proof.to_dict()))
     assert document["verdict"] == proof.verdict
     assert document["contents"].keys() == {"dense", "sparse"}
     assert [layer["name"] for layer in document["layers"]] == ["hidden_layer", "output_layer"]
-    assert document["grid"]["grams_per_kwh"] == 56
+    assert document["grid"]["grams_per_kwh"] == 381
     assert document["candidates"][0]["per_million"]["kwh"] > 0
 
 
@@ -169,6 +179,7 @@ def test_an_evaluation_of_another_length_is_found_before_anything_is_measured(
         quick(small_onnx, sparse_onnx, evaluate=lambda session: [1.0] * next(lengths))
 
 
+@pytest.mark.usefixtures("memory_unmeasured")
 def test_what_fails_after_the_measuring_is_noted_and_the_rest_is_kept(
     small_onnx: Path, sparse_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +208,7 @@ def test_what_is_no_country_or_no_price_is_refused(
         quick(small_onnx, small_onnx, **option)
 
 
+@pytest.mark.usefixtures("memory_unmeasured")
 def test_a_rival_that_does_not_run_is_left_out_and_said(
     small_onnx: Path, sparse_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,8 +54,7 @@ def make_problem() -> Callable[..., Problem]:
     return _problem
 
 
-@pytest.fixture
-def document() -> dict[str, Any]:
+def _document() -> dict[str, Any]:
     """Return a small scenario as YAML gives it."""
     return {
         "access_points": {
@@ -77,3 +76,13 @@ def document() -> dict[str, Any]:
         "realisations": 2,
         "seed": 0,
     }
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    return _document()
+
+
+@pytest.fixture(scope="session")
+def make_document() -> Callable[[], dict[str, Any]]:
+    return _document

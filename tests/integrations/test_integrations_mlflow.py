@@ -59,6 +59,7 @@ def test_a_search_is_logged_trial_by_trial(mlflow: Any, store: Any, small_onnx: 
     assert kept(store, run.info.run_id, "result.json")["solver"] == "magnitude"
 
 
+@pytest.mark.usefixtures("memory_unmeasured")
 def test_a_proof_is_logged_with_its_verdict_and_report(
     mlflow: Any, store: Any, small_onnx: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -95,80 +97,93 @@ def sparse_minilm(dense_minilm: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="session", params=["dense", "sparse"])
-def minilm(request: pytest.FixtureRequest) -> Path:
-    path: Path = request.getfixturevalue(f"{request.param}_minilm")
-    return path
+@pytest.fixture(scope="module")
+def dense(dense_minilm: Path) -> Session:
+    return compile(dense_minilm, threads=2)
 
 
-@pytest.fixture(scope="session")
-def expected(minilm: Path, reference: Any) -> list[Any]:
-    return [reference(minilm, tokens(*shape))[0] for shape in SHAPES]
+@pytest.fixture(scope="module")
+def sparse(sparse_minilm: Path) -> Session:
+    return compile(sparse_minilm, threads=3)
 
 
-@pytest.fixture(
-    scope="module", params=[(1, "host"), (2, "host"), (3, "host"), (2, "avx2")], ids=str
+@pytest.fixture(scope="module")
+def expected(reference: Any) -> Callable[[Path], list[Any]]:
+    """What ONNX Runtime gives for each shape, once for each file."""
+    return cache(lambda path: [reference(path, tokens(*shape))[0] for shape in SHAPES])
+
+
+# How many threads, and for which processor; the rest of the combinations take as long again.
+DEFAULT = {"dense": [(1, "host"), (2, "avx2")], "sparse": [(3, "host"), (2, "avx2")]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "threads", "target"),
+    [
+        pytest.param(kind, *one, marks=() if one in default else pytest.mark.slow)
+        for kind, default in DEFAULT.items()
+        for one in [(1, "host"), (2, "host"), (3, "host"), (2, "avx2")]
+    ],
 )
-def compiled(request: pytest.FixtureRequest, minilm: Path) -> Session:
-    threads, target = request.param
-    return compile(minilm, threads=threads, target=target)
-
-
 def test_minilm_agrees_with_onnx_runtime(
-    compiled: Session, expected: list[Any], close: Any
+    request: pytest.FixtureRequest,
+    expected: Callable[[Path], list[Any]],
+    close: Any,
+    kind: str,
+    threads: int,
+    target: str,
 ) -> None:
-    for shape, theirs in zip(SHAPES, expected, strict=True):
+    path = request.getfixturevalue(f"{kind}_minilm")
+    compiled = compile(path, threads=threads, target=target)
+    for shape, theirs in zip(SHAPES, expected(path), strict=True):
         (ours,) = compiled.run(["hidden"], tokens(*shape))
         close(ours, theirs, 1e-4)
 
 
-def test_minilm_runs_natively_but_for_nothing(dense_minilm: Path) -> None:
-    lines = compile(dense_minilm, threads=1).explain()
+def test_minilm_runs_natively_but_for_nothing(dense: Session) -> None:
+    lines = dense.explain()
     assert not [line for line in lines if line.kernel == "ONNX Runtime"]
     kernels = [line.kernel for line in lines]
     assert kernels.count("attention") == 6
     assert kernels.count("layer norm") == 13
 
 
-def test_explain_gives_the_sparsity_of_each_layer(sparse_minilm: Path) -> None:
-    lines = compile(sparse_minilm, threads=1).explain()
+def test_explain_gives_the_sparsity_of_each_layer(sparse: Session) -> None:
+    lines = sparse.explain()
     linear = [line.sparsity for line in lines if line.op == "Linear"]
     assert linear[:36] == pytest.approx([0.75] * 36, abs=1e-3)
 
 
-def test_explain_times_each_kernel_on_given_inputs(sparse_minilm: Path) -> None:
-    lines = compile(sparse_minilm, threads=2).explain(tokens(1, 16))
+def test_explain_times_each_kernel_on_given_inputs(sparse: Session) -> None:
+    lines = sparse.explain(tokens(1, 16))
     assert all(line.seconds and line.seconds > 0 for line in lines if line.kernel != "view")
 
 
-def test_a_new_length_compiles_nothing(dense_minilm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled = compile(dense_minilm, threads=2)
-    compiled.run(None, tokens(1, 8))
+def test_a_new_length_compiles_nothing(dense: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    dense.run(None, tokens(1, 8))
 
     def refuse(*arguments: Any) -> None:
         raise AssertionError("a session that runs must not compile")
 
     for name in ("compile_object", "load", "load_functions"):
         monkeypatch.setattr(jit, name, refuse)
-    (hidden,) = compiled.run(None, tokens(3, 45))
+    (hidden,) = dense.run(None, tokens(3, 45))
     assert hidden.shape == (3, 45, 384)
 
 
-def test_the_order_of_shapes_does_not_matter(dense_minilm: Path) -> None:
-    compiled = compile(dense_minilm, threads=2)
-    first = [compiled.run(None, tokens(*shape))[0] for shape in SHAPES]
-    again = [compiled.run(None, tokens(*shape))[0] for shape in SHAPES[::-1]]
+def test_the_order_of_shapes_does_not_matter(dense: Session) -> None:
+    first = [dense.run(None, tokens(*shape))[0] for shape in SHAPES]
+    again = [dense.run(None, tokens(*shape))[0] for shape in SHAPES[::-1]]
     for one, two in zip(first, again[::-1], strict=True):
         np.testing.assert_array_equal(one, two)
 
 
-def test_more_tokens_than_positions_are_refused(dense_minilm: Path) -> None:
+def test_more_tokens_than_positions_are_refused(dense: Session) -> None:
     from gossamer.errors import DataError
 
-    compiled = compile(dense_minilm, threads=1)
     with pytest.raises(DataError, match="takes at most 512"):
-        compiled.run(None, tokens(1, 513))
-    assert compiled.run(None, tokens(1, 3))[0].shape == (1, 3, 384)
+        dense.run(None, tokens(1, 513))
+    assert dense.run(None, tokens(1, 3))[0].shape == (1, 3, 384)
 
 
 # Random models small enough to export in many ways.
