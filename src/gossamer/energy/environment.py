@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -27,6 +28,18 @@ def describe() -> dict[str, Any]:
     The load average counts busy processes over the last minute: well above zero before measuring,
     other programs share the cores, and latencies are longer than they need be.
     """
+    return {
+        "processor": processor(),
+        "cores": machine.usable_processors(),
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "versions": dict(_versions()),
+    }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Return what is installed; read once in a process, since it takes tens of milliseconds."""
     import gossamer
 
     versions = {"python": platform.python_version()}
@@ -37,13 +50,7 @@ def describe() -> dict[str, Any]:
             continue
     # Run from its sources, the package is not installed.
     versions["gossamer"] = gossamer.__version__
-    return {
-        "processor": processor(),
-        "cores": machine.usable_processors(),
-        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "platform": f"{platform.system()} {platform.machine()}",
-        "versions": versions,
-    }
+    return versions
 
 
 def processor() -> str:

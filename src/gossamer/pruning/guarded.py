@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gossamer import __version__
-from gossamer.energy.environment import describe
+from gossamer.energy.environment import processor
 from gossamer.models.adapter import ModelAdapter
 from gossamer.pruning.allocations import ALLOCATIONS, Plan
 from gossamer.pruning.costs import Objective, checked_objective, figures, total
@@ -226,7 +226,7 @@ class GuardedSearch:
             "levels": [[level.pattern.name, level.sparsity] for level in self._job.levels],
             # What costs depend on.
             "threads": self._job.threads if self._objective == "latency" else None,
-            "processor": describe()["processor"],
+            "processor": processor(),
             "version": __version__,
         }
 
