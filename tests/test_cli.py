@@ -346,7 +346,16 @@ def test_an_evaluation_that_fails(
     given = ("--calibration", small_data, "--max-drop", 0.01)
     out = tmp_path / "out"
     ran = sparsify(run, small_onnx, out, *given, "--evaluate", f"{task}:broken")
-    refused(ran, "evaluate failed: ValueError: no labels")
+    assert (ran.code, ran.out) == (2, "")
+    line, *below = ran.err.strip().splitlines()
+    assert "gossamer: evaluate failed: ValueError: no labels at task.py:7; it is called" in line
+    # Of the traceback, the user's part.
+    assert below == [
+        "Traceback (most recent call last):",
+        f'  File "{task}", line 7, in broken',
+        "    raise ValueError('no labels')",
+        "ValueError: no labels",
+    ]
     ran = sparsify(run, small_onnx, out, *given, "--evaluate", f"{task}:nan")
     refused(ran, "evaluate returned NaN")
     ran = sparsify(run, small_onnx, out, *given, "--evaluate", f"{task}:missing")

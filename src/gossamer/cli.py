@@ -1,8 +1,8 @@
 """The command line: one function a verb, each of them thin.
 
-An error that the user can mend is one line on stderr and exit code 2; anything else is a bug and
-shows its traceback. Results go to stdout, as a table or with --json as one JSON object; progress
-goes to stderr.
+An error that the user can mend is one line on stderr and exit code 2, below it the traceback of the
+user's own code if it lies there; anything else is a bug and shows its traceback. Results go to
+stdout, as a table or with --json as one JSON object; progress goes to stderr.
 """
 
 from __future__ import annotations

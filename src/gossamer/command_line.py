@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import typer
 
 from gossamer.errors import GossamerError
+from gossamer.user_code import users_traceback
 
 # Parameters of functions whose option has another name.
 _OPTIONS = {"example_inputs": "--inputs", "threads": "--threads"}
@@ -37,6 +38,8 @@ def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> None:
             app(given, prog_name="gossamer")
         except GossamerError as error:
             print(f"gossamer: {in_options(app, given, str(error))}", file=sys.stderr)
+            if users := users_traceback(error):
+                print(users, file=sys.stderr)
             raise SystemExit(2) from error
         except _Ended as ended:
             print(f"gossamer: {_how_to_go_on(app, given)}", file=sys.stderr)

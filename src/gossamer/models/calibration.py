@@ -10,8 +10,9 @@ import numpy as np
 
 from gossamer.errors import DataError
 from gossamer.models.adapter import ANY, Batch, Input
-from gossamer.models.python_file import describe, is_function, load_function
+from gossamer.models.python_file import is_function, load_function
 from gossamer.models.token_inputs import can_be_cut
+from gossamer.user_code import describe
 
 BATCH_SIZE = 32
 """Samples of a batch, where the data comes as whole arrays."""

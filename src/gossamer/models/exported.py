@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gossamer.errors import ModelError
-from gossamer.models.python_file import describe
+from gossamer.user_code import describe
 
 if TYPE_CHECKING:
     import torch

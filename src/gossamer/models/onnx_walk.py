@@ -25,7 +25,7 @@ from gossamer.models.onnx_layers import OnnxLayer, operands
 from gossamer.models.onnx_pieces import pieces, rows_first
 from gossamer.models.onnx_targets import Aim, find_aim, find_consumers
 from gossamer.models.padding import Padding, without_padding
-from gossamer.models.python_file import describe
+from gossamer.user_code import describe
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from gossamer.errors import ModelError
 from gossamer.extras import needed_for
-from gossamer.models.python_file import describe, is_function, load_function
+from gossamer.models.python_file import is_function, load_function
+from gossamer.user_code import describe
 
 if TYPE_CHECKING:
     import onnx

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gossamer.errors import OptionError
+from gossamer.user_code import describe
 
 _SPECIFICATION = re.compile(r"(?P<file>.+\.py):(?P<function>[A-Za-z_]\w*)")
 
@@ -45,9 +46,3 @@ def load_function(specification: str) -> Callable[..., Any]:
     if not callable(function):
         raise OptionError(f"{path} has no function {match['function']!r}; check its name")
     return function  # type: ignore[no-any-return]
-
-
-def describe(error: BaseException) -> str:
-    """Return an exception's type and the first line of its message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gossamer.errors import DataError
 from gossamer.models.adapter import ANY, Batch, Input
 from gossamer.models.hugging_face import is_transformers_model
-from gossamer.models.python_file import describe
+from gossamer.user_code import describe
 
 
 def forward_inputs(model: Any) -> list[Input]:

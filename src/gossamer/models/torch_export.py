@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from gossamer.errors import DataError, ModelError
 from gossamer.files import atomic_path
 from gossamer.models.adapter import AxisNames, Batch
-from gossamer.models.python_file import describe
 from gossamer.models.torch_axes import OpenAxes, Tensors, closed, find_open_axes
 from gossamer.models.torch_batches import calibrating, for_inference
 from gossamer.models.torch_exporters import by_export, by_tracing, quiet
 from gossamer.models.torch_forms import copied
 from gossamer.models.torch_traced import Traced
 from gossamer.models.torch_verification import can_verify, difference
+from gossamer.user_code import describe
 
 # Kinds of numbers that both torch and ONNX Runtime take as inputs; others are widened.
 _TAKEN = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")

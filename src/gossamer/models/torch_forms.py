@@ -18,7 +18,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from gossamer.errors import ModelError
-from gossamer.models.python_file import describe
+from gossamer.user_code import describe
 
 # Modules that run another one and add nothing to what it computes, by where they keep it.
 _WRAPPERS: tuple[tuple[type[nn.Module], str], ...] = (

@@ -10,9 +10,9 @@ import onnx
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gossamer.models.python_file import describe
 from gossamer.models.torch_axes import OpenAxes, resized
 from gossamer.models.torch_traced import Traced
+from gossamer.user_code import describe
 
 # An export is another model if an output is farther off than this, as a share of its largest value.
 _TOLERANCE = 1e-3

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from gossamer.errors import EvaluationError
 from gossamer.models.adapter import Batch, ModelAdapter
-from gossamer.models.python_file import describe
 from gossamer.pruning.result import Scores
+from gossamer.user_code import describe
 
 Evaluate = Callable[[Any], Any]
 """From a model to one number, or one score per sample; higher is better."""

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from gossamer.errors import DataError, OptionError, OutputError
-from gossamer.models.python_file import describe
 from gossamer.pruning.state_file import write_state
+from gossamer.user_code import describe
 
 NAME = "recovery.pt"
 # Seconds between two checkpoints: as much work as an interruption may cost.

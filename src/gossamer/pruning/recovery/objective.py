@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from gossamer.errors import DataError, EvaluationError, ModelError
 from gossamer.models.padding import Padding
-from gossamer.models.python_file import describe
 from gossamer.models.torch_batches import calibrating
 from gossamer.pruning.recovery.distillation import TASK, TERMS, Setting, default_losses
 from gossamer.pruning.recovery.observing import Observer, Seen
 from gossamer.pruning.recovery.processes import Processes
+from gossamer.user_code import describe
 
 TaskLoss = Callable[[Any, Mapping[str, Tensor]], Tensor]
 """From what the sparse model returns and the mini-batch, labels and all, to a scalar."""
