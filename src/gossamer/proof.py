@@ -207,8 +207,8 @@ def compare(
         sparse: likewise, or what `sparsify` or `recover` returned, whose energy is then reckoned
             against what an inference saves. That of a folder which `gossamer sparsify` wrote is
             known too.
-        inputs: what one inference is: arrays by input name, one array, or a tuple in the order of
-            the inputs.
+        inputs: what one inference is: arrays by input name, one array, a tuple in the order of the
+            inputs, or a DataLoader, whose first batch it is; labels are left out.
         evaluate: from a model to one number or one a sample, higher being better: scores both
             models, before anything is measured. Where one of them is a module, the other is called
             as that is, in whatever file it lies; see `gossamer.models.evaluated`.
@@ -240,17 +240,18 @@ def compare(
     with showing(progress) as shown:
         shown.start("reading both models, and exporting what is not ONNX yet")
         graphs = {"dense": as_onnx(dense, inputs), "sparse": as_onnx(model, inputs)}
-        feeds = one_inference(graphs["dense"], inputs)
+        notes: list[str] = []
+        feeds = one_inference(graphs["dense"], inputs, notes)
         with ExitStack() as stack:
             folder = stack.enter_context(temporary_folder())
             dense_file = _file(dense, graphs["dense"], folder / "dense.onnx")
             plain = _plain(dense_file, graphs["dense"], folder)
             sparse_path = _file(model, graphs["sparse"], folder / SPARSE_FILE)
             found: list[Baseline] = []
-            notes: list[str] = []
             if rivals:
                 shown.start("making the dense model int8, as a rival")
-                found, notes = baselines(plain, feeds, folder)
+                found, told = baselines(plain, feeds, folder)
+                notes += told
             contestants = [
                 Baseline(REFERENCE, dense_file, "onnxruntime"),
                 *found,

@@ -14,7 +14,7 @@ from gossamer.errors import DataError, OptionError
 from gossamer.files import temporary_folder
 from gossamer.formats import load, load_onnx
 from gossamer.models import ModelAdapter, open_model
-from gossamer.models.calibration import check_arrays, read_batches, samples_in
+from gossamer.models.calibration import check_arrays, first_batch, read_batches, samples_in
 
 if TYPE_CHECKING:
     from gossamer.models.adapter import AxisNames, Batch, Input
@@ -122,6 +122,7 @@ def export(
     if example is None:
         example = text_example(adapter)
     else:
+        example = first_batch(example)
         example = check_arrays(example, adapter.inputs(), "the example", aligned=False)
     with temporary_folder() as folder:
         path = folder / "model.onnx"
@@ -129,18 +130,19 @@ def export(
         return load_onnx(path)
 
 
-def read_inputs(data: Any, inputs: Sequence[Input]) -> list[Batch]:
+def read_inputs(data: Any, inputs: Sequence[Input], notes: list[str] | None = None) -> list[Batch]:
     """Return inputs that a user gave as checked batches by name.
 
     Args:
         data: whatever `gossamer.models.calibration.read_batches` takes.
         inputs: what the model takes.
+        notes: is told what was left out.
 
     Raises:
         DataError: if the data is missing, empty or does not fit.
     """
     try:
-        return read_batches(data, inputs)
+        return read_batches(data, inputs, notes, what="inputs")
     except DataError as error:
         # The same checks serve calibration; here nothing is calibrated.
         raise DataError(
@@ -167,11 +169,16 @@ def text_example(adapter: ModelAdapter) -> dict[str, Array]:
     return {name: np.ones((1, _OPEN_SEQUENCE), np.int64) for name in _TOKEN_INPUTS if name in known}
 
 
-def one_inference(model: onnx.ModelProto, example: Any = None) -> Batch:
-    """Return what one inference of an ONNX model takes: `example`, checked, or made-up inputs."""
+def one_inference(
+    model: onnx.ModelProto, example: Any = None, notes: list[str] | None = None
+) -> Batch:
+    """Return what one inference of an ONNX model takes: `example`, checked, or made-up inputs.
+
+    Of a DataLoader and the like it is the first batch, without labels, which `notes` is told.
+    """
     if example is None:
         return graph_example(model)
-    (inputs,) = read_inputs([example], open_model(model).inputs())
+    (inputs,) = read_inputs([first_batch(example)], open_model(model).inputs(), notes)
     return inputs
 
 

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
+from transformers import BatchEncoding
 
 from gossamer.errors import DataError
 from gossamer.models.adapter import Input
-from gossamer.models.calibration import is_sequence, read_batches, samples_in
+from gossamer.models.calibration import first_batch, is_sequence, read_batches, samples_in
 
 INPUTS = [Input("x", required=True), Input("extra", required=False)]
 TOKENS = [Input("input_ids", required=True), Input("attention_mask", required=False)]
@@ -54,6 +57,117 @@ def test_a_function_in_a_file_yields_batches(tmp_path: Path) -> None:
 def test_batches_may_be_mappings_arrays_or_tuples() -> None:
     batches = read_batches([{"x": x[:2]}, torch.from_numpy(x[2:4]), (x[4:6],)], INPUTS)
     np.testing.assert_array_equal(joined(batches), x[:6])
+
+
+def loader_of(*arrays: Any, **options: Any) -> DataLoader[Any]:
+    return DataLoader(TensorDataset(*map(torch.as_tensor, arrays)), batch_size=32, **options)
+
+
+LABELLED = "'labels' in the calibration data: left out, since the model does not take it."
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        loader_of(x, np.arange(70)),
+        loader_of(x, np.zeros((70, 1, 2))),
+        TensorDataset(torch.tensor(x), torch.arange(70)),
+        [(x, ["a"] * 70)],
+        [({"x": x}, np.arange(70))],
+        [((x,), np.arange(70))],
+        {"x": x, "labels": np.arange(70)},
+        [{"x": torch.tensor(x), "labels": torch.arange(70)}],
+        BatchEncoding({"x": torch.tensor(x), "labels": torch.arange(70)}),
+        [BatchEncoding({"x": x.tolist(), "labels": list(range(70))})],
+    ],
+    ids=lambda data: type(data).__name__,
+)
+def test_labels_beside_the_inputs_are_left_out_with_a_note(data: Any) -> None:
+    notes: list[str] = []
+    batches = read_batches(data, INPUTS[:1], notes)
+    np.testing.assert_array_equal(joined(batches), x)
+    assert {name for batch in batches for name in batch} == {"x"}
+    assert notes == [LABELLED]
+
+
+def test_one_number_a_sample_is_no_optional_input() -> None:
+    notes: list[str] = []
+    (batch,) = read_batches([(x, np.arange(70))], INPUTS, notes)
+    assert list(batch) == ["x"]
+    assert notes == [LABELLED]
+
+
+def test_more_than_the_model_takes_in_order_is_left_out() -> None:
+    notes: list[str] = []
+    (batch,) = read_batches([(x, x + 1, np.zeros((70, 3)))], INPUTS, notes)
+    np.testing.assert_array_equal(batch["extra"], x + 1)
+    assert notes == [LABELLED]
+
+
+def test_what_may_be_an_optional_input_or_a_label_is_refused() -> None:
+    with pytest.raises(DataError, match="give arrays by name, without labels"):
+        read_batches([(x, x + 1, np.arange(70))], INPUTS)
+
+
+def test_what_the_model_takes_is_no_label() -> None:
+    notes: list[str] = []
+    inputs = [*INPUTS, Input("labels", required=False)]
+    (batch,) = read_batches([{"x": x, "labels": np.arange(70)}], inputs, notes)
+    assert list(batch) == ["x", "labels"]
+    assert notes == []
+
+
+def test_of_a_data_set_with_columns_the_model_takes_what_it_knows() -> None:
+    class Table:
+        """As a `datasets.Dataset`."""
+
+        column_names = ("sentence", "x", "label")
+
+        def with_format(self, kind: str) -> Table:
+            return self
+
+        def __len__(self) -> int:
+            return 70
+
+        def __getitem__(self, rows: slice) -> dict[str, Any]:
+            return {"sentence": ["a"] * 70, "x": torch.tensor(x), "label": torch.arange(70)}
+
+    notes: list[str] = []
+    batches = read_batches(Table(), INPUTS, notes)
+    np.testing.assert_array_equal(joined(batches), x)
+    (note,) = notes
+    assert note.startswith("'sentence', 'label' in the calibration data: left out")
+
+
+def test_the_first_batch_of_a_loader_is_an_example() -> None:
+    loader = loader_of(x, np.arange(70))
+    one, labels = first_batch(loader)
+    assert one.shape == (32, 2)
+    assert labels.shape == (32,)
+    for other in ((x, x), [x], {"x": x}, x, None):
+        assert first_batch(other) is other
+
+
+def test_a_function_may_return_any_kind_of_data(tmp_path: Path) -> None:
+    file = tmp_path / "data.py"
+    file.write_text(
+        "import numpy as np\n"
+        "def arrays():\n"
+        "    return {'x': np.ones((40, 2))}\n"
+        "def batches():\n"
+        "    return [np.ones((4, 2)), (np.ones((5, 2)), np.arange(5))]\n"
+    )
+    assert [len(batch["x"]) for batch in read_batches(f"{file}:arrays", INPUTS)] == [32, 8]
+    assert [len(batch["x"]) for batch in read_batches(f"{file}:batches", INPUTS)] == [4, 5]
+
+
+def test_data_that_fails_on_the_way_is_told_with_its_place() -> None:
+    def broken() -> Iterator[Any]:
+        yield x
+        raise OSError("disk gone")
+
+    with pytest.raises(DataError, match=r"OSError: disk gone at test_calibration\.py:\d+"):
+        read_batches(broken(), INPUTS)
 
 
 def test_bfloat16_tensors_are_read() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,27 @@ from gossamer.user_code import describe
 BATCH_SIZE = 32
 """Samples of a batch, where the data comes as whole arrays."""
 
+LABELS = "labels"
+"""What the labels are called that stand behind the inputs of a batch without names."""
 
-def read_batches(data: Any, inputs: Sequence[Input]) -> list[Batch]:
+# Columns that data sets have beside a model's inputs.
+_BESIDE = {
+    *(LABELS, "label", "label_ids", "target", "targets", "y", "start_positions", "end_positions"),
+    *("id", "idx", "index"),
+}
+
+
+class Columns(dict[str, Any]):
+    """The columns of a data set, of which a model takes what it knows."""
+
+
+def read_batches(
+    data: Any,
+    inputs: Sequence[Input],
+    notes: list[str] | None = None,
+    *,
+    what: str = "calibration data",
+) -> list[Batch]:
     """Return calibration data as batches that fit a model's inputs.
 
     Args:
@@ -28,37 +48,87 @@ def read_batches(data: Any, inputs: Sequence[Input]) -> list[Batch]:
               list of arrays, for an input that takes a sequence, all is one batch);
             - one such array, for a model's first input;
             - the path of an `.npz` file with such arrays;
-            - `FILE.py:FUNCTION`, a function that yields batches;
-            - an iterable of batches: arrays by input name, one array, or the required inputs in
-              order as a tuple or list.
+            - `FILE.py:FUNCTION`, a function that returns data or yields batches;
+            - an iterable of batches, such as a DataLoader: arrays by input name, one array, or the
+              required inputs in order as a tuple or list;
+            - a data set of torch or of the library datasets.
+            Labels that come with the inputs are left out.
         inputs: what the model takes.
+        notes: is told what was left out.
+        what: to call the data there.
 
     Raises:
         DataError: if the data is missing, empty, holds NaN or does not fit.
     """
     data = open_data(data)
+    beside: dict[str, None] = {}
     if is_whole(data):
-        return _cut(check_arrays(data, inputs, "calibration data"), inputs)
-    if not isinstance(data, Iterable):
-        raise DataError(
-            f"calibration data is a {type(data).__name__}; give arrays by input name, an .npz "
-            "file, FILE.py:FUNCTION or an iterable of batches"
-        )
-    batches: list[Batch] = []
-    for number, item in enumerate(data, start=1):
-        batches.append(check_arrays(item, inputs, f"calibration batch {number}"))
+        batches = _cut(check_arrays(data, inputs, "calibration data", beside=beside), inputs)
+    else:
+        batches = [
+            check_arrays(item, inputs, f"calibration batch {number}", beside=beside)
+            for number, item in enumerate(batches_in(data, "calibration data"), start=1)
+        ]
     if not batches:
         raise DataError("calibration data is empty; give at least one batch")
+    if notes is not None:
+        notes += left_out(beside, what)
     return batches
+
+
+def left_out(beside: Iterable[str], what: str) -> list[str]:
+    """Return a note that says what of the data was left out; none if nothing was."""
+    names = ", ".join(map(repr, beside))
+    return [f"{names} in the {what}: left out, since the model does not take it."] if names else []
 
 
 def open_data(data: Any) -> Any:
     """Return what an `.npz` file or a `FILE.py:FUNCTION` holds; other data as it is.
 
+    Of a data set of the library datasets it returns the columns, and of one of torch its batches.
+
     Raises:
         DataError: if it cannot be read.
     """
-    return _read(str(data)) if isinstance(data, str | Path) else data
+    if isinstance(data, str | Path):
+        data = _read(str(data))
+    if hasattr(data, "column_names") and hasattr(data, "with_format") and hasattr(data, "__len__"):
+        return Columns(data[:])
+    torch_data = sys.modules.get("torch.utils.data")
+    if torch_data is not None and isinstance(data, torch_data.Dataset):
+        return torch_data.DataLoader(data, batch_size=BATCH_SIZE)
+    return data
+
+
+def first_batch(data: Any) -> Any:
+    """Return the first batch of a DataLoader, a data set and the like; other data as it is."""
+    if data is None or isinstance(data, tuple | list):
+        return data
+    data = open_data(data)
+    return data if is_whole(data) else next(batches_in(data, "the data"), ())
+
+
+def batches_in(data: Any, what: str) -> Iterator[Any]:
+    """Yield the batches of an iterable.
+
+    Args:
+        data: the iterable.
+        what: to call it in an error.
+
+    Raises:
+        DataError: if it is none, or fails to yield one.
+    """
+    if not isinstance(data, Iterable):
+        raise DataError(
+            f"{what} is a {type(data).__name__}; give arrays by input name, an .npz file, "
+            "FILE.py:FUNCTION or an iterable of batches"
+        )
+    try:
+        yield from data
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{what} fails to yield batches: {describe(error)}") from error
 
 
 def is_whole(data: Any) -> bool:
@@ -79,22 +149,89 @@ def samples_in(batch: Batch) -> int:
 
 
 def check_arrays(
-    item: Any, inputs: Sequence[Input], place: str, *, aligned: bool = True
+    item: Any,
+    inputs: Sequence[Input],
+    place: str,
+    *,
+    aligned: bool = True,
+    beside: dict[str, None] | None = None,
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Return arrays by input name, checked against what the model takes.
 
     Args:
-        item: arrays by input name, one array, or the required inputs in order.
+        item: arrays by input name, one array, or the required inputs in order. Labels may follow.
         inputs: what the model takes.
         place: what the item is called in an error.
         aligned: whether the first axis of each array must be the same samples.
+        beside: takes the names of labels, which are left out.
 
     Raises:
         DataError: if the item is empty, holds NaN or does not fit.
     """
-    arrays = _by_name(item, inputs, place)
+    named, others = split_item(item, inputs, place)
+    labels = labels_in(item, others) if named else set()
+    if beside is not None:
+        beside |= dict.fromkeys(name for name in others if name in labels)
+    named |= {name: value for name, value in others.items() if name not in labels}
+    known = {wanted.name: wanted for wanted in inputs}
+    arrays = {
+        name: _entry(value, known.get(name, Input(name, required=False)), place)
+        for name, value in named.items()
+    }
     _check(arrays, inputs, place, aligned)
     return arrays
+
+
+def split_item(
+    item: Any, inputs: Sequence[Input], place: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what of an item the model takes, by name, and what stands beside it.
+
+    Args:
+        item: as in `check_arrays`. Of a tuple or list the first elements are the required inputs,
+            or the first is a mapping or tuple of inputs by itself. What follows are labels if it is
+            one number a sample, or more than the model takes: "labels", "labels_1", ...
+        inputs: what the model takes.
+        place: what the item is called in an error.
+
+    Raises:
+        DataError: if it is none of these.
+    """
+    if isinstance(item, Mapping):
+        known = {wanted.name for wanted in inputs}
+        named = {str(name): value for name, value in item.items()}
+        if ANY.name in known:
+            known |= named.keys() - _BESIDE
+        own = {name: value for name, value in named.items() if name in known}
+        return own, {name: value for name, value in named.items() if name not in known}
+    if _is_array(item):
+        return {_names(inputs)[0]: item}, {}
+    if not isinstance(item, tuple | list):
+        raise DataError(
+            f"{place} is a {type(item).__name__}; give arrays by input name "
+            f"({', '.join(_names(inputs))})"
+        )
+    rest, labels = list(item), []
+    if len(item) > 1 and _is_group(item[0]) and not any(one.sequence for one in inputs[:1]):
+        own, others = split_item(item[0], inputs, place)
+        labels = rest[1:]
+    else:
+        names, others = _names(inputs), {}
+        required = [wanted.name for wanted in inputs if wanted.required] or names[:1]
+        while len(rest) > len(required) and _dimensions(rest[-1]) <= 1:
+            labels.insert(0, rest.pop())
+        if len(rest) > len(names):
+            rest, labels = rest[: len(names)], rest[len(names) :] + labels
+            required = names
+        if len(rest) != len(required):
+            raise DataError(
+                f"{place} has {len(item)} elements but the model requires {len(required)} "
+                f"({', '.join(required)}); give arrays by name, without labels"
+            )
+        own = dict(zip(required, rest, strict=True))
+    for number, value in enumerate(labels):
+        others[f"{LABELS}_{number}" if number else LABELS] = value
+    return own, others
 
 
 def _cut(arrays: Batch, inputs: Sequence[Input]) -> list[Batch]:
@@ -140,10 +277,12 @@ def _lengths(arrays: Batch, inputs: Sequence[Input]) -> np.ndarray[Any, Any] | N
 
 def _read(text: str) -> Any:
     if is_function(text):
+        function = load_function(text)
         try:
-            return list(load_function(text)())
+            made = function()
         except Exception as error:
-            raise DataError(f"{text} fails to yield batches: {describe(error)}") from error
+            raise DataError(f"{text} fails: {describe(error)}") from error
+        return batches_in(made, text) if isinstance(made, Iterator) else made
     path = Path(text)
     if not path.is_file():
         raise DataError(f"{path} does not exist; give an .npz file or FILE.py:FUNCTION")
@@ -161,30 +300,22 @@ def _is_array(item: Any) -> bool:
     return hasattr(item, "shape") and hasattr(item, "__array__")
 
 
-def _by_name(item: Any, inputs: Sequence[Input], place: str) -> dict[str, np.ndarray[Any, Any]]:
-    """Return the arrays of one item under the names of the inputs that they are for."""
+def labels_in(item: Any, others: Iterable[str]) -> set[str]:
+    """Return which of the names that stand beside a model's inputs may be left out."""
+    if isinstance(item, Columns):
+        return set(others)
+    return {name for name in others if name in _BESIDE or name.startswith(f"{LABELS}_")}
+
+
+def _is_group(item: Any) -> bool:
+    """Return whether the first element of a batch is a group of inputs, not an input."""
     if isinstance(item, Mapping):
-        named = dict(item)
-    elif _is_array(item):
-        named = {_names(inputs)[0]: item}
-    elif isinstance(item, tuple | list):
-        required = [wanted.name for wanted in inputs if wanted.required] or _names(inputs)[:1]
-        if len(item) != len(required):
-            raise DataError(
-                f"{place} has {len(item)} elements but the model requires {len(required)} "
-                f"({', '.join(required)}); give arrays by name, without labels"
-            )
-        named = dict(zip(required, item, strict=True))
-    else:
-        raise DataError(
-            f"{place} is a {type(item).__name__}; give arrays by input name "
-            f"({', '.join(_names(inputs))})"
-        )
-    known = {wanted.name: wanted for wanted in inputs}
-    return {
-        str(name): _entry(value, known.get(str(name), Input(str(name), required=False)), place)
-        for name, value in named.items()
-    }
+        return True
+    return isinstance(item, tuple | list) and bool(item) and all(map(_is_array, item))
+
+
+def _dimensions(value: Any) -> int:
+    return value.ndim if _is_array(value) else np.asarray(value, object).ndim
 
 
 def _entry(value: Any, wanted: Input, place: str) -> np.ndarray[Any, Any]:

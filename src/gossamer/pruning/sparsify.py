@@ -136,7 +136,8 @@ def sparsify(
     dense = open_model(model)
     chosen = choose_layers(dense.layers(), layers)
     check_weights(dense, chosen)
-    batches = _batches(calibration, dense, how)
+    told: list[str] = []
+    batches = _batches(calibration, dense, how, told)
     kept = None
     if folder is not None:
         kept = Folder(
@@ -186,7 +187,7 @@ def sparsify(
     weights, zeros = made.model.count_weights()
     reached = {layer.name for layer in chosen}
     notes += eligibility(dense.layers(), reached, dense.left_out(), weights)
-    notes += [*dense.notes(), *made.model.notes()]
+    notes += [*told, *dense.notes(), *made.model.notes()]
     return SparsifyResult(
         model=made.model.model,
         layers=made.layers,
@@ -415,14 +416,16 @@ def _check_goal(
             )
 
 
-def _batches(calibration: Any, adapter: ModelAdapter, solver: Solver) -> list[Batch]:
+def _batches(
+    calibration: Any, adapter: ModelAdapter, solver: Solver, notes: list[str]
+) -> list[Batch]:
     if calibration is None:
         if solver.needs != "nothing":
             raise DataError(
                 f"solver {solver.name!r} needs calibration data; give some, or use 'magnitude'"
             )
         return []
-    return read_batches(calibration, adapter.inputs())
+    return read_batches(calibration, adapter.inputs(), notes)
 
 
 def _compare(dense: Evaluation | None, sparse: Evaluation | None) -> Scores | None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from gossamer.errors import DataError
 from gossamer.models.adapter import Input
@@ -47,9 +49,25 @@ def test_labels_stay_with_their_samples() -> None:
         assert np.array_equal(batch["x"].ravel(), batch["y"])
 
 
-def test_labels_that_nobody_uses_are_refused() -> None:
-    with pytest.raises(DataError, match=r"'y', which the model does not take.*task_loss="):
-        read_samples({"x": np.zeros((4, 1)), "y": np.zeros(4)}, X, labelled=False)
+def test_labels_that_nobody_uses_are_left_out_with_a_note() -> None:
+    for data in ({"x": np.zeros((4, 1)), "labels": np.zeros(4)}, [(np.zeros((4, 1)), np.zeros(4))]):
+        samples = read_samples(data, X, labelled=False)
+        assert samples.extras == ()
+        (note,) = samples.notes
+        assert note == "'labels' in the data: left out, since the model does not take it."
+
+
+def test_labels_without_a_name_are_called_so() -> None:
+    loader = DataLoader(TensorDataset(torch.arange(6.0)[:, None], torch.arange(6)), batch_size=3)
+    samples = read_samples(loader, X, labelled=True)
+    assert (samples.extras, samples.notes) == (("labels",), ())
+    for batch in drawn(samples, 2):
+        assert np.array_equal(batch["x"].ravel(), batch["labels"])
+
+
+def test_what_is_neither_input_nor_label_is_refused() -> None:
+    with pytest.raises(DataError, match=r"'weights', which the model does not take.*task_loss="):
+        read_samples({"x": np.zeros((4, 1)), "weights": np.zeros(4)}, X, labelled=False)
 
 
 def test_labels_must_be_as_many_as_the_samples() -> None:

@@ -86,7 +86,7 @@ def recover(
         dense: likewise; the model to learn from. It stays as it is.
         data: samples like those that the model will see, some thousands if possible: whatever
             `sparsify` takes as calibration data. Further arrays, such as labels, are for
-            `task_loss` alone.
+            `task_loss` alone; those of a DataLoader of `(x, y)` are called "labels" there.
         steps: mini-batches to train on.
         batch_size: samples of a mini-batch, over all processes together.
         losses: weights of the terms by name: "outputs", "logits", "values", "hidden", "blocks",
@@ -238,7 +238,7 @@ def recover(
             whole=kept is None and processes.size == 1,
             gpu=processes.device.type == "cuda",
         ),
-        notes=_notes(state.steps, steps, before, after, checkpoint),
+        notes=(*samples.notes, *_notes(state.steps, steps, before, after, checkpoint)),
     )
 
 

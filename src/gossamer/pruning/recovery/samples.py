@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from gossamer.errors import DataError
 from gossamer.models.adapter import Batch, Input
-from gossamer.models.calibration import check_arrays, is_whole, open_data
+from gossamer.models.calibration import (
+    batches_in,
+    check_arrays,
+    is_whole,
+    labels_in,
+    left_out,
+    open_data,
+    split_item,
+)
 from gossamer.models.token_inputs import can_be_cut, per_token
 
 _MASK = "attention_mask"
@@ -29,10 +37,14 @@ class Samples:
     Args:
         groups: arrays by name, first axis samples.
         extras: names of the arrays that the model does not take.
+        notes: what was left out of the data.
     """
 
-    def __init__(self, groups: Sequence[Arrays], extras: Sequence[str] = ()) -> None:
+    def __init__(
+        self, groups: Sequence[Arrays], extras: Sequence[str] = (), notes: Sequence[str] = ()
+    ) -> None:
         self._groups = list(groups)
+        self.notes = tuple(notes)
         self.extras = tuple(extras)
         self._lengths = [_lengths(group, self.extras) for group in self._groups]
 
@@ -104,46 +116,41 @@ def read_samples(data: Any, inputs: Sequence[Input], *, labelled: bool) -> Sampl
         data: as for calibration (`gossamer.models.calibration.read_batches`). Batches of token
             sequences with an `attention_mask` may differ in length: they are padded.
         inputs: what the model takes.
-        labelled: whether the data may hold further arrays, such as labels.
+        labelled: whether further arrays, such as labels, are kept; behind the inputs of a batch
+            without names they are called "labels", "labels_1", ...
 
     Raises:
         DataError: if the data is missing, empty, holds NaN or does not fit.
     """
     data = open_data(data)
-    if is_whole(data):
-        items: list[Any] = [data]
-    elif isinstance(data, Iterable):
-        items = list(data)
-    else:
-        raise DataError(
-            f"the data is a {type(data).__name__}; give arrays by input name, an .npz file, "
-            "FILE.py:FUNCTION or an iterable of batches"
-        )
+    whole = is_whole(data)
+    items = [data] if whole else list(batches_in(data, "the data"))
     if not items:
         raise DataError("the data is empty; give at least one batch")
-    taken = {wanted.name for wanted in inputs}
+    beside: dict[str, None] = {}
     read: list[Arrays] = []
     for number, item in enumerate(items, start=1):
-        place = "the data" if is_whole(data) else f"batch {number} of the data"
-        read.append(_read(item, inputs, taken, place, labelled))
-    extras = sorted({name for arrays in read for name in arrays} - taken)
-    return Samples(_group(read, extras), extras)
+        place = "the data" if whole else f"batch {number} of the data"
+        read.append(_read(item, inputs, place, labelled, beside))
+    extras = sorted({name for arrays in read for name in arrays} - {one.name for one in inputs})
+    return Samples(_group(read, extras), extras, left_out(beside, "data"))
 
 
 def _read(
-    item: Any, inputs: Sequence[Input], taken: set[str], place: str, labelled: bool
+    item: Any, inputs: Sequence[Input], place: str, labelled: bool, beside: dict[str, None]
 ) -> Arrays:
-    if not isinstance(item, Mapping):
-        return check_arrays(item, inputs, place)
-    further = {name: value for name, value in item.items() if name not in taken}
-    if further and not labelled:
-        raise DataError(
-            f"{place} has an array {next(iter(further))!r}, which the model does not take; leave "
-            f"it out, or give task_loss= that uses it. The model's inputs are: {', '.join(taken)}"
-        )
-    own = {name: value for name, value in item.items() if name in taken}
+    own, further = split_item(item, inputs, place)
+    if not labelled:
+        kept = further.keys() - labels_in(item, further)
+        if kept and own:
+            raise DataError(
+                f"{place} has an array {min(kept)!r}, which the model does not take; leave it out, "
+                "or give task_loss= that uses it. The model's inputs are: "
+                f"{', '.join(one.name for one in inputs)}"
+            )
+        return check_arrays(item, inputs, place, beside=beside)
     arrays = check_arrays(own, inputs, place)
-    labels = [Input(str(name), required=True) for name in further]
+    labels = [Input(name, required=True) for name in further]
     if labels:
         arrays |= check_arrays(further, labels, place)
     lengths = {name: len(array) for name, array in arrays.items()}
