@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,16 @@ def one_layer() -> onnx.ModelProto:
 told: list[float] = []
 
 
+@pytest.fixture(scope="module", autouse=True)
+def hurried() -> Iterator[None]:
+    """Figures need not be precise, which takes minutes on a busy machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gossamer.advice._MOST_SECONDS", 2.0)
+        yield
+
+
 @pytest.fixture(scope="module")
-def advice() -> Advice:
+def advice(hurried: None) -> Advice:
     told.clear()
     return advise(
         one_layer(),
@@ -148,6 +157,7 @@ def test_what_compiling_gains_is_not_put_down_to_sparsity(advice: Advice) -> Non
     assert "in Gossamer that is 1.50 times faster (1.40 to 1.60)" in found.verdict
 
 
+@pytest.mark.usefixtures("memory_unmeasured")
 def test_a_model_left_to_onnx_runtime_is_not_timed_further() -> None:
     nodes = [
         helper.make_node("CumSum", ["x", "axis"], ["h"]),

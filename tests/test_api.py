@@ -115,6 +115,7 @@ def test_what_is_no_model_is_refused() -> None:
         gs.compile(3)
 
 
+@pytest.mark.usefixtures("memory_unmeasured")
 def test_compare_takes_modules_and_arrays(module: Any) -> None:
     pytest.importorskip("onnxruntime")
     sparse = gs.sparsify(module, X, sparsity=0.9, solver="magnitude").model

@@ -100,8 +100,12 @@ def test_explain_says_how_each_node_runs(run: Any, small_onnx: Path, small_data:
     assert "hidden_layer" in run("explain", small_onnx, *options).out
 
 
-def test_advise_times_what_is_asked_for(run: Any, small_onnx: Path, small_data: Path) -> None:
+@pytest.mark.usefixtures("memory_unmeasured")
+def test_advise_times_what_is_asked_for(
+    run: Any, small_onnx: Path, small_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("onnxruntime")
+    monkeypatch.setattr("gossamer.advice._MOST_SECONDS", 2.0)
     ran = run(
         "advise", small_onnx, "--inputs", small_data, "--batch", 8, "--threads", 1,
         "--sparsity", 0.9, "--pattern", "block:4x1", "--seconds", 0.1, "--json",
