@@ -63,6 +63,9 @@ def test_no_farther_from_64_bits_than_onnx_runtime_is_agreement() -> None:
     assert compare.nearer(np.array([1.0005, 2.0], f32), theirs, exact)
     assert not compare.nearer(np.array([1.002, 2.0], f32), theirs, exact)
     assert not compare.nearer(np.array([np.nan, 2.0], f32), theirs, exact)
+    one, two = np.array([1]), np.array([2])
+    assert compare.nearer(one, two, one)
+    assert not compare.nearer(two, one, one)
 
 
 def one_node(operator: str, **attributes: object) -> onnx.ModelProto:

@@ -74,6 +74,26 @@ def test_stale_notes_are_not_believed(recurrent: Any, agrees: Any) -> None:
         session.run(None, {"x": drawn(5, count, 8)})
 
 
+@pytest.mark.parametrize("cut", [(-1, -4, -1), (0, 3, 1), (1, -1, 1)])
+def test_what_onnx_infers_where_there_is_a_rule_is_not_believed(agrees: Any, cut: Any) -> None:
+    """It gives a Slice of operator set 10 the length of an open axis."""
+    names = ("start", "end", "axis", "step")
+    small = made(
+        [
+            helper.make_node("Slice", ["x", *names], ["cut"]),
+            helper.make_node("Tanh", ["cut"], ["t"]),
+            helper.make_node("QuickGelu", ["t"], ["q"], domain="com.microsoft"),
+            helper.make_node("Exp", ["q"], ["y"]),
+        ],
+        {"x": ["N", 3]},
+        {"y": [None, 3]},
+        **{n: np.array([v]) for n, v in zip(names, (*cut[:2], 0, cut[2]), strict=True)},
+    )
+    small.opset_import[0].version = 10
+    for count in (3, 5):
+        agrees(small, {"x": drawn(count, 3)}, native=False)
+
+
 @pytest.fixture
 def islands() -> onnx.ModelProto:
     """Operators of ONNX Runtime's own, with layers between them."""

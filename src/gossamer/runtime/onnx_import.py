@@ -181,12 +181,25 @@ def infer(node: Node, inferred: Inferred, hints: Mapping[str, Value]) -> None:
 
 
 def _follow(node: Node, hints: Mapping[str, Value]) -> None:
-    """Give a node's outputs what is known of them by name, where no rule says it."""
+    """Give a node's outputs what is known of them by name, where no rule says it.
+
+    What ONNX infers of an operator that has a rule is not relied on, nor what follows from that:
+    where an axis is open it errs (a Slice of operator set 10 keeps its length).
+    """
+    relied_on = (node.domain or node.op not in RULES) and all(
+        value is None or _is_taken_for_what_it_is(value, hints) for value in node.inputs
+    )
     for output in node.outputs:
         hint = hints.get(output.name)
         if hint is not None and not output.known:
             output.dtype = output.dtype or hint.dtype
-            output.shape = output.shape if output.shape is not None else hint.shape
+            if output.shape is None and relied_on:
+                output.shape = hint.shape
+
+
+def _is_taken_for_what_it_is(value: Value, hints: Mapping[str, Value]) -> bool:
+    hint = hints.get(value.name)
+    return hint is None or hint.shape is None or hint.shape == value.shape
 
 
 def follows_rule(node: Node) -> bool:
