@@ -273,6 +273,48 @@ def test_data_may_come_from_a_function(run: Any, small_onnx: Path, task: Path) -
     assert document["inputs"] == {"x": [1, 64]}
 
 
+def test_export_writes_another_form(run: Any, small_onnx: Path, tmp_path: Path) -> None:
+    ran = run("export", small_onnx, "--to", "sparse", "--out", tmp_path / "out", "--json")
+    assert ran.document["files"] == ["model.gossamer.safetensors"]
+    ran = run("export", tmp_path / "out", "--to", "onnx", "--out", tmp_path / "m.onnx")
+    assert "m.onnx" in ran.out and onnx.load(tmp_path / "m.onnx").graph.node
+    refused(run("export", small_onnx, "--to", "hf", "--out", tmp_path / "hf"), "no Hugging Face")
+
+
+def test_recover_writes_a_folder_that_runs(run: Any, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "models.py").write_text(
+        "import torch\n"
+        "def dense():\n"
+        "    torch.manual_seed(0)\n"
+        "    return torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Linear(16, 4))\n"
+        "def sparse():\n"
+        "    model = dense()\n"
+        "    model[0].weight.data[::2] = 0\n"
+        "    return model\n"
+        "def one(model):\n"
+        "    return 1.0\n"
+    )
+    data = npz(tmp_path / "data.npz", input=np.ones((8, 8), np.float32))
+    models = (f"{tmp_path}/models.py:sparse", f"{tmp_path}/models.py:dense")
+    options = ("--data", data, "--steps", 2, "--batch-size", 4, "--max-cpu-minutes", 1)
+    ran = run(
+        "recover", *models, *options, "--out", tmp_path / "out", "--loss", "values=0.5",
+        "--evaluate", f"{tmp_path}/models.py:one", "--folder", tmp_path / "kept", "--json",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert ran.document["losses"] == {"values": 0.5} and ran.document["steps"] == 2
+    assert ran.document["after"]["sparse"] == 1
+    assert run("inspect", tmp_path / "out", "--json").document["zeros"] >= 64
+    ran = run("recover", *models, *options, "--out", tmp_path / "two")
+    assert "was kept" in ran.out and "Written to" in ran.out
+    refused(
+        run("recover", *models, *options, "--out", tmp_path / "three", "--loss", "values"),
+        "'values' is no term and weight",
+    )
+    refused(run("recover", *models, *options, "--out", tmp_path / "out"), "exists already")
+
+
 # Bad input
 
 

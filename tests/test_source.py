@@ -11,7 +11,8 @@ from onnx import TensorProto, helper
 
 from gossamer.errors import DataError
 from gossamer.formats import save
-from gossamer.source import SPARSE_FILE, as_onnx, first_samples, graph_example, one_inference
+from gossamer.models.places import SPARSE_FILE
+from gossamer.source import as_onnx, first_samples, graph_example, one_inference
 
 
 def inputs(*values: onnx.ValueInfoProto) -> onnx.ModelProto:

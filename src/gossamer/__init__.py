@@ -6,7 +6,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gossamer.api import advise, compare, compile, inspect, load, recover, save, sparsify
+    from gossamer.api import (
+        advise,
+        compare,
+        compile,
+        export,
+        inspect,
+        load,
+        recover,
+        save,
+        sparsify,
+    )
     from gossamer.pruning.sparsifier import Sparsifier
 
 __version__ = "0.1.0"
@@ -15,6 +25,7 @@ __all__ = [
     "advise",
     "compare",
     "compile",
+    "export",
     "inspect",
     "load",
     "recover",

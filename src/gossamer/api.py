@@ -6,23 +6,34 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gossamer import exports, formats
 from gossamer.advice import advise
 from gossamer.extras import needed_for
-from gossamer.formats import load, save
 from gossamer.inspection import inspect
 from gossamer.progress import ProgressLike
 from gossamer.proof import compare
-from gossamer.source import as_onnx, read_onnx, refuse_axes, sparse_file
+from gossamer.source import as_onnx, onnx_file, refuse_axes, sparse_file
 
 if TYPE_CHECKING:
     import torch
 
+    from gossamer.formats import SparseFile
     from gossamer.models.adapter import AxisNames
     from gossamer.pruning import SparsifyResult
     from gossamer.pruning.recovery import RecoveryResult
     from gossamer.runtime import Session
 
-__all__ = ["advise", "compare", "compile", "inspect", "load", "recover", "save", "sparsify"]
+__all__ = [
+    "advise",
+    "compare",
+    "compile",
+    "export",
+    "inspect",
+    "load",
+    "recover",
+    "save",
+    "sparsify",
+]
 
 
 @needed_for("sparsifying")
@@ -91,10 +102,8 @@ def sparsify(
     """
     from gossamer import pruning
 
-    # A sparse file is a place where an ONNX model lies; the adapters know ONNX models.
-    found = read_onnx(model)
     return pruning.sparsify(
-        model if found is None else found,
+        model,
         calibration,
         sparsity=sparsity,
         budget=budget,
@@ -137,8 +146,9 @@ def recover(
     labels, or with labels besides. Both given models stay as they are.
 
     Args:
-        sparse: an nn.Module, or the result of `sparsify`.
-        dense: an nn.Module or a Hugging Face directory: the model to learn from.
+        sparse: an nn.Module or what holds one: the result of `sparsify` or `recover`, a Hugging
+            Face directory, the folder that was written of such a model, or FILE.py:FUNCTION.
+        dense: likewise: the model to learn from.
         data: samples like those that the model will see, some thousands if possible: whatever
             `sparsify` takes as calibration data, and for `task_loss` further arrays by name.
         steps: mini-batches to train on.
@@ -197,11 +207,13 @@ def compile(
     """Compile a model to native code for this processor.
 
     Args:
-        model: a ModelProto, the path of an .onnx file or of a sparse Gossamer file that carries
-            its graph, a Hugging Face directory, a .pt2 file, FILE.py:FUNCTION or an nn.Module.
+        model: an nn.Module; an onnx.ModelProto or its bytes; what `sparsify` or `recover` returned;
+            or as text or path an .onnx file, a sparse Gossamer file that carries its graph, a
+            folder that Gossamer wrote, a Hugging Face directory, a .pt2 file of torch.export.save,
+            or FILE.py:FUNCTION that returns an nn.Module.
         example_inputs: for a model that is not ONNX yet: inputs to trace it with, as arrays or
-            tensors by name, one array or a tuple in the order of the arguments. A Hugging Face
-            text model needs none.
+            tensors by name, one array or a tuple in the order of the arguments. A transformers text
+            model needs none, nor does a result that saw data.
         dynamic_axes: for such a model: the axes that may have any size, and no others, such as
             {"x": {0: "batch", 1: "time"}}; axes of one name have one size. By default the first
             axis of every input and the second of token inputs, where the model runs with other
@@ -223,8 +235,32 @@ def compile(
         refuse_axes(dynamic_axes)
         graph, weights = load(stored).onnx_parts()
         return runtime.compile(graph, weights=weights, threads=threads)
-    if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
+    file = onnx_file(model)
+    if file is not None:
         refuse_axes(dynamic_axes)
         # Read by the runtime itself, which holds no weight twice.
-        return runtime.compile(model, threads=threads)
+        return runtime.compile(file, threads=threads)
     return runtime.compile(as_onnx(model, example_inputs, dynamic_axes), threads=threads)
+
+
+def load(path: str | Path) -> SparseFile:
+    """Read a sparse file and check all of it.
+
+    Args:
+        path: of the file, or of a folder that Gossamer wrote.
+
+    Returns:
+        The file, whose tensors stay encoded until they are asked for: `state_dict()`, `arrays()`,
+        `onnx()`.
+
+    Raises:
+        ModelError: if the file is missing, truncated, damaged or tampered with, of an unknown
+            version, or not written by Gossamer.
+    """
+    # Whatever a file is called, it may be a sparse one.
+    inside = sparse_file(path) if Path(path).is_dir() else None
+    return formats.load(inside or path)
+
+
+export = needed_for("exporting this model")(exports.export)
+save = needed_for("saving this model")(exports.save)

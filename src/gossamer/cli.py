@@ -15,6 +15,7 @@ import typer
 
 from gossamer import __version__, command_line
 from gossamer.command_line import print_json
+from gossamer.models.places import FORMS
 
 app = typer.Typer(
     name="gossamer",
@@ -27,8 +28,7 @@ ModelArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="An .onnx file, a sparse Gossamer file, a Hugging Face directory, an exported .pt2, "
-        "or FILE.py:FUNCTION that returns an nn.Module.",
+        help=f"{FORMS[0].upper()}{FORMS[1:]}.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
@@ -270,10 +270,9 @@ def sparsify(
 ) -> None:
     """Remove weights to a stated sparsity or budget, or as far as an accuracy drop allows."""
     from gossamer import api
-    from gossamer.deployment import check_folder, write_folder, write_model
+    from gossamer.deployment import check_folder
     from gossamer.models.python_file import load_function
     from gossamer.progress import showing
-    from gossamer.report.model_card import CARD_FILE, has_cards, write_card
 
     check_folder(out)
     result = api.sparsify(
@@ -296,22 +295,142 @@ def sparsify(
     )
     with showing() as shown:
         shown.start("exporting and writing")
-        example = _example(result.model, calibration)
-
-        def write(inside: Path) -> None:
-            write_model(inside, result, model, example)
-            if has_cards():
-                write_card(inside / CARD_FILE, result.to_dict())
-
-        write_folder(out, write)
+        written = result.save(out)
+    notes = [*result.notes, *written.notes]
     if as_json:
-        print_json({**result.to_dict(), "out": str(out)})
+        print_json({**result.to_dict(), "notes": notes, "out": str(out)})
         return
     from gossamer.report.sparsify import print_sparsify
 
-    notes = [command_line.in_options(app, ["sparsify"], note) for note in result.notes]
+    notes = [command_line.in_options(app, ["sparsify"], note) for note in notes]
     print_sparsify({**result.to_dict(), "notes": notes})
     print(f"Written to {out}.")
+
+
+@app.command(epilog="Example: gossamer recover sparse bert --data samples.npz --out recovered")
+def recover(
+    sparse: Annotated[
+        str,
+        typer.Argument(
+            metavar="SPARSE",
+            help="The sparse MODEL, as a module: a folder that `gossamer sparsify` wrote of a "
+            "Hugging Face model, or FILE.py:FUNCTION.",
+        ),
+    ],
+    dense: Annotated[
+        str, typer.Argument(metavar="DENSE", help="The dense MODEL, likewise: what to learn from.")
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="DATA",
+            help="Some thousand samples, without labels: an .npz file whose arrays bear the input "
+            "names (first axis: samples), or FILE.py:FUNCTION yielding batches.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="New folder for the recovered model.")],
+    steps: Annotated[int, typer.Option(help="Mini-batches to train on.")] = 600,
+    batch_size: Annotated[int, typer.Option(help="Samples of a mini-batch.")] = 32,
+    learning_rate: Annotated[float | None, typer.Option(help="The peak; by default 5e-4.")] = None,
+    loss: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TERM=WEIGHT",
+            help="Such as hidden=1; repeatable. By default what suits the kind of model.",
+        ),
+    ] = None,
+    task_loss: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:FUNCTION",
+            help="From what the model returns and the mini-batch, labels and all, to a loss.",
+        ),
+    ] = None,
+    evaluate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:FUNCTION",
+            help="From the module to one number or one a sample; scores it before and after.",
+        ),
+    ] = None,
+    max_cpu_minutes: Annotated[
+        float | None, typer.Option(help="CPU time that the steps may take; fewer if they must.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="To train on, such as cuda; by default the CPU.")
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="For checkpoints: the same command goes on after an interruption."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Win back accuracy by training the weights that are left; zeros stay where they are."""
+    from gossamer import api
+    from gossamer.deployment import check_folder
+    from gossamer.models.python_file import load_function
+    from gossamer.progress import showing
+
+    check_folder(out)
+    result = api.recover(
+        sparse,
+        dense,
+        data,
+        steps=steps,
+        batch_size=batch_size,
+        losses=_weights(loss),
+        task_loss=load_function(task_loss) if task_loss else None,
+        learning_rate=learning_rate,
+        evaluate=load_function(evaluate) if evaluate else None,
+        max_cpu_minutes=max_cpu_minutes,
+        device=device,
+        folder=folder,
+        progress=True,
+    )
+    with showing() as shown:
+        shown.start("exporting and writing")
+        written = result.save(out)
+    notes = [*result.notes, *written.notes]
+    if as_json:
+        print_json({**result.to_dict(), "notes": notes, "out": str(out)})
+        return
+    from gossamer.report.recovery import print_recovery
+
+    print_recovery({**result.to_dict(), "notes": notes})
+    print(f"Written to {out}.")
+
+
+@app.command(epilog="Example: gossamer export sparse --to onnx --out model.onnx")
+def export(
+    model: ModelArgument,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="FORM",
+            help="onnx, for any runtime; sparse, the sparse file with its graph; or hf, a "
+            "directory that from_pretrained loads.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="New folder; or a file that ends in .onnx or .safetensors.")
+    ],
+    inputs: Inputs = None,
+    as_json: Json = False,
+) -> None:
+    """Write a model in another form."""
+    from gossamer import api
+    from gossamer.progress import showing
+
+    with showing() as shown:
+        shown.start("exporting and writing")
+        example = _example(model, inputs)
+        written = api.export(model, out, to=to, example_inputs=example)
+    if as_json:
+        print_json(written.to_dict())
+        return
+    from gossamer.report.terminal import print_parts
+
+    print_parts(None, *written.notes, f"Written to {out}: {', '.join(written.files)}.")
 
 
 @app.command(
@@ -535,6 +654,22 @@ def _example(model: Any, data: str | None, samples: int = 1) -> Any:
     from gossamer.source import first_samples
 
     return first_samples(model, data, samples)
+
+
+def _weights(losses: list[str] | None) -> dict[str, float] | None:
+    """Return the weights of the terms of a loss, by name; None where none are given."""
+    from gossamer.errors import OptionError
+
+    if not losses:
+        return None
+    found = {}
+    for one in losses:
+        term, _, weight = one.partition("=")
+        try:
+            found[term] = float(weight)
+        except ValueError as error:
+            raise OptionError(f"{one!r} is no term and weight; give such as hidden=1") from error
+    return found
 
 
 def _say(words: str, as_json: bool) -> None:

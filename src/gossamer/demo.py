@@ -19,13 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gossamer.deployment import ONNX_FILE, write_folder, write_json, write_model
+from gossamer.deployment import write_folder
 from gossamer.errors import OptionError
+from gossamer.exports import Subject, write_forms
 from gossamer.formats import save_onnx
+from gossamer.models.places import ONNX_FILE
 from gossamer.progress import by_fraction, showing
 from gossamer.proof import Proof, compare
 from gossamer.report.html import write_report
 from gossamer.report.model_card import CARD_FILE, write_card
+from gossamer.result_file import write_json
 from gossamer.source import as_onnx
 
 if TYPE_CHECKING:
@@ -189,7 +192,7 @@ def _run(folder: Path, threads: int | None) -> DemoResult:
     document = {name: array[:1] for name, array in parts["final"].feeds().items()}
     with showing() as shown:
         shown.start("exporting")
-        write_model(folder, result, directory, document)
+        write_forms(Subject(result, document), folder, result.to_dict())
         save_onnx(as_onnx(dense, document), folder / DENSE_FILE)
 
     def right(session: Any) -> np.ndarray[Any, np.dtype[np.float64]]:

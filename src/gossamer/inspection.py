@@ -26,7 +26,7 @@ from gossamer.models.selection import default_layers
 from gossamer.quantities import count, percent
 from gossamer.runtime.onnx_file import take_apart
 from gossamer.runtime.onnx_import import import_model
-from gossamer.source import adapter_of, graph_example, sparse_file, text_example
+from gossamer.source import graph_example, sparse_file, text_example
 from gossamer.summary import Summary
 
 if TYPE_CHECKING:
@@ -137,8 +137,7 @@ def inspect(model: Any, example: Any = None) -> Inspection:
     """Inspect a model of any kind.
 
     Args:
-        model: an nn.Module, a ModelProto, or as text or path an .onnx file, a sparse Gossamer
-            file, a Hugging Face directory, a .pt2 file or FILE.py:FUNCTION.
+        model: what `gossamer.compile` takes, or a sparse Gossamer file without a graph.
         example: inputs whose shapes multiply-adds are counted for: arrays by name (first axis:
             samples), one array, or a tuple in the order of the inputs. By default one sample with
             128 tokens or 224 x 224 pixels; a module that is not a Hugging Face text model then has
@@ -151,7 +150,7 @@ def inspect(model: Any, example: Any = None) -> Inspection:
     path = sparse_file(model)
     if path is not None and (stored := load(path)).description.graph is None:
         return _inspect_arrays(stored)
-    return _inspect(adapter_of(model), example)
+    return _inspect(open_model(model), example)
 
 
 def inspect_graph(model: onnx.ModelProto, example: Mapping[str, Array] | None = None) -> Inspection:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -14,7 +13,6 @@ import onnx
 from numpy.typing import NDArray
 
 from gossamer.baselines import Baseline, baselines
-from gossamer.deployment import RESULT_FILE, sha256_of
 from gossamer.energy import (
     Candidate,
     Grid,
@@ -33,8 +31,11 @@ from gossamer.files import temporary_folder
 from gossamer.formats import save, save_onnx
 from gossamer.inspection import Inspection, inspect_graph
 from gossamer.layer_comparison import LayerTimes, compare_layers
+from gossamer.models.opening import open_model, read_onnx
+from gossamer.models.places import SPARSE_FILE
 from gossamer.progress import ProgressLike, showing
-from gossamer.source import SPARSE_FILE, adapter_of, as_onnx, one_inference, read_onnx, sparse_file
+from gossamer.result_file import read_result, spent_on
+from gossamer.source import as_onnx, one_inference, onnx_file, sparse_file
 from gossamer.summary import Summary
 
 if TYPE_CHECKING:
@@ -371,15 +372,10 @@ def _sparse(given: Any) -> tuple[Any, Mapping[str, Any] | None, Spending | None]
     if isinstance(spent, Spending):
         told = given.to_dict()
         return given.model, told if "trials" in told else None, spent
-    if isinstance(given, str | Path) and (stored := sparse_file(given)) is not None:
-        try:
-            told = json.loads((stored.parent / RESULT_FILE).read_text(encoding="utf-8"))
-            # Another file may have been put in its place since.
-            if told["file_sha256"] == sha256_of(stored):
-                return given, told, Spending(**told["energy_spent"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-    return given, None, None
+    if (stored := sparse_file(given)) is None:
+        return given, None, None
+    told = read_result(stored)
+    return given, told if told and "trials" in told else None, spent_on(stored)
 
 
 def is_known(sparse: Any) -> bool:
@@ -389,11 +385,9 @@ def is_known(sparse: Any) -> bool:
 
 def _file(model: Any, graph: onnx.ModelProto, export: Path) -> Path:
     """Return the file of a model that is one; else write to `export` what would be deployed."""
-    stored = sparse_file(model)
+    stored = sparse_file(model) or onnx_file(model)
     if stored is not None:
         return stored
-    if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
-        return Path(model)
     if export.name == SPARSE_FILE:
         save(graph, export)
     else:
@@ -409,7 +403,7 @@ def scored(
         return [None] * len(others)
     from gossamer.pruning.evaluation import compare, score
 
-    opened = [adapter_of(model) for model in (dense, *others)]
+    opened = [open_model(model) for model in (dense, *others)]
     # The function may have been written for the module that is among them.
     like = next((adapter.copy() for adapter in opened if adapter.kind != "onnx"), None)
     first, *rest = (

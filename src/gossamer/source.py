@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 
 from gossamer.errors import DataError, OptionError
 from gossamer.files import temporary_folder
-from gossamer.formats import load, load_onnx
+from gossamer.formats import load_onnx
 from gossamer.models import ModelAdapter, open_model
 from gossamer.models.calibration import check_arrays, first_batch, read_batches, samples_in
+from gossamer.models.hugging_face import is_transformers_model
+from gossamer.models.made import Made
+from gossamer.models.opening import read_onnx
+from gossamer.models.places import find_place
 
 if TYPE_CHECKING:
     from gossamer.models.adapter import AxisNames, Batch, Input
-
-SPARSE_FILE = "model.gossamer.safetensors"
-"""What the sparse file is called in the folder that `gossamer sparsify` writes."""
 
 Array = NDArray[Any]
 
@@ -35,42 +36,16 @@ def sparse_file(model: Any) -> Path | None:
     """Return the sparse Gossamer file that `model` names, itself or by its folder; else None."""
     if not isinstance(model, str | Path):
         return None
-    path = Path(model)
-    if path.suffix == ".safetensors":
-        return path
-    inside = path / SPARSE_FILE
-    return inside if inside.is_file() else None
+    place = find_place(model)
+    return place.path if place.kind == "sparse" else None
 
 
-def read_onnx(model: Any) -> onnx.ModelProto | None:
-    """Return the ONNX model that `model` is or holds; None for what must be exported first.
-
-    Args:
-        model: a ModelProto, an .onnx file, a sparse Gossamer file or the folder that
-            `gossamer sparsify` wrote is read, without torch; an nn.Module, a Hugging Face
-            directory, a .pt2 file or FILE.py:FUNCTION gives None.
-
-    Raises:
-        ModelError: if the file is missing or broken, or the sparse file carries no graph.
-    """
-    if isinstance(model, onnx.ModelProto):
-        return model
-    stored = sparse_file(model)
-    if stored is not None:
-        return load(stored).onnx()
-    if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
-        return load_onnx(model)
-    return None
-
-
-def adapter_of(model: Any) -> ModelAdapter:
-    """Return the adapter for anything that `gossamer.compile` takes.
-
-    Raises:
-        ModelError: if it is no model, or cannot be read.
-    """
-    found = read_onnx(model)
-    return open_model(model if found is None else found)
+def onnx_file(model: Any) -> Path | None:
+    """Return the ONNX file that `model` names, itself or by its folder; else None."""
+    if not isinstance(model, str | Path):
+        return None
+    place = find_place(model)
+    return place.path if place.kind == "onnx" else None
 
 
 def as_onnx(
@@ -81,7 +56,8 @@ def as_onnx(
     Args:
         model: anything that `gossamer.compile` takes.
         example: inputs to trace a module with: arrays or tensors by name, one array, or a tuple
-            in the order of the arguments. A Hugging Face text model needs none.
+            in the order of the arguments. A Hugging Face text model needs none, nor does the result
+            of a verb that saw data.
         dynamic_axes: the axes that are open in the export, and no others, by input, number and
             name; None for those that turn out to be.
 
@@ -94,8 +70,8 @@ def as_onnx(
     if found is not None:
         refuse_axes(dynamic_axes)
         return found
-    from gossamer.models import open_model
-
+    if example is None and isinstance(model, Made):
+        example = model.example
     return export(open_model(model), example, dynamic_axes)
 
 
@@ -154,19 +130,24 @@ def read_inputs(data: Any, inputs: Sequence[Input], notes: list[str] | None = No
 
 
 def text_example(adapter: ModelAdapter) -> dict[str, Array]:
-    """Make one text of 128 tokens for a Hugging Face model that takes token ids.
+    """Make one text of 128 tokens, or as many as it takes, for a transformers text model.
 
     Raises:
         DataError: if the model takes something else.
     """
     required = {value.name for value in adapter.inputs() if value.required}
     known = {value.name for value in adapter.inputs()} & {"input_ids", "attention_mask"}
-    if adapter.kind != "hugging_face" or "input_ids" not in known or required - known:
+    if not is_transformers_model(adapter.model) or "input_ids" not in known or required - known:
         raise DataError(
             "a model that is not ONNX yet is traced with inputs of yours; give example inputs "
-            "(on the command line, --inputs DATA)"
+            "(on the command line, --inputs or --calibration DATA)"
         )
-    return {name: np.ones((1, _OPEN_SEQUENCE), np.int64) for name in _TOKEN_INPUTS if name in known}
+    positions = getattr(adapter.model.config, "max_position_embeddings", None)
+    length = _OPEN_SEQUENCE
+    if isinstance(positions, int) and positions > 2:
+        # Some count positions from two on.
+        length = min(length, positions - 2)
+    return {name: np.ones((1, length), np.int64) for name in _TOKEN_INPUTS if name in known}
 
 
 def one_inference(
@@ -195,7 +176,7 @@ def first_samples(model: Any, data: Any, count: int) -> Batch:
     """
     found: list[Batch] = []
     missing = count
-    for batch in read_inputs(data, adapter_of(model).inputs()):
+    for batch in read_inputs(data, open_model(model).inputs()):
         if samples_in(batch) == 1:
             found.append(batch)
         else:

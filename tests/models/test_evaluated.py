@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 import gossamer as gs
-from gossamer.deployment import write_model
 from gossamer.errors import DataError, ModelError, OptionError
 from gossamer.models import open_model
 from gossamer.models.evaluated import Evaluated, Outputs
@@ -334,8 +333,7 @@ def forms(
     )
     # A sparsity of nothing: every form is the same model.
     result = gs.sparsify(classifier, X, sparsity=0.0, layers=".*", solver="magnitude")
-    (folder / "out").mkdir()
-    write_model(folder / "out", result, classifier, {"x": X[:1]})
+    result.save(folder / "out", example_inputs={"x": X[:1]})
     return {
         "module": classifier,
         "function": f"{folder / 'made.py'}:made",

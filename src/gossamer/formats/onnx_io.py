@@ -53,20 +53,39 @@ def load_onnx(path: str | Path) -> ModelProto:
         raise ModelError(f"{path} does not exist; check the path of the ONNX model") from error
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}; give a readable file") from error
+    return parse_onnx(content, str(path), path)
+
+
+def parse_onnx(content: bytes, source: str, path: Path | None = None) -> ModelProto:
+    """Return the ONNX model that bytes hold; see `load_onnx`.
+
+    Args:
+        content: what an ONNX file holds.
+        source: what to call it in errors.
+        path: the file, in whose folder external data lies; without it there may be none.
+
+    Raises:
+        ModelError: if it is not ONNX, is truncated or invalid, or refers to data elsewhere.
+    """
     try:
         model = onnx.load_from_string(content)
     except (DecodeError, RuntimeError) as error:
         raise ModelError(
-            f"{path} is not an ONNX model, or is truncated; export or copy it again"
+            f"{source} is not an ONNX model, or is truncated; export or copy it again"
         ) from error
     del content
     # Any bytes may happen to decode as an empty message; a model always has these.
     if model.ir_version < 1 or not model.opset_import or not model.HasField("graph"):
-        raise ModelError(f"{path} is not an ONNX model, or is truncated; export or copy it again")
+        raise ModelError(f"{source} is not an ONNX model, or is truncated; export or copy it again")
     for tensor in tensors(model):
         if is_external(tensor):
+            if path is None:
+                raise ModelError(
+                    f"{source} keep tensor {tensor.name!r} in a file of its own; give the path of "
+                    "the model, beside which it lies"
+                )
             load(tensor, path)
-    densify(model, str(path))
+    densify(model, source)
     try:
         _check(model)
     except (
@@ -74,7 +93,7 @@ def load_onnx(path: str | Path) -> ModelProto:
         *(ValueError, TypeError, RuntimeError),
     ) as error:
         raise ModelError(
-            f"{path} is not a valid ONNX model ({first_line(error)}); export it again"
+            f"{source} is not a valid ONNX model ({first_line(error)}); export it again"
         ) from error
     return model
 

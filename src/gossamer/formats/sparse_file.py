@@ -223,7 +223,8 @@ class SparseFile(Summary):
     def _carried(self) -> tuple[ModelProto, dict[str, str]]:
         if self._graph is None or self.description.graph is None:
             raise ModelError(
-                f"{self.path} carries no ONNX graph; save it with graph=, or use state_dict()"
+                f"{self.path} carries no ONNX graph: it holds weights alone; give gossamer.save "
+                "example_inputs with the model, or name the module itself here"
             )
         return self._graph, self.description.graph.bindings
 

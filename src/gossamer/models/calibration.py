@@ -148,6 +148,16 @@ def samples_in(batch: Batch) -> int:
     return len(next(iter(batch.values())))
 
 
+def example_in(batches: Sequence[Batch]) -> Batch | None:
+    """Return one sample of some batches, the longest where they are sorted; None without any."""
+    if not batches:
+        return None
+    last = batches[-1]
+    if any(map(is_sequence, last.values())):
+        return last
+    return {name: array[-1:].copy() for name, array in last.items()}
+
+
 def check_arrays(
     item: Any,
     inputs: Sequence[Input],

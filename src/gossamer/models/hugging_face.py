@@ -52,7 +52,7 @@ def load_directory(path: Path) -> torch.nn.Module:
         if has_head and not encoder_only:
             loader = getattr(transformers, architecture, transformers.AutoModel)
         # local_files_only: a name that happens to be missing must not turn into a download.
-        with _no_progress_bar(transformers.utils.logging):
+        with without_progress_bar(transformers.utils.logging):
             model: torch.nn.Module = loader.from_pretrained(
                 str(path), local_files_only=True, trust_remote_code=False
             )
@@ -62,7 +62,7 @@ def load_directory(path: Path) -> torch.nn.Module:
 
 
 @contextmanager
-def _no_progress_bar(logging: Any) -> Iterator[None]:
+def without_progress_bar(logging: Any) -> Iterator[None]:
     """Keep transformers from drawing a bar of its own, which lasts a blink and stays on screen."""
     enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
@@ -73,6 +73,6 @@ def _no_progress_bar(logging: Any) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def is_transformers_model(model: torch.nn.Module) -> bool:
+def is_transformers_model(model: Any) -> bool:
     """Return whether a module is a model of the transformers library."""
     return hasattr(model, "config") and hasattr(model, "set_attn_implementation")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from gossamer.energy import Spending
+from gossamer.models.adapter import Batch
+from gossamer.models.made import Made
 from gossamer.quantities import count, percent
 from gossamer.summary import Summary
 
@@ -106,7 +109,7 @@ class Scores:
 
 
 @dataclass(frozen=True, repr=False)
-class SparsifyResult(Summary):
+class SparsifyResult(Summary, Made):
     """A sparse model and how it came about.
 
     Attributes:
@@ -133,6 +136,8 @@ class SparsifyResult(Summary):
         energy_spent: on all of it, earlier calls with the same folder included.
         spent: of the time, by stage: `database` (solving layers at each level), `costs` (measuring
             them), `search` (looking for a mix), `trials` (pruning and evaluating).
+        example: one sample of the calibration data, by input name; None if there was none.
+        source: the Hugging Face directory that the model came from; None for others.
     """
 
     model: Any
@@ -155,6 +160,8 @@ class SparsifyResult(Summary):
     seconds: float
     energy_spent: Spending
     spent: dict[str, Spent]
+    example: Batch | None = field(default=None, repr=False, compare=False)
+    source: Path | None = None
 
     @property
     def weights(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,6 +27,8 @@ from gossamer.sparsity.schedules import get_schedule
 
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
+
+    from gossamer.exports import Written
 
 _Shapes = Mapping[str, tuple[int, ...]]
 _ALLOCATIONS: dict[str, Callable[[_Shapes, float], dict[str, float]]] = {
@@ -109,6 +112,7 @@ class Sparsifier:
         self._seed = seed
         self._step = 0
         self._layers: list[TrainedLayer] = []
+        self._model: nn.Module | None = None
         self._optimizer: torch.optim.Optimizer | None = None
         self._hook: RemovableHandle | None = None
         self._final: Masks | None = None
@@ -152,7 +156,7 @@ class Sparsifier:
             for layer in layers:
                 self.method.start(layer, self._sparsity_of(layer, 0), random)
                 layer.apply()
-        self._layers = layers
+        self._layers, self._model = layers, unwrapped(model)
         # Accelerate's and Lightning's optimizers hold the real one, which runs the hooks.
         self._optimizer = getattr(optimizer, "optimizer", optimizer)
         self._hook = self._optimizer.register_step_post_hook(lambda *_: self._after_optimizer())
@@ -200,6 +204,49 @@ class Sparsifier:
             self._hook.remove()
             self._final = self.masks
         return self._final
+
+    def save(self, folder: str | Path, *, example_inputs: Any = None) -> Written:
+        """Write the trained model for deployment, in every form that there is.
+
+        The folder is that of `gossamer.models.made.Made.save`: the sparse file with its graph, the
+        ONNX file, `result.json`, and of a transformers module what `from_pretrained` loads.
+
+        Args:
+            folder: must not exist, or be empty.
+            example_inputs: to trace the module with, as `gossamer.compile` takes them. A
+                transformers text model needs none.
+
+        Returns:
+            The files, and what they do not hold.
+
+        Raises:
+            OptionError: before `finalize`.
+            ModelError: if the model cannot be exported.
+            DataError: if the example is missing or does not fit.
+            OutputError: if the folder exists and is not empty, or cannot be written.
+        """
+        self._check_prepared("save")
+        if self._final is None:
+            raise OptionError("save() before finalize(), which makes the sparsity exact; call it")
+        # What writes the forms stands on what makes the models.
+        from gossamer.exports import save_folder
+
+        return save_folder(self._model, folder, self.to_dict(), example_inputs=example_inputs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings and what came of them, layer by layer, ready for JSON.
+
+        Raises:
+            OptionError: before `prepare`.
+        """
+        self._check_prepared("to_dict")
+        layers = []
+        for layer in self._layers:
+            weights = layer.parameter.numel()
+            zeros = weights - int(layer.parameter.count_nonzero())
+            told = {"name": layer.name, "weights": weights, "zeros": zeros}
+            layers.append({**told, "sparsity": zeros / weights})
+        return {**self._settings(), "sparsity": self.current_sparsity, "layers": layers}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs: numbers, texts and tensors only.

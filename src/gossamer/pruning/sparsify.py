@@ -10,9 +10,10 @@ from typing import Any
 
 from gossamer.errors import DataError, GossamerError, ModelError, OptionError
 from gossamer.models.adapter import Batch, ModelAdapter
-from gossamer.models.calibration import read_batches
+from gossamer.models.calibration import example_in, read_batches
 from gossamer.models.eligibility import eligibility
 from gossamer.models.opening import open_model
+from gossamer.models.pretrained import source_of
 from gossamer.models.selection import choose_layers
 from gossamer.progress import ProgressLike, showing
 from gossamer.pruning.allocations import Plan, get_allocation
@@ -64,8 +65,8 @@ def sparsify(
     dense model anew and evaluates it.
 
     Args:
-        model: an `nn.Module`, an `onnx.ModelProto`, or the path of an `.onnx` file, a `.pt2` file
-            or a Hugging Face directory, or `FILE.py:FUNCTION`; see `gossamer.models.open_model`.
+        model: any form of a model, see `gossamer.models.open_model`; of a folder that holds a
+            module and a graph, the module.
         calibration: some inputs like those that the model will see, a few hundred samples; see
             `gossamer.models.calibration.read_batches`. Solver "magnitude" does without, unless an
             allocation or a measured cost needs it.
@@ -133,7 +134,7 @@ def sparsify(
                     f"pattern '{one.name}' always has a sparsity of {one.sparsity:g}: only "
                     "allocation 'cost' can meet a budget or a drop with it; leave allocation= out"
                 )
-    dense = open_model(model)
+    dense = open_model(model, trainable=True)
     chosen = choose_layers(dense.layers(), layers)
     check_weights(dense, chosen)
     told: list[str] = []
@@ -209,6 +210,8 @@ def sparsify(
         seconds=time.perf_counter() - started,
         energy_spent=job.energy_spent(),
         spent=job.spent,
+        example=example_in(batches),
+        source=source_of(model),
     )
 
 

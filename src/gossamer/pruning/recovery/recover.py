@@ -17,6 +17,8 @@ from gossamer.errors import OptionError
 from gossamer.models.adapter import Batch
 from gossamer.models.opening import open_model
 from gossamer.models.padding import Padding
+from gossamer.models.places import find_place
+from gossamer.models.pretrained import source_of
 from gossamer.models.torch_batches import to_tensors
 from gossamer.models.torch_model import TorchModel
 from gossamer.models.torch_norms import measured_statistics, replace_statistics
@@ -33,6 +35,7 @@ from gossamer.pruning.recovery.samples import read_samples
 from gossamer.pruning.recovery.schedules import SCHEDULES, scheduler
 from gossamer.pruning.recovery.training import Feed, State, Training, Watch, shorten, state_of
 from gossamer.pruning.result import Scores, SparsifyResult
+from gossamer.result_file import spent_on
 from gossamer.sparsity.registry import named
 
 if TYPE_CHECKING:
@@ -81,8 +84,9 @@ def recover(
     makes the same call, takes its share of each mini-batch and returns the same result.
 
     Args:
-        sparse: an `nn.Module` (or what opens to one, see `gossamer.models.open_model`), or the
-            result of `sparsify`. It stays as it is.
+        sparse: an `nn.Module` or what opens to one, see `gossamer.models.open_model`: such as what
+            `sparsify` returned, or the folder that it wrote of a Hugging Face model. It stays as it
+            is.
         dense: likewise; the model to learn from. It stays as it is.
         data: samples like those that the model will see, some thousands if possible: whatever
             `sparsify` takes as calibration data. Further arrays, such as labels, are for
@@ -239,6 +243,8 @@ def recover(
             gpu=processes.device.type == "cuda",
         ),
         notes=(*samples.notes, *_notes(state.steps, steps, before, after, checkpoint)),
+        example={name: array.copy() for name, array in example.items()},
+        source=source_of(sparse) or source_of(dense),
     )
 
 
@@ -254,16 +260,27 @@ def _energy(spender: Spender, state: State, sparse: Any, *, whole: bool, gpu: bo
             f"processes and interruptions{', without GPUs' if gpu else ''}"
         )
         spent = Spending(estimate.joules(cpu), estimate.kind, method, seconds, cpu)
-    return spent + sparse.energy_spent if isinstance(sparse, SparsifyResult) else spent
+    earlier = _spent_before(sparse)
+    return spent if earlier is None else spent + earlier
+
+
+def _spent_before(sparse: Any) -> Spending | None:
+    """Return what it took to make the sparse model, where that is known."""
+    if isinstance(sparse, SparsifyResult | RecoveryResult):
+        return sparse.energy_spent
+    if not isinstance(sparse, str | Path):
+        return None
+    place = find_place(sparse)
+    return spent_on(place.path) if place.kind == "sparse" else None
 
 
 def _module(model: Any, which: str) -> TorchModel:
     """Return the adapter of a module, which is all that can be trained."""
-    adapter = open_model(model.model if isinstance(model, SparsifyResult) else model)
+    adapter = open_model(model, trainable=True)
     if not isinstance(adapter, TorchModel):
         raise OptionError(
-            f"the {which} model is an ONNX model, which cannot be trained; recover the PyTorch "
-            "module that it was exported from, and export it afterwards"
+            f"the {which} model is an ONNX graph, which cannot be trained; give the PyTorch module "
+            "that it was exported from, or a folder that holds a Hugging Face model with weights"
         )
     return adapter
 

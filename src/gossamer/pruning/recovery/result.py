@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gossamer.energy import Spending
+from gossamer.models.adapter import Batch
+from gossamer.models.made import Made
 from gossamer.pruning.result import Scores
 from gossamer.quantities import count, percent
 from gossamer.summary import Summary
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class RecoveryResult(Summary):
+class RecoveryResult(Summary, Made):
     """A recovered sparse module and how it came about.
 
     Attributes:
@@ -41,6 +44,8 @@ class RecoveryResult(Summary):
         energy_spent: on the steps and the evaluations, over all interruptions; where the sparse
             model came as a result of `sparsify`, with what that took.
         notes: what the user should know, each one sentence.
+        example: one of the samples, by input name.
+        source: the Hugging Face directory that the model came from; None for others.
     """
 
     model: nn.Module
@@ -61,6 +66,8 @@ class RecoveryResult(Summary):
     cpu_seconds: float
     energy_spent: Spending
     notes: tuple[str, ...]
+    example: Batch | None = field(default=None, repr=False, compare=False)
+    source: Path | None = None
 
     @property
     def sparsity(self) -> float:
