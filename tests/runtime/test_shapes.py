@@ -32,6 +32,7 @@ ones = np.ones
     [
         ("y = Relu(x)", {}, (B, S, 6)),
         ("y = Add(x, c)", {"c": ones((3, 1, 1, 6))}, (3, B, S, 6)),
+        ("y = Add(x, c)", {"c": ones((3, 6))}, (B, 3, 6)),
         ("y = Reshape(x, s)", {"s": np.array([0, 0, 2, -1])}, (B, S, 2, 3)),
         ("y = Reshape(x, s)", {"s": np.array([-1, 6])}, (B * S, 6)),
         ("y = Flatten<axis=2>(x)", {}, (B * S, 6)),
@@ -86,8 +87,7 @@ def test_shapes_follow_from_the_input(
 @pytest.mark.parametrize(
     ("nodes", "constants"),
     [
-        # Which size is 1, which is larger: only a run can know.
-        ("y = Add(x, c)", {"c": ones((3, 6))}),
+        # What only a run can know.
         ("y = Squeeze(x)", {}),
         ("y = Reshape(x, ids)", {}),
         ("y = Slice(x, s, e, a)", {"s": np.array([0]), "e": np.array([5]), "a": np.array([1])}),

@@ -175,6 +175,22 @@ def equal(left: Size, right: Size) -> bool:
     raise UnknownSize(f"whether {left} is {right} depends on the input")
 
 
+def solved(left: Size, right: Size) -> tuple[str, int] | None:
+    """The one symbol of two sizes, and what it must stand for if they are equal.
+
+    None if they have several symbols or powers of one, or if nothing makes them equal.
+    """
+    difference = left - right
+    if not isinstance(difference, Dim) or len(difference.symbols) > 1:
+        return None
+    terms = _terms(difference)
+    constant = terms.pop((), 0)
+    ((monomial, factor), *others) = terms.items()
+    if others or len(monomial) > 1 or -constant % factor or -constant // factor < 1:
+        return None
+    return monomial[0], -constant // factor
+
+
 def limit_below(size: Size, least: int) -> tuple[Size, int] | None:
     """What must hold for a size to be at least a number: a size and the most that it may be.
 

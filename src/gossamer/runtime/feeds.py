@@ -117,6 +117,22 @@ def contiguous(name: str, array: Array) -> Array:
     return np.asarray(array, order="C")
 
 
+def differs(name: str, stated: Sequence[Any], shape: Sequence[Any], array: Array) -> str:
+    """How an array's sizes differ from what the model's weights say of axes that it leaves open.
+
+    Args:
+        name: of the input.
+        stated: its shape as the model states it.
+        shape: its shape as it is known.
+        array: what was fed, of that rank.
+    """
+    for said, size, number in zip(stated, shape, array.shape, strict=True):
+        if isinstance(said, Dim) and isinstance(size, int) and number != size:
+            bound = "least" if number < size else "most"
+            return f"{said} is {number}; the compiled model takes at {bound} {size}"
+    return ""
+
+
 def match(
     name: str, shape: Sequence[Any], array: Array, sizes: dict[str, int]
 ) -> BeyondProgram | None:

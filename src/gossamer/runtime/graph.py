@@ -40,6 +40,8 @@ class Value:
     """The elements, sizes among them, of a small integer tensor that only depends on shapes."""
     layout: Layout = PLAIN
     producer: Node | None = None
+    stated: Shape | None = None
+    """Of an input: its shape as the model states it, of which `shape` may know more."""
 
     @property
     def known(self) -> bool:

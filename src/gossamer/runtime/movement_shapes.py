@@ -133,9 +133,11 @@ def _concat(node: Node, inferred: Inferred) -> list[Typed]:
     if not -rank <= node.attributes["axis"] < rank:
         raise UnknownSize("a concatenation names an axis that is not there")
     axis = node.attributes["axis"] % rank
-    rest = {shape[:axis] + shape[axis + 1 :] for shape in shapes if len(shape) == rank}
-    if len(rest) != 1 or any(len(shape) != rank for shape in shapes):
+    if any(len(shape) != rank for shape in shapes):
         raise UnknownSize("shapes to concatenate differ")
+    for other, sizes in enumerate(zip(*shapes, strict=True)):
+        for size in sizes[1:] if other != axis else ():
+            inferred.same(sizes[0], size)
     total: Size = 0
     for shape in shapes:
         total = total + shape[axis]
@@ -201,8 +203,9 @@ def _split(node: Node, inferred: Inferred) -> list[Typed]:
     total: Size = 0
     for part in parts:
         total = total + part
-    if total != shape[axis] or len(parts) != len(node.outputs):
+    if len(parts) != len(node.outputs):
         raise UnknownSize("a split whose parts do not add up")
+    inferred.same(total, shape[axis])
     return [(dtype, (*shape[:axis], part, *shape[axis + 1 :])) for part in parts]
 
 

@@ -47,12 +47,24 @@ def import_model(model: onnx.ModelProto, weights: Mapping[str, Array] | None = N
     Raises:
         ModelError: if the model is not valid ONNX.
     """
-    return _Importer(model, weights or {}).graph()
+    known: dict[str, int] = {}
+    while True:
+        importer = _Importer(model, weights or {}, known)
+        graph = importer.graph()
+        found = importer.inferred.determined
+        more = {symbol: number for symbol, number in found.items() if number is not None}
+        if not more:
+            return graph
+        # A size that the weights leave no choice is a number from the start.
+        known |= more
 
 
 class _Importer:
-    def __init__(self, model: onnx.ModelProto, weights: Mapping[str, Array]) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, weights: Mapping[str, Array], known: Mapping[str, int]
+    ) -> None:
         self.model = model
+        self.known = known
         self.values = {name: constant(name, array) for name, array in weights.items()}
         self.nodes: list[Node] = []
         self.limits: list[tuple[Size, int]] = []
@@ -75,7 +87,7 @@ class _Importer:
         inputs = []
         for info in source.input:
             if info.name not in self.values:
-                inputs.append(self._add(declared_value(info)))
+                inputs.append(self._add(self._input(info)))
         found = hints(self.model, inputs, {*RULES, "Constant"})
         for proto in source.node:
             self._node(proto, found)
@@ -88,6 +100,16 @@ class _Importer:
         graph = Graph(inputs, outputs, self.nodes, self.limits, self.opsets)
         graph.drop_unused()
         return graph
+
+    def _input(self, info: onnx.ValueInfoProto) -> Value:
+        value = declared_value(info)
+        value.stated = value.shape
+        if value.shape is not None:
+            value.shape = tuple(
+                self.known.get(str(size), size) if isinstance(size, Dim) else size
+                for size in value.shape
+            )
+        return value
 
     def _add(self, value: Value) -> Value:
         self.values[value.name] = value
@@ -217,6 +239,28 @@ def follows_rule(node: Node) -> bool:
         return False
     found = [(output.dtype, output.shape) for output in node.outputs]
     return found[: len(given)] == given[: len(found)]
+
+
+def why_unknown(node: Node) -> str:
+    """Which type or shape about a node only a run knows, and why; empty if all are known."""
+    for value in (*node.inputs, *node.outputs):
+        if value is None or value.known:
+            continue
+        missing = {"type": value.dtype is None, "shape": value.shape is None}
+        kinds = " and ".join(kind for kind, is_missing in missing.items() if is_missing)
+        verb = "are" if all(missing.values()) else "is"
+        named = repr(value.name) if value.name else "an output without a name"
+        reason = f"the {kinds} of {named} {verb} known only when the model runs"
+        rule = None if node.domain or value in node.inputs else RULES.get(node.op)
+        try:
+            if rule is not None:
+                rule(node, Inferred(0, []))
+        except UnknownSize as why:
+            return f"{reason}: {why}"
+        except NOT_INFERRED:
+            pass
+        return reason
+    return ""
 
 
 def _bound_below(shape: Shape, inferred: Inferred) -> None:

@@ -31,6 +31,7 @@ from gossamer.runtime.feeds import (
     as_array,
     check_mapping,
     contiguous,
+    differs,
     match,
     of_type,
 )
@@ -392,9 +393,10 @@ class Session(Summary):
             array = as_array(name, feeds[name], value.dtype)
             if value.dtype is not None:
                 array = of_type(name, array, value.dtype)
-            if value.shape is not None:
-                misfit = match(name, value.shape, array, sizes)
-                beyond = beyond or misfit
+            if value.shape is not None and value.stated is not None:
+                misfit = match(name, value.stated, array, sizes)
+                unlike = differs(name, value.stated, value.shape, array)
+                beyond = beyond or misfit or (BeyondProgram(unlike) if unlike else None)
             arrays[value] = array
         for limit in self._graph.limits:
             broken = worded(limit, sizes)

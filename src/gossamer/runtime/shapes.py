@@ -8,13 +8,13 @@ then runs in ONNX Runtime.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 from onnx import helper
 
-from gossamer.runtime.dims import Dim, Size, UnknownSize, divide, limit_below, product
+from gossamer.runtime.dims import Dim, Size, UnknownSize, divide, limit_below, product, solved
 from gossamer.runtime.graph import Node, Shape, Value
 
 Typed: TypeAlias = tuple[np.dtype[Any], Shape]
@@ -30,6 +30,23 @@ class Inferred:
     limits: list[tuple[Size, int]]
     may_fold: int = 16 << 20
     """Bytes of constants that may still be computed ahead; by default what one operator needs."""
+    determined: dict[str, int | None] = field(default_factory=dict)
+    """What open sizes must be, as it seems; None for one that would have to be two numbers."""
+
+    def same(self, left: Size, right: Size) -> None:
+        """Hold two sizes equal; where that leaves an open size one number, take note of it.
+
+        Raises:
+            UnknownSize: if they are not equal whatever the input's sizes are.
+        """
+        if left == right:
+            return
+        found = solved(left, right)
+        if found is not None:
+            symbol, number = found
+            if self.determined.setdefault(symbol, number) != number:
+                self.determined[symbol] = None
+        raise UnknownSize(f"sizes {left} and {right} may differ")
 
     def at_least(self, size: Size, least: int) -> None:
         """Limit the input's sizes to those for which a size is at least a number.
@@ -121,8 +138,10 @@ def fixed(sizes: Sequence[Size]) -> tuple[int, ...]:
     return numbers
 
 
-def broadcast(*shapes: Shape) -> Shape:
+def broadcast(inferred: Inferred, *shapes: Shape) -> Shape:
     """The shape that arrays of these shapes broadcast to (NumPy's rule).
+
+    An open size that meets a number is likelier that number than 1.
 
     Raises:
         UnknownSize: where it depends on the input which size is 1.
@@ -131,10 +150,10 @@ def broadcast(*shapes: Shape) -> Shape:
     result: list[Size] = []
     padded = [(*[1] * (rank - len(shape)), *shape) for shape in shapes]
     for column in zip(*padded, strict=True):
-        sizes = {size for size in column if size != 1}
-        if len(sizes) > 1:
-            raise UnknownSize(f"sizes {column} may not broadcast")
-        result.append(sizes.pop() if sizes else 1)
+        sizes = [size for size in column if size != 1]
+        for size in sizes[1:]:
+            inferred.same(sizes[0], size)
+        result.append(sizes[0] if sizes else 1)
     return tuple(result)
 
 
@@ -147,7 +166,7 @@ def _same(node: Node, inferred: Inferred) -> list[Typed]:
 
 def _elementwise(node: Node, inferred: Inferred) -> list[Typed]:
     inputs = [value for value in node.inputs if value is not None]
-    return [(dtype_of(inputs[0]), broadcast(*map(shape_of, inputs)))]
+    return [(dtype_of(inputs[0]), broadcast(inferred, *map(shape_of, inputs)))]
 
 
 def _comparison(node: Node, inferred: Inferred) -> list[Typed]:
@@ -156,7 +175,7 @@ def _comparison(node: Node, inferred: Inferred) -> list[Typed]:
 
 
 def _where(node: Node, inferred: Inferred) -> list[Typed]:
-    return [(dtype_of(node.input(1)), broadcast(*(shape_of(value) for value in node.inputs)))]
+    return [(dtype_of(node.input(1)), broadcast(inferred, *map(shape_of, node.inputs)))]
 
 
 def _cast(node: Node, inferred: Inferred) -> list[Typed]:
@@ -191,8 +210,9 @@ def _reshape(node: Node, inferred: Inferred) -> list[Typed]:
     if -1 in sizes:
         known = product(size for size in sizes if size != -1)
         sizes[sizes.index(-1)] = divide(product(shape), known)
-    if -1 in sizes or product(sizes) != product(shape):
+    if -1 in sizes:
         raise UnknownSize(f"{shape} cannot become {sizes}")
+    inferred.same(product(shape), product(sizes))
     return [(dtype_of(node.input(0)), tuple(sizes))]
 
 
@@ -221,15 +241,22 @@ def _unsqueeze(node: Node, inferred: Inferred) -> list[Typed]:
 
 def _squeeze(node: Node, inferred: Inferred) -> list[Typed]:
     shape = shape_of(node.input(0))
-    axes = axes_of(node, 1, len(shape))
-    if axes is None:
-        if any(isinstance(size, Dim) for size in shape):
-            raise UnknownSize("which axes are squeezed depends on the input")
-        axes = [axis for axis, size in enumerate(shape) if size == 1]
+    axes = squeezed_axes(node)
     if any(shape[axis] != 1 for axis in axes):
         raise UnknownSize("an axis that is squeezed may not be 1")
     kept = tuple(size for axis, size in enumerate(shape) if axis not in axes)
     return [(dtype_of(node.input(0)), kept)]
+
+
+def squeezed_axes(node: Node) -> list[int]:
+    """The axes that a Squeeze removes: those that it names, or all of size 1."""
+    shape = shape_of(node.input(0))
+    axes = axes_of(node, 1, len(shape))
+    if axes:
+        return axes
+    if any(isinstance(size, Dim) for size in shape):
+        raise UnknownSize("which axes are squeezed depends on the input")
+    return [axis for axis, size in enumerate(shape) if size == 1]
 
 
 def _flatten(node: Node, inferred: Inferred) -> list[Typed]:
@@ -242,7 +269,8 @@ def _flatten(node: Node, inferred: Inferred) -> list[Typed]:
 
 
 def _expand(node: Node, inferred: Inferred) -> list[Typed]:
-    return [(dtype_of(node.input(0)), broadcast(shape_of(node.input(0)), _sizes(node.input(1))))]
+    shape = broadcast(inferred, shape_of(node.input(0)), _sizes(node.input(1)))
+    return [(dtype_of(node.input(0)), shape)]
 
 
 def _sizes(value: Value | None) -> Shape:
@@ -272,9 +300,10 @@ def _range(node: Node, inferred: Inferred) -> list[Typed]:
 def _matmul(node: Node, inferred: Inferred) -> list[Typed]:
     left, right = shape_of(node.input(0)), shape_of(node.input(1))
     rows, columns = left[-2:-1], right[-1:] if len(right) > 1 else ()
-    if not left or not right or left[-1] != right[-2:][0]:
-        raise UnknownSize("matrices that may not fit")
-    batch = broadcast(left[:-2], right[:-2]) if len(left) > 2 or len(right) > 2 else ()
+    if not left or not right:
+        raise UnknownSize("a product of what is no matrix")
+    inferred.same(left[-1], right[-2:][0])
+    batch = broadcast(inferred, left[:-2], right[:-2]) if len(left) > 2 or len(right) > 2 else ()
     return [(dtype_of(node.input(0)), (*batch, *rows, *columns))]
 
 
@@ -282,8 +311,7 @@ def _gemm(node: Node, inferred: Inferred) -> list[Typed]:
     left, right = shape_of(node.input(0)), shape_of(node.input(1))
     rows, inner = left[::-1] if node.attributes.get("transA", 0) else left
     other, columns = right[::-1] if node.attributes.get("transB", 0) else right
-    if inner != other:
-        raise UnknownSize("matrices that may not fit")
+    inferred.same(inner, other)
     return [(dtype_of(node.input(0)), (rows, columns))]
 
 

@@ -73,8 +73,9 @@ def _conv(node: Node, inferred: Inferred) -> list[Typed]:
     rows, each = fixed(weight[:2])
     if not rows or not each:
         raise UnknownSize("a convolution without weights")
-    if group < 1 or rows % group or shape[1] != each * group:
+    if group < 1 or rows % group:
         raise UnknownSize("a convolution whose channels do not fit its groups")
+    inferred.same(shape[1], each * group)
     bias = node.input(2)
     if bias is not None and shape_of(bias) != (rows,):
         raise UnknownSize("a convolution whose bias does not fit its outputs")
@@ -115,8 +116,9 @@ def transposed_window(
 def _conv_transpose(node: Node, inferred: Inferred) -> list[Typed]:
     shape, weight = shape_of(node.input(0)), fixed(shape_of(node.input(1)))
     group = node.attributes.get("group", 1)
-    if len(shape) != len(weight) or shape[1] != weight[0] or group < 1 or weight[0] % group:
+    if len(shape) != len(weight) or group < 1 or weight[0] % group:
         raise UnknownSize("a convolution whose channels do not fit its groups")
+    inferred.same(shape[1], weight[0])
     bias = node.input(2)
     if bias is not None and shape_of(bias) != (weight[1] * group,):
         raise UnknownSize("a convolution whose bias does not fit its outputs")

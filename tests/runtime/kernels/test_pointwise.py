@@ -378,6 +378,16 @@ def test_squeeze(model: Any, agrees: Any, random: np.random.Generator) -> None:
     agrees(small, {"x": random.standard_normal((4, 1, 3, 1)).astype(f32)})
 
 
+def test_squeeze_that_names_no_axis_takes_all_of_size_1(model: Any, agrees: Any) -> None:
+    small = model(
+        """(float[2, 1, 3, 1] x) => (float[a, b] y, float[c] z) {
+            y = Squeeze(x, none)  z = Squeeze(row, none) }""",
+        none=np.zeros(0, np.int64),
+        row=np.ones((1, 3)),
+    )
+    agrees(small, {"x": np.arange(6, dtype=f32).reshape(2, 1, 3, 1)})
+
+
 @pytest.mark.parametrize("batch", [0, 1])
 def test_gather_nd(model: Any, agrees: Any, random: np.random.Generator, batch: int) -> None:
     result = ["[2, 6, 5, 3]", "[2, 6, 3]"][batch]

@@ -150,6 +150,6 @@ def _type(value: Value | None) -> onnx.TypeProto:
     if value is None:
         return onnx.TypeProto()
     if value.dtype is None or value.shape is None:
-        raise UnknownSize("a type or shape is known only when the model runs")
+        raise UnknownSize("an input's type or shape is not known")
     shape = [str(size) if isinstance(size, Dim) else size for size in value.shape]
     return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(value.dtype), shape)

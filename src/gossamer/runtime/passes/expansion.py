@@ -50,7 +50,7 @@ class Expansion:
         if inferred.limits:
             raise UnknownSize("whether a size is negative depends on the input")
         if not all(value.known for value in made):
-            raise UnknownSize("a type or shape is known only when the model runs")
+            raise UnknownSize("a shape within it is not known")
         if any(value.data is None for value in made):
             self.nodes.append(node)
         return made

@@ -11,6 +11,7 @@ from gossamer.runtime.kernels.movement import MOVEMENT
 from gossamer.runtime.kernels.pointwise import REGISTER_TYPES, Expression
 from gossamer.runtime.kernels.reduction import REDUCTIONS
 from gossamer.runtime.layouts import PLAIN
+from gossamer.runtime.onnx_import import why_unknown
 from gossamer.runtime.passes.operands import operands_of
 from gossamer.runtime.shapes import shape_of
 
@@ -44,7 +45,7 @@ def pointwise_reason(node: Node) -> str | None:
         return f"no lowering for {node.domain or 'ai.onnx'} {node.op}"
     values = [*node.inputs, *node.outputs]
     if any(value is not None and not value.known for value in values):
-        return "a type or shape is known only when the model runs"
+        return why_unknown(node)
     for value in values:
         if value is not None and str(value.dtype) not in REGISTER_TYPES:
             return f"no lowering for type {value.dtype}"

@@ -17,6 +17,7 @@ from gossamer.runtime.shapes import (
     dtype_of,
     permutation,
     shape_of,
+    squeezed_axes,
 )
 
 Operands: TypeAlias = "list[Value | Size]"
@@ -68,11 +69,7 @@ def _unsqueeze(node: Node) -> tuple[Operands, Attributes]:
 
 
 def _squeeze(node: Node) -> tuple[Operands, Attributes]:
-    shape = shape_of(node.source(0))
-    axes = axes_of(node, 1, len(shape))
-    if axes is None:
-        axes = [axis for axis, size in enumerate(shape) if size == 1]
-    return [node.source(0)], (("axes", tuple(axes)),)
+    return [node.source(0)], (("axes", tuple(squeezed_axes(node))),)
 
 
 def _hidden(node: Node) -> tuple[Operands, Attributes]:

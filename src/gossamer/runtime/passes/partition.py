@@ -10,7 +10,7 @@ from gossamer.runtime.dims import UnknownSize
 from gossamer.runtime.graph import Graph, Node
 from gossamer.runtime.kernels.pointwise import REGISTER_TYPES
 from gossamer.runtime.kernels.reduction import REDUCTIONS
-from gossamer.runtime.onnx_import import follows_rule
+from gossamer.runtime.onnx_import import follows_rule, why_unknown
 from gossamer.runtime.passes.group_pointwise import pointwise_reason
 from gossamer.runtime.passes.place_images import IMAGE_OPS, image_reason
 from gossamer.runtime.shapes import reduced_axes, shape_of
@@ -54,7 +54,7 @@ def reason_against(node: Node) -> str:
         return image_reason(node) or _window_reason(node)
     if node.op in ALIASES and not node.domain:
         known = node.output.known and node.source(0).known
-        return "" if known else "a shape is known only when the model runs"
+        return "" if known else why_unknown(node)
     if node.op in REDUCTIONS and not node.domain:
         return _reduction_reason(node)
     if node.op in PLAIN_OPS and not node.domain:
@@ -65,7 +65,7 @@ def reason_against(node: Node) -> str:
 def _reduction_reason(node: Node) -> str:
     x = node.source(0)
     if not x.known or not node.output.known:
-        return "a type or shape is known only when the model runs"
+        return why_unknown(node)
     if x.dtype == np.bool_ or str(x.dtype) not in REGISTER_TYPES:
         return f"no lowering for {node.op} of {x.dtype}"
     try:
@@ -89,7 +89,7 @@ def _arg_reduction_reason(node: Node) -> str:
 def _plain_reason(node: Node) -> str:
     for value in (*node.inputs, *node.outputs):
         if value is None or not value.known:
-            return "a type or shape is known only when the model runs"
+            return why_unknown(node)
         if value.dtype != np.float32:
             return f"no lowering for {node.op} of {value.dtype}"
     ranks = [len(shape_of(value)) for value in node.inputs]

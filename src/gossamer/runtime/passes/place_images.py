@@ -13,6 +13,7 @@ from gossamer.runtime.graph import Graph, Node, Value, derived
 from gossamer.runtime.kernels.elements import ELEMENTWISE
 from gossamer.runtime.kernels.planes import Tap, meeting
 from gossamer.runtime.layouts import Planes, cut
+from gossamer.runtime.onnx_import import why_unknown
 from gossamer.runtime.window_shapes import window
 
 _POOLS = ("MaxPool", "AveragePool")
@@ -24,7 +25,7 @@ def image_reason(node: Node) -> str:
     """Why one of the `IMAGE_OPS` has no lowering; empty if it has."""
     x, output = node.source(0), node.output
     if not x.known or not output.known:
-        return f"no lowering for {node.op} of a type or shape that only a run knows"
+        return why_unknown(node)
     if x.dtype != np.float32:
         return f"no lowering for {node.op} of {x.dtype}"
     assert x.shape is not None and output.shape is not None
