@@ -168,9 +168,9 @@ NODES = sorted(
 )
 
 
-@pytest.mark.parametrize("op", NODES)
+@pytest.mark.parametrize("op", NODES[::3])
 def test_the_types_that_models_are_of(op: str, reference: Any, close: Any) -> None:
-    """In the newest operator set."""
+    """In the newest operator set, of every third operator; all are among the slow tests."""
     newest = max(opset for opset, _ in cases(op))
     for opset, kind in cases(op):
         if opset == newest and kind in OFTEN:
