@@ -74,6 +74,8 @@ def fuzz(name: str, folder: Path, seconds: int, seed: int, plant: str | None) ->
     arguments += [
         f"-max_len={_LONGEST}",
         "-timeout=60",
+        # On a busy machine a first run, with its imports, may take longer than the usual ten.
+        "-report_slow_units=60",
         "-rss_limit_mb=3000",
         f"-artifact_prefix={faults}/",
         "-verbosity=0",

@@ -45,7 +45,7 @@ def _scratch(name: str) -> Path:
 def read_model(data: bytes) -> None:
     """ONNX's readers and the importer; the first byte says what the model behind it is given as."""
     from gossamer.formats import load_onnx, save_onnx
-    from gossamer.runtime import onnx_file
+    from gossamer.runtime import hazards, onnx_file
     from gossamer.runtime.onnx_import import import_model
     from gossamer.runtime.whole import Source
 
@@ -67,9 +67,11 @@ def read_model(data: bytes) -> None:
     elif way == "checked":
         path.write_bytes(model)
         Source(path)
-        again = _scratch("again.onnx")
-        save_onnx(load_onnx(path), again, sparse_initializers=True)
+        loaded, again = load_onnx(path), _scratch("again.onnx")
+        save_onnx(loaded, again, sparse_initializers=True)
         load_onnx(again)
+        hazards.mend(loaded)
+        hazards.check_external(loaded, ())
         return
     else:
         parts = onnx_file.read(model)
@@ -130,6 +132,16 @@ def _odd_models() -> Iterator[bytes]:
     for key, value in (("location", "beside.bin"), ("offset", "0"), ("length", "6400")):
         beside.external_data.add(key=key, value=value)
     yield model([product], [beside])
+    constant = helper.make_node("Constant", [], ["w"], value=beside)
+    yield model([constant, product], [])
+    for operator, inputs, outputs, attribute in (
+        ("Max", ["x", ""], ["y"], {}),
+        ("Split", ["x"], ["y", ""], {}),
+        ("Split", ["x"], ["y", "z", "a"], {"num_outputs": 2}),
+        ("GatherND", ["x", "i"], ["y"], {"batch_dims": -1}),
+        ("Clip", ["x", "", ""], ["y"], {}),
+    ):
+        yield model([helper.make_node(operator, inputs, outputs, **attribute)], [])
     inner = helper.make_node("Add", ["a", "a"], ["b"])
     function = helper.make_function(
         "own", "twice", ["a"], ["b"], [inner], [helper.make_opsetid("", 17)]
@@ -346,17 +358,17 @@ def _unchecked_mask() -> None:
     encoding.check = lambda tensor, container: None
 
 
-def _unchecked_part() -> None:
-    """A part of the scenario that may be anything."""
+def _unchecked_points() -> None:
+    """Places in the scenario that may be anything."""
     from gossamer.edge import scenario
 
-    scenario._mapping = lambda kind, document, where: dict(document)  # type: ignore[assignment]
+    scenario._points = lambda value, key, count: tuple((float(x), float(y)) for x, y in value)
 
 
 PLANTS: dict[str, tuple[str, Callable[[], None]]] = {
     "unchecked elements": ("reader", _unchecked_elements),
     "unchecked mask": ("sparse", _unchecked_mask),
-    "unchecked part": ("scenario", _unchecked_part),
+    "unchecked points": ("scenario", _unchecked_points),
 }
 
 __all__ = ["PLANTS", "TARGETS", "Target"]
