@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import onnx
 import pytest
 
 import gossamer as gs
+import gossamer.runtime
 from gossamer.errors import DataError, GossamerError, ModelError
 
 X = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
@@ -113,6 +115,90 @@ def test_a_sparse_file_without_a_graph_does_not_compile(tmp_path: Path) -> None:
 def test_what_is_no_model_is_refused() -> None:
     with pytest.raises(GossamerError, match="int"):
         gs.compile(3)
+
+
+# A sample of what comes out of a configuration file, an empty variable or a wrong variable.
+WRONG: dict[str, Any] = {
+    "None": None,
+    "int": 5,
+    "negative": -1,
+    "float": 2.5,
+    "nan": float("nan"),
+    "huge": 10**400,
+    "True": True,
+    "no text": "",
+    "text": "nope",
+    "NUL": "a\0b",
+    "endless": "a" * 5000,
+    "bytes": b"ab",
+    "path": Path("absent"),
+    "list": [1],
+    "empty list": [],
+    "list of text": ["a"],
+    "dict": {1: 2},
+    "dict of text": {"x": "s"},
+    "array": X,
+    "array without axes": np.zeros(()),
+    "array of objects": {"x": np.array([None, 1], object)},
+    "type": int,
+    "function": lambda *given: None,
+    "set": {1},
+    "message": onnx.TensorProto(),
+}
+
+
+@pytest.fixture(scope="module")
+def layer() -> onnx.ModelProto:
+    graph = onnx.parser.parse_graph(
+        "layer (float[N, 64] x) => (float[N, 8] y) { y = MatMul(x, w) }"
+    )
+    graph.initializer.append(onnx.numpy_helper.from_array(X[:, :8], "w"))
+    return onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8
+    )
+
+
+VERBS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "compile": (gs.compile, {}),
+    "runtime.compile": (gossamer.runtime.compile, {"engine": "gossamer"}),
+    "inspect": (gs.inspect, {}),
+    "save": (gs.save, {"path": "layer.gossamer.safetensors"}),
+    "sparsify": (gs.sparsify, {"sparsity": 0.5, "solver": "magnitude"}),
+}
+
+
+@pytest.mark.parametrize(
+    ("verb", "argument"),
+    [
+        *(("compile", name) for name in ("model", "threads", "dynamic_axes")),
+        *(("runtime.compile", n) for n in ("model", "weights", "threads", "target", "engine")),
+        *(("inspect", name) for name in ("model", "example")),
+        *(("save", name) for name in ("model", "path", "values", "graph")),
+        *(("sparsify", n) for n in ("objective", "allocation", "solver", "pattern", "layers")),
+        *(("sparsify", n) for n in ("sparsity", "budget", "threads", "max_drop", "evaluate")),
+        *(("sparsify", n) for n in ("calibration", "folder", "levels", "search_seconds")),
+    ],
+)
+def test_an_argument_of_another_kind_is_one_line(
+    verb: str,
+    argument: str,
+    layer: onnx.ModelProto,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if verb == "sparsify":
+        pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    call, given = VERBS[verb]
+    for wrong in WRONG.values():
+        try:
+            call(**{"model": layer, **given, argument: wrong})
+        except GossamerError as error:
+            assert "\n" not in str(error)
+
+
+def test_an_error_is_one_line_whatever_it_shows() -> None:
+    assert str(ModelError(f"x is {X[:3, :2]};\n give another")).count("\n") == 0
 
 
 @pytest.mark.usefixtures("memory_unmeasured")

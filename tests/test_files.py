@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gossamer.errors import OutputError
-from gossamer.files import atomic_path, remove_leftovers, temporary_folder
+from gossamer.errors import OptionError, OutputError
+from gossamer.files import atomic_path, is_file, is_folder, remove_leftovers, temporary_folder
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -21,6 +22,30 @@ def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
         assert not (tmp_path / "out.txt").exists()
     assert (tmp_path / "out.txt").read_text() == "new"
     assert list(tmp_path.iterdir()) == [tmp_path / "out.txt"]
+
+
+@pytest.mark.parametrize("given", [None, 5, 2.5, b"out", ["out"], {}])
+def test_what_is_no_path_is_one_line(given: Any) -> None:
+    with (
+        pytest.raises(OptionError, match="a path must be a str or a Path, not"),
+        atomic_path(given),
+    ):
+        pytest.fail("the block must not run")
+
+
+@pytest.mark.parametrize("given", ["", ".", "a\0b"])
+def test_a_path_that_names_no_file_is_one_line(given: str) -> None:
+    with (
+        pytest.raises(OutputError, match="names no file; choose another place"),
+        atomic_path(given),
+    ):
+        pytest.fail("the block must not run")
+
+
+@pytest.mark.parametrize("name", ["absent", "a\0b", "a" * 5000, ""])
+def test_of_a_name_that_no_file_can_have_there_is_none(name: str, tmp_path: Path) -> None:
+    assert not is_file(tmp_path / name) and not is_file(name)
+    assert is_folder(tmp_path) and not is_folder(tmp_path / "x" / name)
 
 
 def test_an_error_in_the_block_keeps_the_old_file_and_leaves_nothing_else(tmp_path: Path) -> None:

@@ -6,7 +6,13 @@ from typing import Any
 
 
 class GossamerError(Exception):
-    """Base of every error that Gossamer raises on purpose."""
+    """Base of every error that Gossamer raises on purpose.
+
+    Its message is one line, also where it shows an array or another library's words.
+    """
+
+    def __str__(self) -> str:
+        return " ".join(line.strip() for line in super().__str__().splitlines())
 
 
 class ModelError(GossamerError):

@@ -48,7 +48,7 @@ def locate(tensor: TensorProto, model_path: str | Path) -> Extent:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
     kept = f"{model_path} keeps tensor {tensor.name!r}"
-    if "\0" in location:
+    if not isinstance(location, str) or "\0" in location:
         raise MissingData(f"{kept} in a file of an impossible name, {location!r}; export it again")
     try:
         path = (model_path.parent / location).resolve()

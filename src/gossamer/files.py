@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gossamer.errors import OutputError
+from gossamer.errors import OptionError, OutputError
 
 try:
     import fcntl
@@ -28,6 +28,33 @@ _SUFFIX = ".gossamer-part"
 _swept: set[Path] = set()
 
 
+def as_path(given: object) -> Path:
+    """A path that somebody gave.
+
+    Raises:
+        OptionError: if it is none.
+    """
+    if not isinstance(given, str | os.PathLike):
+        raise OptionError(f"a path must be a str or a Path, not {given!r}")
+    return Path(given)
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is a file of a name; of one that no file can have there is none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder of a name; see `is_file`."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a path for a new file, which becomes `path` when the block ends well.
@@ -35,9 +62,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     It is on the disk before it bears its name, so that a power failure leaves no half of it either.
 
     Raises:
+        OptionError: if it is no path.
         OutputError: if the folder is missing or cannot be written.
     """
-    path = Path(path)
+    path = as_path(path)
+    if not path.name or "\0" in str(path):
+        raise OutputError(f"cannot write {str(path)!r}, which names no file; choose another place")
     with _part_of(path) as folder:
         temporary = folder / path.name
         try:

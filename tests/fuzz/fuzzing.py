@@ -115,16 +115,18 @@ def covered(name: str, folder: Path) -> dict[str, dict[str, Any]]:
         seen[frame.f_code.co_filename].add(frame.f_lineno)
         return local
 
-    sys.settrace(trace)
     threading.settrace(trace)
     try:
         for path in sorted((folder / "corpus").iterdir()):
+            # Each time, for what nests too deeply ends tracing.
+            sys.settrace(trace)
             try:
                 target.run(path.read_bytes())
             except Exception:
                 continue
     finally:
         sys.settrace(None)
+        threading.settrace(None)
     found = {}
     for file, module in files.items():
         lines = _lines(compile(Path(file).read_text(), file, "exec"))

@@ -297,7 +297,6 @@ def scenario_seeds() -> Iterator[bytes]:
     document["users"]["positions_m"] = [[-1.0, 2.0]] * document["users"]["count"]
     yield yaml.safe_dump(document).encode()
     yield b"access_points: 1\n"
-    yield b"[" * 2000
     yield b"when: 2001-99-99\n"
     yield b"- 1\n"
 

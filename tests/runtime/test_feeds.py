@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,28 @@ def layer(model: Any) -> onnx.ModelProto:
         "(float[N, 4] x) => (float[N, 4] y) { y = MatMul(x, w) }", w=np.eye(4)
     )
     return made
+
+
+@pytest.mark.parametrize("engine", ["gossamer", "onnxruntime"])
+def test_the_arguments_of_a_run_have_the_names_that_onnx_runtime_gives_them(
+    layer: onnx.ModelProto, engine: Any
+) -> None:
+    session, x = compile(layer, engine=engine), np.ones((2, 4), f32)
+    for names in (None, ["y"], ("y",), [], {"y"}):
+        (y,) = session.run(output_names=names, input_feed={"x": x}, run_options=None)
+        np.testing.assert_array_equal(y, x)
+
+
+@pytest.mark.parametrize("engine", ["gossamer", "onnxruntime"])
+@pytest.mark.parametrize(
+    "names", [3, 2.5, True, "y", b"y", Path("y"), [None], [["y"]], np.arange(2), np.zeros(()), len]
+)
+def test_outputs_that_are_no_list_of_names_are_one_line(
+    layer: onnx.ModelProto, names: Any, engine: Any
+) -> None:
+    session = compile(layer, engine=engine)
+    with pytest.raises(OptionError, match=r"output_names= must be a"):
+        session.run(names, {"x": np.ones((2, 4), f32)})
 
 
 @pytest.mark.parametrize("engine", ["gossamer", "onnxruntime"])

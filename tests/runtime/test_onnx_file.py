@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from gossamer.errors import ModelError
+from gossamer.errors import ModelError, OptionError
 from gossamer.runtime import compile
-from gossamer.runtime.onnx_file import read
+from gossamer.runtime.onnx_file import InvalidOnnx, read
 
 X = np.linspace(-1, 1, 2 * 40, dtype=np.float32).reshape(2, 40)
 
@@ -91,6 +91,23 @@ def test_elements_can_be_given_apart_from_the_model() -> None:
     model.graph.node.insert(0, helper.make_node("Constant", [], ["w"], value=constant))
     result = compile(model, weights=[("w", weight())], threads=1).run(None, {"x": X})[0]
     np.testing.assert_allclose(result, X @ weight() + 1, rtol=1e-4, atol=1e-5)
+
+
+def test_functions_that_cannot_be_inlined_are_no_valid_model() -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17, "own" : 1]>
+        main (float[2] x) => (float[2] y) { y = own.twice(x, x) }
+        <domain: "own", opset_import: ["" : 17]> twice (a) => (b) { b = Add(a, a) }"""
+    )
+    with pytest.raises(InvalidOnnx, match="parameters; export it anew") as error:
+        read(model)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("weights", [5, None, "w", [1], [("w", 1)], {"w": None}, {1: weight()}])
+def test_weights_that_are_no_arrays_by_name_are_one_line(weights: Any) -> None:
+    with pytest.raises(OptionError, match="weights must be pairs of a name and an array"):
+        read(matmul(), weights)
 
 
 @pytest.mark.parametrize("shape", [[40, 51], [40, -50], [1 << 40, 1 << 40], []])

@@ -22,7 +22,7 @@ from onnx import (
 
 from gossamer.errors import ModelError, first_line
 from gossamer.external_data import is_external, load, tensors
-from gossamer.files import atomic_path
+from gossamer.files import as_path, atomic_path
 from gossamer.formats.onnx_message import copy_model, is_large, without_elements
 from gossamer.onnx_check import check
 from gossamer.onnx_tensors import tensor_array
@@ -46,7 +46,9 @@ def load_onnx(path: str | Path) -> ModelProto:
         ModelError: if the file is missing, is not ONNX, is truncated or invalid, or refers to
             data outside its folder.
     """
-    path = Path(path)
+    path = as_path(path)
+    if "\0" in str(path):
+        raise ModelError(f"no file is called {str(path)!r}; check the path of the ONNX model")
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:

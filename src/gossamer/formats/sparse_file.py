@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from gossamer.errors import ModelError, OptionError, OutputError, UnsafeModelError, first_line
-from gossamer.files import atomic_path
+from gossamer.files import as_path, atomic_path, is_file
 from gossamer.formats import encoding
 from gossamer.formats.collect import NamedArray, collect, to_torch
 from gossamer.formats.description import (
@@ -70,7 +70,7 @@ def save(
         OptionError: if `values` is unknown, or a graph is given for a model that is one.
         OutputError: if `path` cannot be written.
     """
-    if values not in ("fp32", "fp16"):
+    if not isinstance(values, str) or values not in ("fp32", "fp16"):
         raise OptionError(f'values={values!r} is unknown; choose "fp32" or "fp16"')
     writer = _Writer(values)
     if _is_onnx(model):
@@ -92,8 +92,8 @@ def load(path: str | Path) -> SparseFile:
         ModelError: if the file is missing, truncated, damaged or tampered with, of an unknown
             version, or not written by Gossamer.
     """
-    path = Path(path)
-    if not path.is_file():
+    path = as_path(path)
+    if not is_file(path):
         raise ModelError(f"{path} does not exist or is no file; check the path of the sparse file")
     try:
         with safe_open(path, framework="numpy") as reader:
@@ -345,6 +345,11 @@ def _is_onnx(model: Any) -> bool:
 
 def _parse_graph(graph: onnx.ModelProto | bytes) -> onnx.ModelProto:
     if not isinstance(graph, bytes):
+        if not _is_onnx(graph):
+            raise OptionError(
+                f"graph is a {type(graph).__name__}; give an onnx.ModelProto or the content of an "
+                "ONNX file"
+            )
         return graph
     from gossamer.formats import onnx_graph
 

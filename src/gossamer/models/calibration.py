@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gossamer.errors import DataError
+from gossamer.files import is_file
 from gossamer.models.adapter import ANY, Batch, Input
 from gossamer.models.python_file import is_function, load_function
 from gossamer.models.token_inputs import can_be_cut
@@ -294,7 +295,7 @@ def _read(text: str) -> Any:
             raise DataError(f"{text} fails: {describe(error)}") from error
         return batches_in(made, text) if isinstance(made, Iterator) else made
     path = Path(text)
-    if not path.is_file():
+    if not is_file(path):
         raise DataError(f"{path} does not exist; give an .npz file or FILE.py:FUNCTION")
     try:
         with np.load(path, allow_pickle=False) as archive:

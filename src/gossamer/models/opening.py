@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gossamer.errors import ModelError
 from gossamer.extras import needed_for
+from gossamer.files import is_file
 from gossamer.formats.sparse_file import load
 from gossamer.models.made import Made
 from gossamer.models.places import FORMS, find_place
@@ -58,7 +59,7 @@ def open_model(model: Any, *, trainable: bool = False) -> ModelAdapter:
             from gossamer.models.torch_model import TorchModel
 
         return TorchModel(load_directory(place.path), kind="hugging_face")
-    if not place.path.exists():
+    if not is_file(place.path):
         raise ModelError(f"{place.path} does not exist; give {FORMS}")
     from gossamer.models.exported import load_exported
     from gossamer.models.torch_model import TorchModel

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from gossamer.errors import ModelError
+from gossamer.files import is_file, is_folder
 from gossamer.models.python_file import is_function
 
 SPARSE_FILE = "model.gossamer.safetensors"
@@ -53,12 +54,12 @@ def find_place(model: str | Path, *, trainable: bool = False) -> Place:
     if is_function(str(model)):
         return Place("function", Path(model))
     path = Path(model)
-    if path.is_dir():
+    if is_folder(path):
         return _inside(path, trainable)
     kind = _KIND_OF.get(path.suffix)
     if kind is not None:
         return Place(kind, path)
-    if not path.exists():
+    if not is_file(path):
         raise ModelError(f"{path} does not exist; give {FORMS}")
     raise ModelError(f"{path} is no kind of model that is known; give {FORMS}")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gossamer.errors import OptionError
+from gossamer.files import is_file
 from gossamer.user_code import describe
 
 _SPECIFICATION = re.compile(r"(?P<file>.+\.py):(?P<function>[A-Za-z_]\w*)")
@@ -33,7 +34,7 @@ def load_function(specification: str) -> Callable[..., Any]:
     if match is None:
         raise OptionError(f"{specification!r} is not of the form FILE.py:FUNCTION")
     path = Path(match["file"])
-    if not path.is_file():
+    if not is_file(path):
         raise OptionError(f"{path} does not exist; give the path of a Python file")
     module_specification = importlib.util.spec_from_file_location(path.stem, path)
     assert module_specification is not None and module_specification.loader is not None

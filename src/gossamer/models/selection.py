@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from gossamer import arguments
 from gossamer.errors import ModelError, OptionError
 from gossamer.models.adapter import Layer
 
@@ -61,7 +62,7 @@ def choose_layers(layers: Sequence[Layer], choice: str | Iterable[str] | None) -
                 f"layers={choice!r} fits no prunable layer; names look like {layers[0].name!r}"
             )
         return chosen
-    names = list(choice)
+    names = arguments.names("layers", choice)
     unknown = sorted(set(names) - {layer.name for layer in layers})
     if unknown or not names:
         raise OptionError(

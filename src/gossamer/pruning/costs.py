@@ -114,6 +114,6 @@ def checked_objective(name: str) -> Objective:
         OptionError: if not; the message lists those that there are.
     """
     for objective in OBJECTIVES:
-        if objective == name:
+        if isinstance(name, str) and objective == name:
             return objective
     raise OptionError(f"unknown objective {name!r}; choose one of: {', '.join(OBJECTIVES)}")

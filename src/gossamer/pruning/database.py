@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer import __version__
+from gossamer import __version__, arguments
 from gossamer.errors import ModelError, OptionError
 from gossamer.formats import load, save
 from gossamer.models.adapter import Batch, Layer, ModelAdapter
@@ -49,8 +49,9 @@ def levels_of(patterns: Sequence[Pattern], sparsities: Sequence[float] = GRID) -
     """
     import torch
 
+    sparsities = arguments.numbers("levels", sparsities)
     if not sparsities or not all(0 < sparsity < 1 for sparsity in sparsities):
-        raise OptionError(f"levels={list(sparsities)} must be numbers between 0 and 1")
+        raise OptionError(f"levels={sparsities} must be numbers between 0 and 1")
     scores = torch.rand(_SAMPLE, _SAMPLE, generator=torch.Generator().manual_seed(0))
     levels: list[Choice] = []
     for pattern in patterns:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gossamer import arguments
 from gossamer.errors import DataError, GossamerError, ModelError, OptionError
+from gossamer.files import as_path
 from gossamer.models.adapter import Batch, ModelAdapter
 from gossamer.models.calibration import example_in, read_batches
 from gossamer.models.eligibility import eligibility
@@ -123,8 +125,7 @@ def sparsify(
     if allocation is not None:
         get_allocation(allocation)
     how = get_solver(solver)
-    names = [pattern] if isinstance(pattern, str) else list(pattern)
-    which = [get_pattern(name) for name in names]
+    which = [get_pattern(name) for name in arguments.names("pattern", pattern)]
     if not which:
         raise OptionError("pattern= is empty; leave it out for 'unstructured'")
     if sparsity is None and allocation not in (None, "cost"):
@@ -142,7 +143,7 @@ def sparsify(
     kept = None
     if folder is not None:
         kept = Folder(
-            Path(folder),
+            as_path(folder),
             {
                 "model": dense.digest(),
                 "calibration data": digest_of_batches(batches),
@@ -378,7 +379,7 @@ def _last_words(final: Scores | None, max_drop: float) -> list[str]:
 
 def _score_dense(job: Job, evaluate: Evaluate | None, name: str) -> Evaluation | None:
     """Evaluate a copy of the dense model: an evaluation may change what it is given."""
-    return _score(job, evaluate, name, job.dense.copy()) if evaluate else None
+    return _score(job, evaluate, name, job.dense.copy()) if evaluate is not None else None
 
 
 def _score(

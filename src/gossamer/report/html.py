@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gossamer.errors import OptionError, OutputError
-from gossamer.files import atomic_path
+from gossamer.files import atomic_path, is_folder
 from gossamer.quantities import count, figures, percent, quantity, size
 
 Document = Mapping[str, Any]
@@ -72,10 +72,10 @@ def check_report(path: Path) -> None:
         raise OptionError(
             f"a report needs {', '.join(missing)}; install with: pip install 'gossamer[report]'"
         )
-    if path.is_dir():
+    if is_folder(path):
         raise OutputError(f"{path} is a folder; give the name of a file in it")
     parent = path.absolute().parent
-    if not parent.is_dir():
+    if not is_folder(parent):
         raise OutputError(f"{parent} does not exist; make it, or choose another place")
     # The folder must be writable: the file is written beside and then renamed.
     if not os.access(parent, os.W_OK):

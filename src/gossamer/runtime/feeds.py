@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gossamer.errors import DataError, first_line
+from gossamer import arguments
+from gossamer.errors import DataError, OptionError, first_line
 from gossamer.runtime import bounds
 from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Array
@@ -34,6 +35,23 @@ def check_mapping(feeds: object) -> None:
             f"the inputs must be a dict of arrays by name, not {type(feeds).__name__}; "
             "give {'name': array}"
         )
+
+
+def check_names(asked: object, names: Sequence[str]) -> Sequence[str]:
+    """The outputs that are wanted: all of `names` where none are asked for.
+
+    Raises:
+        OptionError: if they are no list, or one is not among `names`.
+    """
+    if asked is None:
+        return names
+    if isinstance(asked, str):
+        raise OptionError(f"output_names= must be a list, not {asked!r}; give None for all")
+    wanted = arguments.names("output_names", asked)
+    for name in wanted:
+        if name not in names:
+            raise OptionError(f"no output {name!r}; the outputs are {', '.join(names)}")
+    return wanted or names
 
 
 def is_foreign(given: object) -> bool:

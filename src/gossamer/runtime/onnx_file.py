@@ -20,8 +20,9 @@ import onnx
 import onnx.inliner
 from onnx import helper
 
-from gossamer.errors import ModelError, first_line
+from gossamer.errors import ModelError, OptionError, UnsafeModelError, first_line
 from gossamer.external_data import MissingData, is_external, load, locate, tensors
+from gossamer.files import is_file
 from gossamer.onnx_check import check
 from gossamer.onnx_tensors import tensor_array
 from gossamer.runtime import bounds
@@ -63,24 +64,45 @@ def read(
     Raises:
         ModelError: if there is no such file, or what it keeps in others is not there.
         InvalidOnnx: if it is not a valid ONNX model.
+        OptionError: if `weights` are none.
+        UnsafeModelError: if its functions become too many nodes.
     """
     named = str(model) if isinstance(model, (str, Path)) else "the model"
-    if isinstance(model, (str, Path)) and not Path(model).is_file():
+    given = by_name(weights)
+    if isinstance(model, (str, Path)) and not is_file(model):
         raise ModelError(f"there is no file {named}; check the path")
     try:
-        parts = take_apart(model, dict(weights))
+        parts = take_apart(model, given)
         _declare(parts)
         check(parts.model)
-    except MissingData:
+        if parts.model.functions:
+            bounds.check_functions(parts.model)
+            flat = onnx.inliner.inline_local_functions(parts.model)
+            parts = Parts(flat, parts.weights)
+    except (MissingData, UnsafeModelError):
         raise
     except Exception as error:
         raise InvalidOnnx(
             f"{named} is not valid ONNX ({first_line(error)[:200]}); export it anew"
         ) from None
-    if parts.model.functions:
-        bounds.check_functions(parts.model)
-        return Parts(onnx.inliner.inline_local_functions(parts.model), parts.weights)
     return parts
+
+
+def by_name(weights: Iterable[tuple[str, Array]]) -> dict[str, Array]:
+    """Weights that a caller gives apart from the model.
+
+    Raises:
+        OptionError: if they are no arrays by name.
+    """
+    refused = OptionError("weights must be pairs of a name and an array, or a dict of these")
+    try:
+        found = dict(weights)
+    except (TypeError, ValueError):
+        raise refused from None
+    for name, array in found.items():
+        if not isinstance(name, str) or not isinstance(array, np.ndarray):
+            raise refused
+    return found
 
 
 def take_apart(model: str | Path | bytes | onnx.ModelProto, given: Mapping[str, Array]) -> Parts:

@@ -13,6 +13,7 @@ from pathlib import Path
 import onnx
 
 from gossamer.errors import ModelError, first_line
+from gossamer.files import is_file
 from gossamer.runtime.wire import BinaryFile, Field, encoded, fields, read_bytes
 
 _LARGE = 4096
@@ -41,8 +42,12 @@ def outline(model: str | Path | bytes | onnx.ModelProto) -> onnx.ModelProto:
     """
     if isinstance(model, onnx.ModelProto):
         return model
+    if not isinstance(model, (str, Path, bytes)):
+        raise ModelError(
+            f"the model is a {type(model).__name__}; give a path, an onnx.ModelProto or its bytes"
+        )
     named = "the model" if isinstance(model, bytes) else str(model)
-    if not isinstance(model, bytes) and not Path(model).is_file():
+    if not isinstance(model, bytes) and not is_file(model):
         raise ModelError(f"there is no file {named}; check the path")
     try:
         if isinstance(model, bytes):

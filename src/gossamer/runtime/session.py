@@ -30,6 +30,7 @@ from gossamer.runtime.feeds import (
     BeyondProgram,
     as_array,
     check_mapping,
+    check_names,
     contiguous,
     differs,
     match,
@@ -135,10 +136,12 @@ class Session(Summary):
         target: str = "host",
         engine: Engine = "auto",
     ) -> None:
-        if engine not in get_args(Engine):
+        if not isinstance(engine, str) or engine not in get_args(Engine):
             raise OptionError(f"no engine {engine!r}; choose from {', '.join(get_args(Engine))}")
         self._asked = _checked_threads(threads)
         self.threads = min(self._asked or machine.default_threads(), machine.usable_processors())
+        if not isinstance(target, str):
+            raise OptionError(f"a target is a name, not {target!r}; 'host' is this processor")
         self._target = find_target(target)
         if not self._target.runs_here:
             raise OptionError(f"target {target!r} is for another processor; use 'host' here")
@@ -312,14 +315,14 @@ class Session(Summary):
     def run(
         self,
         output_names: Sequence[str] | None,
-        feeds: Mapping[str, Any],
+        input_feed: Mapping[str, Any],
         run_options: Any = None,
     ) -> list[Any]:
         """Run the model.
 
         Args:
-            output_names: the outputs wanted, all if None.
-            feeds: an array for each input by name; a list of arrays for a sequence.
+            output_names: the outputs wanted, all if None or empty.
+            input_feed: an array for each input by name; a list of arrays for a sequence.
             run_options: an `onnxruntime.RunOptions` for what is left to ONNX Runtime whole;
                 generated code has none of these options.
 
@@ -333,18 +336,16 @@ class Session(Summary):
         hazards.check_feeds(self._source.fed, feeds)
         if self._program is None:
             assert self._whole is not None
-            return self._whole.run(output_names, feeds, run_options)
-        for name in output_names or ():
-            if name not in self._names:
-                raise OptionError(f"no output {name!r}; the outputs are {', '.join(self._names)}")
+            return self._whole.run(output_names, input_feed, run_options)
+        wanted = check_names(output_names, self._names)
         try:
-            found = self._run_program(feeds)
+            found = self._run_program(input_feed)
         except (BeyondProgram, ModelError) as error:
             if not self._may_leave:
                 raise
-            return self._run_beyond(error, output_names, feeds, run_options)
+            return self._run_beyond(error, wanted, input_feed, run_options)
         results = dict(zip(self._names, found, strict=True))
-        return [results[name] for name in output_names or self._names]
+        return [results[name] for name in wanted]
 
     def _run_program(self, feeds: Mapping[str, Any]) -> list[Array]:
         assert self._program is not None

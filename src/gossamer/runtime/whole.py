@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from gossamer import onnx_nodes
-from gossamer.errors import DataError, ModelError, OptionError, first_line
+from gossamer.errors import DataError, ModelError, first_line
 from gossamer.runtime import feeds as feeding
 from gossamer.runtime import hazards, onnx_file, ort
 from gossamer.runtime.graph import Array
@@ -35,6 +35,7 @@ class Source:
 
     Raises:
         ModelError: if there is no such file, or it is no ONNX model.
+        OptionError: if `weights` are none.
         UnsafeModelError: if no engine may be given it.
     """
 
@@ -44,7 +45,9 @@ class Source:
         weights: Iterable[tuple[str, Array]] = (),
     ) -> None:
         self.model = model
-        self._weights = list(weights) if iter(weights) is weights else weights
+        # What can be iterated only once is kept.
+        once = not isinstance(weights, Iterable) or iter(weights) is weights
+        self._weights = onnx_file.by_name(weights).items() if once else weights
         self._state: object = None
         outlined = outline(model)
         hazards.check(outlined)
@@ -72,7 +75,7 @@ class Source:
         if self._state is not None and self._state != self._found():
             raise DataError("the model was changed since it was compiled; compile it anew")
         source: str | bytes | onnx.ModelProto
-        weights, outlined = dict(self._weights), outline(self.model)
+        weights, outlined = onnx_file.by_name(self._weights), outline(self.model)
         if weights or _is_too_large(self.model) or hazards.is_mendable(outlined):
             parts = onnx_file.take_apart(self.model, weights)
             source = outlined = parts.model
@@ -147,7 +150,8 @@ class WholeModel:
         try:
             return list(self._session.run(names, feeds, options))
         except Exception as error:
-            self._check_names(names, feeds)
+            feeding.check_names(names, [port.name for port in self.outputs])
+            self._check_inputs(feeds)
             arrays = self._arrays(feeds)
             if all(arrays[name] is feeds[name] for name in feeds):
                 raise _failed(error) from error
@@ -156,11 +160,7 @@ class WholeModel:
         except Exception as error:
             raise _failed(error) from error
 
-    def _check_names(self, names: Sequence[str] | None, feeds: Mapping[str, Any]) -> None:
-        outputs = [port.name for port in self.outputs]
-        for name in names or ():
-            if name not in outputs:
-                raise OptionError(f"no output {name!r}; the outputs are {', '.join(outputs)}")
+    def _check_inputs(self, feeds: Mapping[str, Any]) -> None:
         known = [port.name for port in self.inputs]
         for name in feeds:
             if name not in known and name not in [port.name for port in self.defaults]:

@@ -16,7 +16,7 @@ def named(kind: str, name: str, known: Mapping[str, T]) -> T:
     Raises:
         OptionError: if there is no such name; the message lists those that there are.
     """
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise OptionError(f"unknown {kind} {name!r}; choose one of: {', '.join(sorted(known))}")
     return known[name]
 
@@ -29,7 +29,7 @@ def checked_sparsity(sparsity: float) -> float:
     """
     try:
         number = float(sparsity)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not 0.0 <= number <= 1.0:
         raise OptionError(

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from gossamer.errors import DataError, OptionError, OutputError
+from gossamer.files import as_path
 from gossamer.pruning.state_file import write_state
 from gossamer.user_code import describe
 
@@ -34,7 +35,7 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | Path, call: Mapping[str, Any], *, writes: bool) -> None:
-        self.path = Path(folder) / NAME
+        self.path = as_path(folder) / NAME
         self._call = dict(call)
         self._writes = writes
         self.trouble: OutputError | None = None
