@@ -35,7 +35,7 @@ def test_the_arguments_of_a_run_have_the_names_that_onnx_runtime_gives_them(
 
 @pytest.mark.parametrize("engine", ["gossamer", "onnxruntime"])
 @pytest.mark.parametrize(
-    "names", [3, 2.5, True, "y", b"y", Path("y"), [None], [["y"]], np.arange(2), np.zeros(()), len]
+    "names", [3, 2.5, True, "y", b"y", Path("y"), [None], [["y"]], np.arange(2), len]
 )
 def test_outputs_that_are_no_list_of_names_are_one_line(
     layer: onnx.ModelProto, names: Any, engine: Any

@@ -45,8 +45,11 @@ class Source:
         weights: Iterable[tuple[str, Array]] = (),
     ) -> None:
         self.model = model
+        try:
+            once = iter(weights) is weights
+        except TypeError:
+            once = True
         # What can be iterated only once is kept.
-        once = not isinstance(weights, Iterable) or iter(weights) is weights
         self._weights = onnx_file.by_name(weights).items() if once else weights
         self._state: object = None
         outlined = outline(model)
