@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gossamer import exports, formats
 from gossamer.advice import advise
 from gossamer.extras import needed_for
+from gossamer.files import as_path, is_folder
 from gossamer.inspection import inspect
 from gossamer.progress import ProgressLike
 from gossamer.proof import compare
@@ -258,7 +259,7 @@ def load(path: str | Path) -> SparseFile:
             version, or not written by Gossamer.
     """
     # Whatever a file is called, it may be a sparse one.
-    inside = sparse_file(path) if Path(path).is_dir() else None
+    inside = sparse_file(path) if is_folder(as_path(path)) else None
     return formats.load(inside or path)
 
 

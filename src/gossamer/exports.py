@@ -14,7 +14,7 @@ import onnx
 from gossamer import formats
 from gossamer.deployment import check_folder, write_folder
 from gossamer.errors import DataError, GossamerError, ModelError, OptionError, first_line
-from gossamer.files import temporary_folder
+from gossamer.files import as_path, temporary_folder
 from gossamer.formats import save_onnx
 from gossamer.models.hugging_face import is_transformers_model
 from gossamer.models.made import Made
@@ -195,7 +195,7 @@ def export(
         DataError: if the model must be traced and the example is missing or does not fit.
         OutputError: if `out` exists and is no empty folder, or cannot be written.
     """
-    form, path = _form(to), Path(out)
+    form, path = _form(to), as_path(out)
     subject = Subject(model, example_inputs, dynamic_axes, trainable=form.trainable)
     if _is_file(path, to):
         # Known before the work whose result it is to hold.
@@ -259,7 +259,7 @@ def save(
         return
     subject = Subject(model, example_inputs)
     if subject.is_stated():
-        _write_sparse(subject, Path(path), values)
+        _write_sparse(subject, as_path(path), values)
         return
     # The weights are there in any case, whatever becomes of a graph that nobody asked for.
     found = None
@@ -296,7 +296,7 @@ def save_folder(
         OutputError: if the folder exists and is not empty, or cannot be written.
     """
     subject = Subject(model, example_inputs)
-    return _filled(Path(folder), lambda inside: write_forms(subject, inside, told))
+    return _filled(as_path(folder), lambda inside: write_forms(subject, inside, told))
 
 
 def write_forms(subject: Subject, folder: Path, told: Mapping[str, Any]) -> list[str]:
@@ -333,7 +333,7 @@ def write_forms(subject: Subject, folder: Path, told: Mapping[str, Any]) -> list
 
 
 def _form(name: str) -> Form:
-    if name not in FORMS:
+    if not isinstance(name, str) or name not in FORMS:
         raise OptionError(f"unknown form {name!r}; choose one of: {', '.join(FORMS)}")
     return FORMS[name]
 

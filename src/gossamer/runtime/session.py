@@ -332,8 +332,8 @@ class Session(Summary):
             OptionError: if there is no output of a name.
             ModelError: if ONNX Runtime cannot run what is left to it.
         """
-        check_mapping(feeds)
-        hazards.check_feeds(self._source.fed, feeds)
+        check_mapping(input_feed)
+        hazards.check_feeds(self._source.fed, input_feed)
         if self._program is None:
             assert self._whole is not None
             return self._whole.run(output_names, input_feed, run_options)
