@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import parser
 
 from gossamer.errors import DataError
 from gossamer.runtime import session
@@ -76,6 +77,16 @@ def test_softplus_keeps_its_digits_far_below_zero(model: Any) -> None:
     x = np.array([-5, -10, -17, -20, -40, -80], f32)
     (y,) = session.compile(unary(model, "Softplus"), engine="gossamer").run(None, {"x": x})
     np.testing.assert_allclose(y, np.log1p(np.exp(x.astype(np.float64))), rtol=1e-6)
+
+
+@pytest.mark.parametrize("call", ["Swish<alpha=ALPHA>(x)", "Sigmoid(z)", "Tanh(z)", "Exp(z)"])
+def test_a_nan_that_is_known_to_be_one_stays_one(model: Any, agrees: Any, call: str) -> None:
+    """Compilers take liberties with what they know."""
+    small = model("(float[3] x) => (float[3] y) { z = Mul(x, nan) y = Swish(z) }", 24, nan=np.nan)
+    small.graph.node[1].CopyFrom(parser.parse_node(f"y = {call.replace('ALPHA', '0.5')}"))
+    for attribute in small.graph.node[1].attribute:
+        attribute.f = np.nan
+    agrees(small, {"x": np.array([3, -4, 5], f32)})
 
 
 @pytest.mark.parametrize("exponent", [0.5, -0.5, 2.0, 3.0, 0.0, -1.0, 1.5, np.inf, np.nan])

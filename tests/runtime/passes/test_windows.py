@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gossamer.runtime.passes.expand import expand
+
 f32 = np.float32
 
 
@@ -162,6 +164,13 @@ def test_transposed_convolutions(
         b=bias,
     )
     agrees(small, {"x": image(*size)})
+
+
+def test_normalisation_over_more_channels_than_there_can_be_is_not_generated(
+    model: Any, after: Any
+) -> None:
+    graph = after(one(model, "LRN<size=2147483647>(x)", image(3, 5)), expand)
+    assert [node.op for node in graph.nodes] == ["LRN"]
 
 
 def test_local_response_normalisation(model: Any, agrees: Any) -> None:

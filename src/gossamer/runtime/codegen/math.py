@@ -67,8 +67,9 @@ def exp(b: Builder, x: Term) -> Term:
     rest = b.fma(power, b.number(x.type, high - math.log(2)), rest)
     value = _polynomial(b, "exp", rest, -math.log(2) / 2, math.log(2) / 2, 6)
     integers = VEC_I32 if isinstance(x.type, ir.VectorType) else I32
-    # NaN has no integer; it comes back through `value`.
-    exponent = b.cast(b.select(power.compare("==", power), power, power * 0 + 1), integers)
+    # NaN has no integer, and what LLVM knows to be one is no number at all: back through `value`.
+    finite = b.select(power.compare("==", power), power, b.number(x.type, 0))
+    exponent = b.cast(finite, integers)
     # Half the power of two, which near the top would itself be infinite.
     scale = b.bits((exponent + 126) << 23, x.type)
     value = b.select(x > top, b.number(x.type, math.inf), (value + value) * scale)

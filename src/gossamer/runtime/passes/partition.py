@@ -27,7 +27,7 @@ HEAVY = {"Linear", "Attention", "Convolution"}
 
 # Code is written for each operand of a node and each element of a window: more than these would
 # take minutes to compile.
-_MOST_OPERANDS, _LARGEST_WINDOW = 128, 4096
+_MOST_OPERANDS, LARGEST_WINDOW = 128, 4096
 
 
 def partition(graph: Graph) -> None:
@@ -101,7 +101,7 @@ def _plain_reason(node: Node) -> str:
 
 def _window_reason(node: Node) -> str:
     elements = math.prod(node.attributes.get("kernel_shape", ()))
-    most = _LARGEST_WINDOW
+    most = LARGEST_WINDOW
     return f"no lowering for {node.op} over {elements} elements" if elements > most else ""
 
 

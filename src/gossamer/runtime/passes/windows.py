@@ -14,6 +14,7 @@ import numpy as np
 from gossamer.runtime.dims import Size, UnknownSize, product
 from gossamer.runtime.graph import Array, Node, Value
 from gossamer.runtime.passes.expansion import Expansion, Rule
+from gossamer.runtime.passes.partition import LARGEST_WINDOW
 from gossamer.runtime.passes.place_images import image_reason
 from gossamer.runtime.shapes import fixed, shape_of
 from gossamer.runtime.window_shapes import transposed_window, window
@@ -231,6 +232,8 @@ def _transposed_convolution(e: Expansion, node: Node) -> Sequence[Value]:
 def _local_response(e: Expansion, node: Node) -> Sequence[Value]:
     """Normalised by the squares in neighbouring channels (Krizhevsky et al. 2012, section 3.3)."""
     x, size = node.source(0), node.attributes["size"]
+    if size > LARGEST_WINDOW:
+        raise UnknownSize(f"no lowering for LRN over {size} channels")
     shape = shape_of(x)
     squares = e.reshaped(e("Mul", x, x), [shape[0], 1, shape[1], product(shape[2:])])
     steps = ([1, 1], [1, 1], [(size - 1) // 2, 0])
