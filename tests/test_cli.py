@@ -393,7 +393,7 @@ def test_an_evaluation_that_fails(
     out = tmp_path / "out"
     ran = sparsify(run, small_onnx, out, *given, "--evaluate", f"{task}:broken")
     assert (ran.code, ran.out) == (2, "")
-    line, *below = ran.err.strip().splitlines()
+    line, *below = ran.err.strip().splitlines()[-5:]
     assert "gossamer: evaluate failed: ValueError: no labels at task.py:7; it is called" in line
     # Of the traceback, the user's part.
     assert below == [
