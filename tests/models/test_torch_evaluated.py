@@ -81,6 +81,13 @@ def test_what_evaluate_makes_of_it_works_by_itself(linear: nn.Module) -> None:
     assert torch.equal(torch.load(file, weights_only=False).weight, linear.weight)
 
 
+@pytest.mark.parametrize("make", [torch.jit.script, torch.fx.symbolic_trace, nn.DataParallel])
+def test_evaluate_may_compile_and_wrap_it(linear: nn.Module, make: Any) -> None:
+    tensor = torch.from_numpy(X)
+    with answering(linear) as model:
+        assert torch.equal(make(model)(tensor), linear(tensor))
+
+
 def test_what_a_model_returns_is_rebuilt_in_its_own_kinds() -> None:
     from transformers.modeling_outputs import BaseModelOutput
 

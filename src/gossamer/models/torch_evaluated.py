@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -44,6 +46,8 @@ def answering(module: nn.Module, example: Batch | None = None) -> Iterator[nn.Mo
         "run": partial(_run, module),
         "get_inputs": partial(_inputs, module, example),
         "get_outputs": partial(_outputs, module, example),
+        # By which torch.jit.script, which would compile the hooks, asks for what it is to compile.
+        "__prepare_scriptable__": partial(_plain, module),
     }
     added = {name: function for name, function in added.items() if not hasattr(module, name)}
     vars(module).update(added)
@@ -72,6 +76,22 @@ class _Arrays:
     def give(self, module: nn.Module, args: tuple[Any, ...], returned: Any) -> Any:
         """Make arrays of tensors, after forward ran."""
         return rebuilt(returned, as_array) if self._given else None
+
+
+def _plain(module: nn.Module) -> nn.Module:
+    """Return a shallow copy of a module without what `answering` added."""
+    made = copy.copy(module)
+    held = vars(made)
+    for name in [name for name, value in held.items() if isinstance(value, partial)]:
+        if held[name].args[:1] == (module,):
+            del held[name]
+    for name in ("_forward_hooks", "_forward_pre_hooks"):
+        held[name] = OrderedDict(
+            (key, hook)
+            for key, hook in held[name].items()
+            if not isinstance(getattr(hook, "__self__", None), _Arrays)
+        )
+    return made
 
 
 def _tensors(
