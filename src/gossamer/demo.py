@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gossamer.deployment import write_folder
+from gossamer.deployment import check_folder, write_folder
 from gossamer.errors import OptionError
 from gossamer.exports import Subject, write_forms
 from gossamer.formats import save_onnx
@@ -141,6 +141,8 @@ def run_demo(out: Path, *, threads: int | None = None) -> DemoResult:
         OutputError: if `out` holds something else, or cannot be written.
     """
     require_packages()
+    # Before the demo has run, and not only when its result is written.
+    check_folder(out, mark=DEMO_FILE)
     # The model is here already; no hub is asked about it.
     os.environ["HF_HUB_OFFLINE"] = "1"
     return write_folder(out, lambda folder: _run(folder, threads), mark=DEMO_FILE)
