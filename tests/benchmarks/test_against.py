@@ -82,6 +82,7 @@ def build(model: str, sparsity: float, pattern: str, batch: int, file: Path) -> 
     onnx.save(made, file)
 
 
+@pytest.mark.slow
 def test_another_installation_runs_in_its_own_interpreter(
     against: ModuleType,
     tmp_path: Path,
