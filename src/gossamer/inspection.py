@@ -221,6 +221,9 @@ def _inspect_module(adapter: ModelAdapter, example: Mapping[str, Array] | None) 
         except DataError:
             example = {}
     layers = adapter.layers()
+    # Reading a table's entries multiplies nothing; what other layers without gain are given is
+    # not seen.
+    unseen = {layer.name for layer in layers if not (layer.gain or layer.kind == "embedding")}
     positions = dict.fromkeys((layer.name for layer in layers), 0)
 
     def count(name: str, inputs: Tensor) -> None:
@@ -237,7 +240,11 @@ def _inspect_module(adapter: ModelAdapter, example: Mapping[str, Array] | None) 
                 rows=layer.rows,
                 columns=layer.columns,
                 zeros=int((adapter.weight(layer.name) == 0).sum()),
-                multiply_adds=positions[layer.name] * layer.weights if example else None,
+                multiply_adds=(
+                    positions[layer.name] * layer.weights
+                    if example and layer.name not in unseen
+                    else None
+                ),
             )
             for layer in layers
         ),

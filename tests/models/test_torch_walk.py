@@ -38,7 +38,8 @@ def walked(
 def blocks_of(model: nn.Module) -> list[list[str]]:
     groups: dict[Any, list[str]] = {}
     for found in find_layers(model):
-        groups.setdefault(found.layer.block or found.layer.name, []).append(found.layer.name)
+        if found.layer.gain:
+            groups.setdefault(found.layer.block or found.layer.name, []).append(found.layer.name)
     return list(groups.values())
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gossamer.models.adapter import Layer, LeftOut
-from gossamer.models.torch_forms import adapters
+from gossamer.models.torch_forms import adapters, computed_weights
+from gossamer.models.torch_gainless import Gainless, gainless
 
 CONVOLUTIONS = {"conv1d": 1, "conv2d": 2}
 """The functions of convolutions, with the number of spatial axes."""
@@ -22,22 +23,39 @@ class TorchLayer:
     """A layer with the parameter that holds its weight.
 
     Attributes:
-        transposed: the parameter is `[columns, rows]`, as in transformers' Conv1D.
+        view: axes as which the parameter is read.
+        order: in which they follow in the matrix, rows first; `(1, 0)` in transformers' Conv1D.
         bias: the layer's, or None; a module that is used in several places has one all the same.
+        padding: a row that is zero whatever is pruned; None where there is no such.
     """
 
     layer: Layer
     parameter: nn.Parameter
-    transposed: bool = False
+    view: tuple[int, ...]
+    order: tuple[int, ...]
     bias: nn.Parameter | None = None
+    padding: int | None = None
+
+    def matrix(self, tensor: Tensor) -> Tensor:
+        """Return a tensor of the parameter's shape as `[rows, columns]`; a view if it can be."""
+        axes = tensor.reshape(self.view).permute(self.order)
+        return axes.reshape(self.layer.rows, self.layer.columns)
+
+    def unfolded(self, matrix: Tensor) -> Tensor:
+        """Return `[rows, columns]` in the parameter's shape."""
+        axes = matrix.reshape([self.view[axis] for axis in self.order])
+        back = sorted(range(len(self.order)), key=self.order.__getitem__)
+        return axes.permute(back).reshape(self.parameter.shape)
 
 
 def find_layers(model: nn.Module) -> list[TorchLayer]:
-    """Return linear layers and 1-d and 2-d convolutions, in the order of definition.
+    """Return the layers, in the order of definition.
 
-    A module or weight that is used in several places counts once, under its first name. Left out
-    are weights that are computed (`torch.nn.utils.parametrize`) and those inside
-    `nn.MultiheadAttention`, which multiplies by them without calling their layers.
+    They are linear layers and 1-d and 2-d convolutions and, without gain, what `gainless` yields.
+    A module or weight that is used in several places counts once, under its first name; what ties
+    its weight to a linear layer is that one. Left out are weights that are computed
+    (`torch.nn.utils.parametrize`) and those inside `nn.MultiheadAttention`, which multiplies by
+    them without calling their layers.
     """
     blocks = find_blocks(model)
     within = [name for name, module in model.named_modules() if _hides_layers(module)]
@@ -46,6 +64,11 @@ def find_layers(model: nn.Module) -> list[TorchLayer]:
         parts = dict(model.get_submodule(carrier).named_children())
         within += [f"{carrier}.{part}" for part in parts if part != "base_layer"]
     found: dict[int, TorchLayer] = {}
+    # The module that each is found in.
+    homes: dict[int, str] = {}
+
+    def holder_of(name: str) -> str | None:
+        return next((block for block in blocks if name.startswith(f"{block}.")), None)
 
     def add(name: str, weight: Any, groups: int, transposed: bool, bias: Any = None) -> None:
         if not isinstance(weight, nn.Parameter):
@@ -60,7 +83,6 @@ def find_layers(model: nn.Module) -> list[TorchLayer]:
         rows, columns = weight.shape[0], weight[0].numel()
         if transposed:
             rows, columns = columns, rows
-        holders = [block for block in blocks if name.startswith(f"{block}.")]
         layer = Layer(
             name=name,
             kind="linear" if weight.ndim == 2 else "convolution",
@@ -68,13 +90,35 @@ def find_layers(model: nn.Module) -> list[TorchLayer]:
             columns=columns,
             groups=groups,
             depthwise=weight.ndim > 2 and groups > 1 and weight.shape[1] == 1,
-            block=holders[0] if holders else None,
+            block=holder_of(name),
             bias=isinstance(bias, nn.Parameter),
             kernel=tuple(weight.shape[2:]),
             itemsize=weight.element_size(),
         )
         own = bias if isinstance(bias, nn.Parameter) else None
-        found[id(weight)] = TorchLayer(layer, weight, transposed, own)
+        view, order = ((columns, rows), (1, 0)) if transposed else ((rows, columns), (0, 1))
+        found[id(weight)] = TorchLayer(layer, weight, view, order, own)
+        homes[id(weight)] = name
+
+    def add_gainless(owner: str, module: nn.Module, form: Gainless) -> None:
+        weight = getattr(module, form.attribute)
+        if id(weight) in found or not weight.is_floating_point() or not weight.numel():
+            return
+        name = owner if form.attribute == "weight" else f"{owner}.{form.attribute}"
+        layer = Layer(
+            name=name.removeprefix("."),
+            kind=form.kind,
+            rows=form.rows,
+            columns=weight.numel() // form.rows,
+            groups=form.groups,
+            depthwise=form.depthwise,
+            block=holder_of(name),
+            kernel=form.kernel,
+            itemsize=weight.element_size(),
+            gain=False,
+        )
+        found[id(weight)] = TorchLayer(layer, weight, form.view, form.order, padding=form.padding)
+        homes[id(weight)] = owner
 
     for name, module in model.named_modules():
         if any(name.startswith(f"{holder}.") for holder in within):
@@ -88,6 +132,14 @@ def find_layers(model: nn.Module) -> list[TorchLayer]:
     if isinstance(model, torch.fx.GraphModule):
         for node in model.graph.nodes:
             _add_node(model, node, add)
+    else:
+        computed = set(computed_weights(model))
+        for name, module in model.named_modules():
+            if name not in computed and not any(name.startswith(f"{one}.") for one in within):
+                for form in gainless(module):
+                    add_gainless(name, module, form)
+        place = {name: index for index, (name, _) in enumerate(model.named_modules())}
+        found = dict(sorted(found.items(), key=lambda item: place[homes[item[0]]]))
     owners = Counter(id(layer.bias) for layer in found.values() if layer.bias is not None)
     return [
         # A bias that two layers share is nobody's alone.
@@ -115,7 +167,7 @@ def left_out(model: nn.Module) -> list[LeftOut]:
         elif isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
             reason = "its weight is computed at every call"
         else:
-            reason = "of a module's weights those of linear layers and 1-d and 2-d convolutions can"
+            reason = "how this module uses its weight is not known"
         found.append(LeftOut(name, type(module).__name__, parameter.numel(), reason))
     return found
 

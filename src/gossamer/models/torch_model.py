@@ -98,18 +98,13 @@ class TorchModel:
     def weight(self, name: str) -> Tensor:
         """Return a copy of a layer's weight, float32 `[rows, columns]`, on the model's device."""
         found = self._found[name]
-        weight = found.parameter.detach()
-        if found.transposed:
-            weight = weight.T
-        return weight.reshape(found.layer.rows, found.layer.columns).float().clone()
+        return found.matrix(found.parameter.detach()).float().clone()
 
     def set_weight(self, name: str, weight: Tensor) -> None:
         """Replace a layer's weight in place, in the parameter's own precision."""
         found = self._found[name]
-        if found.transposed:
-            weight = weight.T
         with torch.no_grad():
-            found.parameter.copy_(weight.reshape(found.parameter.shape))
+            found.parameter.copy_(found.unfolded(weight))
 
     def add_to_bias(self, name: str, offset: Tensor) -> None:
         """Add `[rows]` to a layer's bias in place."""

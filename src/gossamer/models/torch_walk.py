@@ -95,8 +95,9 @@ class Walk:
         chosen: the layers to record, by name.
         record: receives their inputs.
         dense: the same module before any change, in eval mode: says what the layers should give.
-        unreached: told of each layer that no batch reaches; such a layer is then recorded with the
-            unit vectors as its inputs, by which every solver goes by the weights' size alone.
+        unreached: told of each layer that no batch reaches; such a layer, and one without gain, is
+            then recorded with the unit vectors as its inputs, by which every solver goes by the
+            weights' size alone.
         chains: push hidden states from block to block where possible.
     """
 
@@ -168,7 +169,7 @@ class Walk:
                 probe.order.append(name)
             probe.uses[name] += 1
 
-        chosen = list(self._chosen.values())
+        chosen = [found for found in self._chosen.values() if found.layer.gain]
         with ExitStack() as stack:
             wanted = {found.layer.block for found in chosen}
             for name, block in _blocks(self._model).items() if self._chains else ():
@@ -186,7 +187,8 @@ class Walk:
         def entered(call: LayerCall) -> None:
             shapes.setdefault(call.layer.layer.name, []).append(tuple(call.inputs.shape))
 
-        with LayerCalls(list(self._chosen.values()), entered=entered):
+        seen = [found for found in self._chosen.values() if found.layer.gain]
+        with LayerCalls(seen, entered=entered):
             self._model(**tensors)
         return shapes
 
@@ -242,7 +244,9 @@ class Walk:
         """Record a group's inputs while `forward` runs, and stop it when all have been seen."""
         left = set(group)
         stops = probe.stops(group)
-        chosen = [self._chosen[name] for name in group]
+        chosen = [self._chosen[name] for name in group if self._chosen[name].layer.gain]
+        if not chosen:
+            return
 
         def record(call: LayerCall, target: Tensor | None) -> None:
             layer = call.layer.layer
@@ -268,12 +272,13 @@ class Walk:
             aiming.close()
 
     def _stand_in(self, group: Sequence[str]) -> None:
-        """Record the layers of a group that no batch has reached."""
+        """Record the layers of a group that no batch has reached, or whose inputs are not seen."""
         for name in group:
             if name in self._seen or self._unreached is None:
                 continue
             layer = self._chosen[name].layer
-            self._unreached(name)
+            if layer.gain:
+                self._unreached(name)
             self._record(name, torch.eye(layer.columns).expand(layer.groups, -1, -1), None)
 
 
@@ -285,7 +290,9 @@ class _Twin:
         # Of the chain's present block, one a batch; None for a batch that has no chain.
         self._calls: list[_Call | None] = []
         self._layers = {
-            found.layer.name: found for found in find_layers(model) if found.layer.name in chosen
+            found.layer.name: found
+            for found in find_layers(model)
+            if found.layer.name in chosen and found.layer.gain
         }
 
     def enter(self, chain: Sequence[str], batches: Sequence[Batch]) -> None:

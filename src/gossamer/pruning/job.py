@@ -185,6 +185,8 @@ class Job:
         The score is Wanda's, size times the norm of the input in the dense model; without
         calibration data it is the size alone.
         """
+        import torch
+
         if not self._batches:
             sizes = SCORES["magnitude"].function
             return {name: sizes(self.dense.weight(name), None).cpu().numpy() for name in self.names}
@@ -197,6 +199,11 @@ class Job:
         self.dense.copy().capture(
             self._batches, self.names, lambda name, inputs: statistics[name].update(inputs)
         )
+        for layer in self.layers:
+            if not statistics[layer.name].count:
+                # No batch reaches it, or its inputs are not seen: then its size decides.
+                unit = torch.eye(layer.columns).expand(layer.groups, -1, -1)
+                statistics[layer.name].update(unit)
         wanda = SCORES["wanda"].function
         return {
             name: wanda(self.dense.weight(name), statistics[name]).cpu().numpy()

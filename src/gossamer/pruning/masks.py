@@ -43,14 +43,21 @@ class Masks(Mapping[str, "Tensor"]):
         """
         from gossamer.models.torch_layers import find_layers
 
-        found = {layer.layer.name: layer.parameter for layer in find_layers(model)}
+        found = {layer.layer.name: layer for layer in find_layers(model)}
         wanted = list(found) if layers is None else list(layers)
         for name in wanted:
             if name not in found:
                 raise OptionError(f"the model has no prunable layer '{name}'; see gossamer inspect")
         names = {id(parameter): name for name, parameter in named_parameters(model)}
-        masks = {names[id(found[name])]: found[name].detach() != 0 for name in wanted}
-        return cls({name: mask for name, mask in masks.items() if not mask.all()})
+        masks = {}
+        for layer in (found[name] for name in wanted):
+            mask = layer.parameter.detach() != 0
+            if layer.padding is not None:
+                # Zero from the start, not for being sparse; it has no gradient.
+                mask[layer.padding] = True
+            if not mask.all():
+                masks[names[id(layer.parameter)]] = mask
+        return cls(masks)
 
     def __getitem__(self, name: str) -> Tensor:
         return self._masks[name]

@@ -165,6 +165,11 @@ def _measure(
         [use.node.name for one in places[layer.name] for use in one.uses] if layer.gain else []
         for layer in layers
     ]
+    if not any(layer.gain for layer in layers):
+        raise ModelError(
+            f"no kernel skips zeros in the layers that were named, so they save no {objective}; "
+            "give objective='bytes' or 'sparsity', or name others"
+        )
     if not any(nodes):
         raise ModelError("none of the layers is found in the model's ONNX export")
     timed = {one.layer.name for found in places.values() for one in found}

@@ -35,15 +35,11 @@ class TrainedLayer:
 
     def matrix(self, tensor: Tensor) -> Tensor:
         """Return a tensor of the parameter's shape as `[rows, columns]`; a view if it can be."""
-        if self._found.transposed:
-            return tensor.T
-        return tensor.reshape(self._found.layer.rows, self._found.layer.columns)
+        return self._found.matrix(tensor)
 
     def unfolded(self, matrix: Tensor) -> Tensor:
         """Return `[rows, columns]` in the parameter's shape."""
-        if self._found.transposed:
-            return matrix.T
-        return matrix.reshape(self.parameter.shape)
+        return self._found.unfolded(matrix)
 
     def weight(self) -> Tensor:
         """Return the weight as it is now, float32 `[rows, columns]`."""
