@@ -125,12 +125,13 @@ def _floats(taken: Feeds) -> list[Array]:
     return [array for array in taken.values() if array.dtype.kind == "f"]
 
 
-_LOSES_NAN = ("Max", "Min", "ReduceMax", "ReduceMin", "MaxPool", "ReduceLogSumExp", "AveragePool")
+_LOSES_NAN = ("Max", "Min", "ReduceMax", "ReduceMin", "MaxPool", "ReduceLogSumExp")
 
 
-def _local_response(x: Array, node: NodeProto) -> Array:
+def _local_response(x: Array, node: NodeProto, opset: int) -> Array:
     """LRN; ONNX Runtime's sum runs from channel to channel, and keeps what was not finite."""
     given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    del opset
     size = given["size"]
     first = (size - 1) // 2
     squares = np.pad(x * x, [(0, 0), (first, size - 1 - first), *([(0, 0)] * (x.ndim - 2))])
@@ -139,12 +140,23 @@ def _local_response(x: Array, node: NodeProto) -> Array:
     return np.asarray(x / scale ** given.get("beta", 0.75))
 
 
+def _softmax(x: Array, node: NodeProto, opset: int) -> Array:
+    given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    axis = given.get("axis", -1 if opset >= 13 else 1) % x.ndim
+    axes = (axis,) if opset >= 13 else tuple(range(axis, x.ndim))
+    rest = x - x.max(axes, keepdims=True)
+    total = np.exp(rest).sum(axes, keepdims=True)
+    return np.asarray(rest - np.log(total) if "Log" in node.op_type else np.exp(rest) / total)
+
+
 # Where ONNX Runtime loses NaN, spreads it, or loses what is small beside 1, also in 64 bits.
-_BY_HAND: dict[str, Callable[[Array, NodeProto], Array]] = {
-    "GlobalMaxPool": lambda x, _: x.max(axis=tuple(range(2, x.ndim)), keepdims=True),
-    "Sigmoid": lambda x, _: np.where(x < 0, np.exp(x), 1.0) / (1 + np.exp(-np.abs(x))),
-    "Softplus": lambda x, _: np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0),
+_BY_HAND: dict[str, Callable[[Array, NodeProto, int], Array]] = {
+    "GlobalMaxPool": lambda x, *_: x.max(axis=tuple(range(2, x.ndim)), keepdims=True),
+    "Sigmoid": lambda x, *_: np.where(x < 0, np.exp(x), 1.0) / (1 + np.exp(-np.abs(x))),
+    "Softplus": lambda x, *_: np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0),
     "LRN": _local_response,
+    "Softmax": _softmax,
+    "LogSoftmax": _softmax,
 }
 
 
@@ -167,17 +179,15 @@ def _node_in_double(
         return None
     if node.op_type in _BY_HAND and not node.domain:
         with np.errstate(all="ignore"):
-            return [_BY_HAND[node.op_type](taken[node.input[0]], node)]
+            return [_BY_HAND[node.op_type](taken[node.input[0]], node, opsets[""])]
     if node.op_type in _LOSES_NAN and any(np.isnan(a).any() for a in _floats(taken)):
-        # ONNX Runtime keeps a NaN or drops it, by where it lies, and ONNX's means leave it out;
-        # here it stays.
+        # ONNX Runtime keeps a NaN or drops it, by where it lies; here it stays.
         sign = -1.0 if "Min" in node.op_type else 1.0
-        nothing = 0.0 if node.op_type == "AveragePool" else -sign * np.inf
         without, marks = dict(values), dict(values)
         for name, array in taken.items():
             if array.dtype.kind == "f":
-                without[name] = np.where(np.isnan(array), nothing, array)
-                marks[name] = np.where(np.isnan(array), sign, nothing)
+                without[name] = np.where(np.isnan(array), -sign * np.inf, array)
+                marks[name] = np.where(np.isnan(array), sign, -sign * np.inf)
         plain, marked = (_node_in_double(node, given, opsets) for given in (without, marks))
         if plain is None or marked is None:
             return None
@@ -201,7 +211,8 @@ def _node_in_double(
                 return [_double(array) for array in run(session(model), feeds)]
             except Unfit:
                 pass
-            if feeds and width == np.float64:
+            # It leaves NaN out of means, and multiplies infinities by zero.
+            if feeds and width == np.float64 and all(np.isfinite(a).all() for a in _floats(taken)):
                 try:
                     with np.errstate(all="ignore"):
                         results = ReferenceEvaluator(model).run(None, feeds)

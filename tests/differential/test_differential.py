@@ -96,6 +96,20 @@ def test_nan_is_not_left_out_of_a_mean_in_64_bits() -> None:
     np.testing.assert_array_equal(found, [[[1.5, 2, 3, np.nan, np.nan]]])
 
 
+@pytest.mark.parametrize("operator", ["Softmax", "LogSoftmax"])
+def test_softmax_in_64_bits_is_onnx_runtimes_and_nan_where_a_row_has_one(operator: str) -> None:
+    x = np.random.default_rng(0).standard_normal((3, 4, 5)).astype(f32)
+    for opset, axes in ((11, (1, 2)), (13, 2)):
+        model = one_node(operator)
+        model.opset_import[0].version = opset
+        (theirs,) = oracle.run(oracle.session(model), {"x": x})
+        np.testing.assert_allclose(in_64_bits(model, x), theirs, rtol=1e-5)
+        broken = x.copy()
+        broken[1, 2, 3] = np.nan
+        expected = np.isnan(broken).any(axes, keepdims=True) | np.zeros(x.shape, bool)
+        np.testing.assert_array_equal(np.isnan(in_64_bits(model, broken)), expected)
+
+
 @pytest.mark.parametrize("size", [1, 3, 5])
 def test_nan_does_not_spread_in_64_bits_from_channel_to_channel(size: int) -> None:
     model = one_node("LRN", size=size, alpha=0.5)
