@@ -430,7 +430,8 @@ def export(
         return
     from gossamer.report.terminal import print_parts
 
-    print_parts(None, *written.notes, f"Written to {out}: {', '.join(written.files)}.")
+    files = f": {', '.join(written.files)}" if out.is_dir() else ""
+    print_parts(None, *written.notes, f"Written to {out}{files}.")
 
 
 @app.command(

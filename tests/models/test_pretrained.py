@@ -111,11 +111,20 @@ def test_a_model_knows_the_directory_that_it_was_loaded_from(bert: Any, tmp_path
 
 def test_weights_results_and_hidden_files_are_no_configuration(tmp_path: Path) -> None:
     source, out = tmp_path / "source", tmp_path / "out"
-    kept = ("config.json", "vocab.txt", "spiece.model", "1_Pooling/config.json", "source.spm")
-    left = ("model.safetensors.index.json", "pytorch_model.bin", ".cache/x.json", "result.json")
+    kept = ("config.json", "vocab.txt", "spiece.model", "source.spm", "2_Dense/model.safetensors")
+    left = (
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
+        "onnx/model.safetensors",
+        ".cache/x.json",
+        "result.json",
+    )
     for name in (*kept, *left):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text("")
+    behind = [{"path": ""}, {"path": "2_Dense"}]
+    (source / "modules.json").write_text(json.dumps(behind))
     copy_configuration(source, out)
     found = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
-    assert found == set(kept)
+    assert found == {*kept, "modules.json"}

@@ -58,16 +58,32 @@ def _cached(name: str) -> Path | None:
 
 
 def copy_configuration(source: Path, folder: Path) -> None:
-    """Copy what a Hugging Face directory holds beside its weights into a folder."""
+    """Copy what a Hugging Face directory holds beside its weights into a folder.
+
+    The layers that sentence-transformers puts behind the model are among it, weights and all.
+    """
+    behind = _layers_behind(source)
     for path in sorted(source.rglob("*")):
         relative = path.relative_to(source)
         hidden = any(part.startswith(".") for part in relative.parts)
         # An index lists the weight files of a model in several parts, which are not copied; a
         # result is of the model that lay there.
         other = path.name.endswith(".index.json") or path.name == RESULT_FILE
-        if path.is_file() and path.suffix in _KEPT_SUFFIXES and not hidden and not other:
+        kept = path.suffix in _KEPT_SUFFIXES
+        if relative.parent.as_posix() in behind:
+            kept |= path.suffix == ".safetensors"
+        if path.is_file() and kept and not hidden and not other:
             (folder / relative).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / relative)
+
+
+def _layers_behind(source: Path) -> set[str]:
+    """Return the folders of what sentence-transformers runs behind the model."""
+    try:
+        modules = json.loads((source / "modules.json").read_text(encoding="utf-8"))
+        return {str(module["path"]) for module in modules} - {"", "."}
+    except (OSError, ValueError, TypeError, KeyError):
+        return set()
 
 
 def write_pretrained(model: torch.nn.Module, folder: Path, source: Path | None) -> list[str]:
