@@ -360,7 +360,7 @@ def test_only_modules_recover(dense: Any, sparse: Any, x: Any, small_onnx: Path)
 
     for model in (small_onnx, onnx.load(small_onnx)):
         with pytest.raises(
-            OptionError, match=r"sparse model is an ONNX model.*export it afterwards"
+            OptionError, match=r"sparse model is an ONNX model.*give the PyTorch module"
         ):
             recover(model, dense, x)
     with pytest.raises(OptionError, match="dense model is an ONNX model"):

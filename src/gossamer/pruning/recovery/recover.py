@@ -279,7 +279,7 @@ def _module(model: Any, which: str) -> TorchModel:
     adapter = open_model(model, trainable=True)
     if not isinstance(adapter, TorchModel):
         raise OptionError(
-            f"the {which} model is an ONNX graph, which cannot be trained; give the PyTorch module "
+            f"the {which} model is an ONNX model, which cannot be trained; give the PyTorch module "
             "that it was exported from, or a folder that holds a Hugging Face model with weights"
         )
     return adapter
