@@ -20,7 +20,6 @@ from gossamer.report.terminal import (
     print_explanation,
     print_inspection,
     print_meters,
-    print_note,
     print_proof,
 )
 from gossamer.runtime import Explanation
@@ -354,10 +353,3 @@ def test_meters_are_listed_with_what_would_make_them_work() -> None:
     assert "CPU time yes estimated: so" in text
     assert "CPU time shows 1.25 W while nothing runs." in text
     assert "A Processor. gossamer compare goes by CPU time." in text
-
-
-def test_a_note_is_wrapped_between_words_and_a_path_is_never_broken() -> None:
-    console = Console(width=30, record=True, file=io.StringIO())
-    path = "/tmp/a-folder-with-quite-a-long-name/report.html"
-    print_note(console, f"The report to look at, in a browser: {path}")
-    assert console.export_text().splitlines() == ["The report to look at, in a", "browser:", path]

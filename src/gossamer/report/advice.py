@@ -11,8 +11,8 @@ from rich.text import Text
 
 from gossamer.quantities import count, quantity, size
 from gossamer.report.layers import groups_of, shortened
-from gossamer.report.speed import candidate_table, times_faster
-from gossamer.report.terminal import print_note
+from gossamer.report.speed import times_faster
+from gossamer.report.tables import new_table, print_parts
 
 Document = Mapping[str, Any]
 
@@ -27,10 +27,7 @@ def print_advice(advice: Document, console: Console | None = None) -> None:
         advice: `Advice.to_dict()`.
         console: where to; standard output by default.
     """
-    console = console or Console()
-    table = candidate_table(
-        console, "one inference", "latency", "times faster", "CPU time", "memory", "file"
-    )
+    table = new_table("one inference", "latency", "times faster", "CPU time", "memory", "file")
     table.columns[2].justify = "left"
     for candidate in (advice["reference"], advice["dense"], *advice["sparse"]):
         table.add_row(
@@ -41,17 +38,10 @@ def print_advice(advice: Document, console: Console | None = None) -> None:
             size(candidate["peak_memory"]["resident"]),
             size(candidate["file_bytes"]),
         )
-    _print(console, table)
     groups = groups_of(advice["layers"])
-    for pattern in dict.fromkeys(one["pattern"] for one in advice["sparse"]):
-        _print(console, _layer_table(console, advice, groups, pattern))
-    for note in (advice["verdict"], *_notes(advice, groups)):
-        print_note(console, note)
-
-
-def _print(console: Console, table: Table) -> None:
-    console.print(table)
-    console.print()
+    patterns = dict.fromkeys(one["pattern"] for one in advice["sparse"])
+    tables = [table, *(_layer_table(advice, groups, pattern) for pattern in patterns)]
+    print_parts(console, *tables, advice["verdict"], *_notes(advice, groups))
 
 
 def _faster(candidate: Document) -> Text:
@@ -59,15 +49,11 @@ def _faster(candidate: Document) -> Text:
     return cell if candidate.get("pays", True) else cell.append("  no gain", "dim")
 
 
-def _layer_table(
-    console: Console, advice: Document, groups: Mapping[str, Sequence[int]], pattern: str
-) -> Table:
+def _layer_table(advice: Document, groups: Mapping[str, Sequence[int]], pattern: str) -> Table:
     """Return the seconds of each layer; equal layers of repeated blocks in one row."""
     columns = [index for index, one in enumerate(advice["sparse"]) if one["pattern"] == pattern]
     titles = [f"{100 * advice['sparse'][index]['sparsity']:g} %" for index in columns]
-    table = candidate_table(console, f"time of layers, {pattern}", "dense", *titles)
-    table.columns[0].no_wrap = False
-    table.columns[0].overflow = "fold"
+    table = new_table(f"time of layers, {pattern}", "dense", *titles)
     for label, members in groups.items():
         layers = [advice["layers"][index] for index in members]
         dense = _sum([layer["dense_seconds"] for layer in layers])

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gossamer.quantities import percent, quantity, size
-from gossamer.report.speed import candidate_table, times_faster
-from gossamer.report.terminal import print_note
+from gossamer.report.speed import times_faster
+from gossamer.report.tables import new_table, print_parts
 
 Document = Mapping[str, Any]
 
@@ -33,10 +33,7 @@ def print_demo(demo: Document, folder: str, console: Console | None = None) -> N
         line.add_row(label, Text(text))
         console.print(line)
     console.print()
-    console.print(_table(demo, console))
-    console.print()
-    for note in _notes(demo, folder):
-        print_note(console, note)
+    print_parts(console, _table(demo), *_notes(demo, folder))
 
 
 def _findings(demo: Document) -> list[tuple[str, str]]:
@@ -82,11 +79,11 @@ def _range(result: Document) -> str:
     return f"{min(each):.0f} to {max(each):.0f} % each"
 
 
-def _table(demo: Document, console: Console) -> Table:
+def _table(demo: Document) -> Table:
     measured = demo["proof"]["candidates"]
     kind = measured[0]["energy"]["kind"]
     columns = ("latency", "times faster", f"energy ({kind})", "file", "accuracy")
-    table = candidate_table(console, "one document", *columns)
+    table = new_table("one document", *columns)
     for candidate in measured:
         table.add_row(
             Text(candidate["name"]),

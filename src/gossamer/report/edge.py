@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gossamer.energy.statistics import LEAST_ROUNDS
 from gossamer.quantities import percent, quantity
-from gossamer.report.terminal import new_table, print_parts
+from gossamer.report.tables import new_table, print_parts
 
 Document = Mapping[str, Any]
 

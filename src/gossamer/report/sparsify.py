@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gossamer.quantities import count, percent, quantity, size
 from gossamer.report.layers import groups_of
-from gossamer.report.terminal import new_table, print_parts
+from gossamer.report.tables import new_table, print_parts
 
 Document = Mapping[str, Any]
 

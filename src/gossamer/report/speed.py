@@ -1,30 +1,13 @@
-"""A table of candidates, a row each, and the cell that says how much faster one is."""
+"""The cell that says how much faster a candidate is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from gossamer.quantities import figures
-
-
-def candidate_table(console: Console, first: str, *others: str) -> Table:
-    """Return an empty table with these columns; lines only where the output is a terminal."""
-    table = Table(
-        header_style="bold",
-        pad_edge=False,
-        collapse_padding=True,
-        box=box.SIMPLE_HEAD if console.is_terminal else None,
-    )
-    table.add_column(first, no_wrap=True)
-    for column in others:
-        table.add_column(column, justify="right")
-    return table
 
 
 def times_faster(candidate: Mapping[str, Any]) -> Text:

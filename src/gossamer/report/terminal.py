@@ -5,17 +5,16 @@ Each takes what `to_dict()` gives, so that a table can be made again from a JSON
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gossamer.quantities import count, figures, percent, quantity, size
 from gossamer.report.speed import times
+from gossamer.report.tables import new_table, print_parts
 
 Document = Mapping[str, Any]
 
@@ -133,35 +132,6 @@ def _explanation_notes(explanation: Document, steps: list[list[Document]], views
     if reasons:
         notes.append(f"In ONNX Runtime, because: {'; '.join(reasons)}.")
     return notes
-
-
-def print_parts(console: Console | None, *parts: Table | str) -> None:
-    """Print tables and notes one below the other."""
-    console = console or Console()
-    for part in parts:
-        if isinstance(part, str):
-            print_note(console, part)
-            continue
-        # A line between head and body helps the eye, and is in the way of other programs.
-        part.box = box.SIMPLE_HEAD if console.is_terminal else None
-        part.show_edge = False
-        console.print(part)
-        console.print()
-
-
-def print_note(console: Console, note: str) -> None:
-    """Print a text, wrapped between words: a path is never broken, so that it can be copied."""
-    lines = textwrap.wrap(note, console.width, break_long_words=False, break_on_hyphens=False)
-    console.print(Text("\n".join(lines)), soft_wrap=True)
-
-
-def new_table(first: str, *others: str) -> Table:
-    """Return an empty table: a first column of names, and others of numbers."""
-    table = Table(header_style="bold", pad_edge=False, collapse_padding=True)
-    table.add_column(first, overflow="fold")
-    for other in others:
-        table.add_column(other, justify="right")
-    return table
 
 
 def _speed_table(candidates: Sequence[Document]) -> Table:
