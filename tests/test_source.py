@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from gossamer.errors import DataError
 from gossamer.formats import save
 from gossamer.models.places import SPARSE_FILE
-from gossamer.source import as_onnx, first_samples, graph_example, one_inference
+from gossamer.source import as_onnx, first_samples, graph_example, named, one_inference
 
 
 def inputs(*values: onnx.ValueInfoProto) -> onnx.ModelProto:
@@ -70,3 +70,12 @@ def test_an_example_is_checked_against_the_model(small_onnx: Path) -> None:
         one_inference(model, np.zeros((2, 3), np.float32))
     with pytest.raises(DataError, match="NaN"):
         one_inference(model, np.full((2, 64), np.nan, np.float32))
+
+
+def test_nodes_of_a_module_bear_the_names_of_its_layers(small_onnx: Path) -> None:
+    nn = pytest.importorskip("torch.nn")
+    layers = [nn.Linear(8, 8), nn.ReLU(), nn.Sequential(nn.Linear(8, 4), nn.Tanh())]
+    graph, names = named(nn.Sequential(*layers), np.zeros((1, 8), np.float32))
+    assert set(names.values()) == {"0", "2.0"}
+    assert set(names) < {node.name for node in graph.graph.node}
+    assert named(small_onnx)[1] == {}

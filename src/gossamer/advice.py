@@ -26,7 +26,7 @@ from gossamer.models.selection import choose_layers
 from gossamer.progress import Fraction, ProgressLike, by_fraction, showing
 from gossamer.pruning.layer_times import layer_seconds, zero_weights
 from gossamer.quantities import count
-from gossamer.source import as_onnx, one_inference
+from gossamer.source import named, one_inference
 from gossamer.sparsity.patterns import get_pattern
 from gossamer.summary import Summary
 
@@ -214,7 +214,8 @@ def advise(
     surroundings = environment.describe()
     with showing(progress) as shown:
         shown.start("reading the model")
-        graph = name_uses(as_onnx(model, example_inputs))
+        graph, names = named(model, example_inputs)
+        graph = name_uses(graph)
         feeds = one_inference(graph, example_inputs)
         layers = chosen_layers(graph)
         with temporary_folder() as folder:
@@ -238,7 +239,10 @@ def advise(
                 reference.close()
     first = bench.comparisons[0]
     return Advice(
-        layers=tuple(found.layer for found in layers),
+        layers=tuple(
+            replace(found.layer, name=names.get(found.layer.name, found.layer.name))
+            for found in layers
+        ),
         reference=first.candidates[0],
         dense=dense,
         sparse=tuple(sparse),

@@ -127,16 +127,17 @@ def explain(
 
     from gossamer import api
     from gossamer.progress import showing
-    from gossamer.source import as_onnx, one_inference
+    from gossamer.source import named, one_inference
 
     example = _example(model, inputs, batch)
     with showing() as shown:
         shown.start("compiling")
-        graph = as_onnx(model, example)
+        graph, names = named(model, example)
         feeds = one_inference(graph, example)
         with api.compile(graph, threads=threads) as session:
             shown.start("timing each node")
-            nodes = [asdict(line) for line in session.explain(feeds)]
+            lines = session.explain(feeds)
+        nodes = [asdict(line) | {"name": names.get(line.name, line.name)} for line in lines]
     found = {
         "threads": session.threads,
         "inputs": {name: list(array.shape) for name, array in feeds.items()},
@@ -428,7 +429,7 @@ def export(
     if as_json:
         print_json(written.to_dict())
         return
-    from gossamer.report.terminal import print_parts
+    from gossamer.report.tables import print_parts
 
     files = f": {', '.join(written.files)}" if out.is_dir() else ""
     print_parts(None, *written.notes, f"Written to {out}{files}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,7 +35,7 @@ from gossamer.models.opening import open_model, read_onnx
 from gossamer.models.places import SPARSE_FILE
 from gossamer.progress import ProgressLike, showing
 from gossamer.result_file import read_result, spent_on
-from gossamer.source import as_onnx, one_inference, onnx_file, sparse_file
+from gossamer.source import named, one_inference, onnx_file, sparse_file
 from gossamer.summary import Summary
 
 if TYPE_CHECKING:
@@ -240,7 +240,8 @@ def compare(
     model, sparsified, spent = _sparse(sparse)
     with showing(progress) as shown:
         shown.start("reading both models, and exporting what is not ONNX yet")
-        graphs = {"dense": as_onnx(dense, inputs), "sparse": as_onnx(model, inputs)}
+        (dense_graph, _), (sparse_graph, names) = named(dense, inputs), named(model, inputs)
+        graphs = {"dense": dense_graph, "sparse": sparse_graph}
         notes: list[str] = []
         feeds = one_inference(graphs["dense"], inputs, notes)
         with ExitStack() as stack:
@@ -301,7 +302,7 @@ def compare(
             int8_scores=rest_scores[0] if rest_scores else None,
             contents={name: _contents(inspect_graph(graphs[name], feeds)) for name in graphs},
             spinning_seconds=spinning,
-            layers=layers,
+            layers=tuple(replace(one, name=names.get(one.name, one.name)) for one in layers),
             rest=rest,
             payback=None
             if spent is None

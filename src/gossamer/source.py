@@ -66,13 +66,42 @@ def as_onnx(
         ModelError: if the model cannot be read or exported.
         DataError: if it must be traced and `example` is missing.
     """
+    return named(model, example, dynamic_axes)[0]
+
+
+def named(
+    model: Any, example: Any = None, dynamic_axes: AxisNames | None = None
+) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """Return `model` as ONNX, as `as_onnx` does, and the layers that its nodes are of, by name.
+
+    So that a module's layers are called alike wherever they are told of: as the module calls them.
+    Nodes of no prunable layer, and all nodes of what is ONNX already, are not among them.
+    """
     found = read_onnx(model)
     if found is not None:
         refuse_axes(dynamic_axes)
-        return found
+        return found, {}
     if example is None and isinstance(model, Made):
         example = model.example
-    return export(open_model(model), example, dynamic_axes)
+    adapter = open_model(model)
+    graph = export(adapter, example, dynamic_axes)
+    layers = {layer.name for layer in adapter.layers()}
+    modules = {node.name: _module_of(node.name) for node in graph.graph.node}
+    return graph, {name: module for name, module in modules.items() if module in layers}
+
+
+def _module_of(node: str) -> str:
+    """Return the name of the module that a node of an exported graph is part of.
+
+    "/model/encoder/layer.0/output/MatMul" is of "encoder.layer.0.output": the first part is what
+    the module was traced in. A list that is called itself stands twice: "/model/model.0/Gemm".
+    """
+    parts: list[str] = []
+    for part in node.split("/")[1:-1]:
+        if parts and part.startswith(f"{parts[-1]}."):
+            parts.pop()
+        parts.append(part)
+    return ".".join(parts).partition(".")[2]
 
 
 def refuse_axes(dynamic_axes: AxisNames | None) -> None:

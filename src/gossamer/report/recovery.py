@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gossamer.quantities import count, percent, quantity
-from gossamer.report.terminal import new_table, print_parts
+from gossamer.report.tables import new_table, print_parts
 
 Document = Mapping[str, Any]
 
