@@ -149,9 +149,6 @@ FAULTS: dict[str, tuple[Edit, ...]] = {
         ),
     ),
     "constants by ONNX's reference evaluator": (Edit("folding", "", _BY_REFERENCE),),
-    "a folded value that a node still makes": (
-        Edit("onnx_import", "            output.producer = None", "            pass"),
-    ),
     "stale notes of inner values": (
         Edit(
             "hints",
