@@ -17,10 +17,12 @@ if TYPE_CHECKING:
         save,
         sparsify,
     )
+    from gossamer.integrations.onnxruntime import InferenceSession
     from gossamer.pruning.sparsifier import Sparsifier
 
 __version__ = "0.1.0"
 __all__ = [
+    "InferenceSession",
     "Sparsifier",
     "advise",
     "compare",
@@ -47,6 +49,8 @@ def __getattr__(name: str) -> Any:
 
         with needed_for("sparse training"):
             return importlib.import_module("gossamer.pruning.sparsifier").Sparsifier
+    if name == "InferenceSession":
+        return importlib.import_module("gossamer.integrations.onnxruntime").InferenceSession
     if name in __all__:
         return getattr(importlib.import_module("gossamer.api"), name)
     raise AttributeError(f"module 'gossamer' has no attribute {name!r}")

@@ -32,13 +32,13 @@ def layer(model: Any) -> onnx.ModelProto:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What ONNX Runtime is given."""
     calls: list[dict[str, Any]] = []
-    real = onnxruntime.InferenceSession
+    real = ort.session_class()
 
     def record(source: Any, options: Any, **named: Any) -> Any:
-        calls.append({"source": source, "options": options})
+        calls.append({"source": source, "options": options, **named})
         return real(source, options, **named)
 
-    monkeypatch.setattr(onnxruntime, "InferenceSession", record)
+    monkeypatch.setattr(ort, "session_class", lambda: record)
     return calls
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from gossamer.errors import DataError, ModelError, OptionError, first_line
+from gossamer.onnx_runtime import session_class
 
 EngineName = Literal["gossamer", "onnxruntime", "openvino"]
 Feeds = Mapping[str, np.ndarray[Any, Any]]
@@ -77,7 +78,7 @@ def _open_onnxruntime(path: Path, threads: int) -> OpenModel:
 
         source = load(path).onnx().SerializeToString()
     try:
-        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        session = session_class()(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # The engine has a dozen types of its own for what can be wrong.
         reason = first_line(error)
         raise ModelError(

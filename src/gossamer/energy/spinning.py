@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from gossamer.energy.fresh_process import read_feeds, run_fresh
+from gossamer.onnx_runtime import session_class
 
 _SECONDS = 1.0
 _WARM_UP_RUNS = 5
@@ -40,7 +41,7 @@ def _main(file: str, threads: str, folder: str) -> None:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(threads)
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    session = session_class()(file, options, providers=["CPUExecutionProvider"])
     feeds = read_feeds(folder)
     for _ in range(_WARM_UP_RUNS):
         session.run(None, feeds)

@@ -25,6 +25,7 @@ from gossamer.models.onnx_layers import OnnxLayer, operands
 from gossamer.models.onnx_pieces import pieces, rows_first
 from gossamer.models.onnx_targets import Aim, find_aim, find_consumers
 from gossamer.models.padding import Padding, without_padding
+from gossamer.onnx_runtime import session_class
 from gossamer.user_code import describe
 
 if TYPE_CHECKING:
@@ -295,7 +296,7 @@ class OnnxWalk:
         options.log_severity_level = 4
         try:
             _add(model, apart, options)
-            return ort.InferenceSession(
+            return session_class()(
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gossamer.models.torch_axes import OpenAxes, resized
 from gossamer.models.torch_traced import Traced
+from gossamer.onnx_runtime import session_class
 from gossamer.user_code import describe
 
 # An export is another model if an output is farther off than this, as a share of its largest value.
@@ -37,7 +38,7 @@ def difference(proto: onnx.ModelProto, traced: Traced, axes: OpenAxes) -> str | 
         cases[f"a size of one of {label!r}"] = one
     cases["other values"] = {name: _other_values(one) for name, one in axes.tensors.items()}
     try:
-        session = onnxruntime.InferenceSession(
+        session = session_class()(
             proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         taken = [value.name for value in session.get_inputs()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -10,6 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from gossamer.errors import ModelError, first_line
+from gossamer.onnx_runtime import session_class
 from gossamer.runtime import hazards
 from gossamer.runtime.graph import Array
 
@@ -26,6 +28,18 @@ _SPINNING = {
 }
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """How somebody wants ONNX Runtime to open what is left to it."""
+
+    options: Any = None
+    """An `onnxruntime.SessionOptions`, which stays as it is; by default one of ours."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """For `onnxruntime.InferenceSession`, by name; by default it gets the CPU as the provider."""
+    reason: str = ""
+    """Why no other engine can do as they say; empty if one can."""
+
+
 def open_session(
     source: str | bytes | onnx.ModelProto,
     outline: onnx.ModelProto,
@@ -35,6 +49,7 @@ def open_session(
     spinning: Spinning = "default",
     once: bool = False,
     why: str = "",
+    wishes: Wishes | None = None,
 ) -> Any:
     """An `onnxruntime.InferenceSession`.
 
@@ -47,6 +62,8 @@ def open_session(
         spinning: of its threads.
         once: whether it runs too seldom to be optimized and to keep memory between runs.
         why: why the model needs ONNX Runtime, for the error where that is not installed.
+        wishes: those of whoever opens it. Options come before `threads`, `spinning` and `once`, and
+            exclude `weights`.
 
     Raises:
         ModelError: if ONNX Runtime is not installed, or refuses the model.
@@ -57,16 +74,19 @@ def open_session(
         import onnxruntime
     except ImportError:
         raise ModelError(f"{why}; install gossamer[ort]") from None
-    options = onnxruntime.SessionOptions()
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    for key, value in _SPINNING[spinning]:
-        options.add_session_config_entry(key, value)
-    if once:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.enable_cpu_mem_arena = False
-    # What goes wrong comes as an exception.
-    options.log_severity_level = 4
+    wishes = wishes or Wishes()
+    options = wishes.options
+    if options is None:
+        options = onnxruntime.SessionOptions()
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        for key, value in _SPINNING[spinning]:
+            options.add_session_config_entry(key, value)
+        if once:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+            options.enable_cpu_mem_arena = False
+        # What goes wrong comes as an exception.
+        options.log_severity_level = 4
     try:
         if weights:
             arrays = [np.asarray(array, order="C") for array in weights.values()]
@@ -75,20 +95,28 @@ def open_session(
         if isinstance(source, onnx.ModelProto):
             hazards.mend(source)
             source = source.SerializeToString()
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        arguments = {"providers": ["CPUExecutionProvider"], **wishes.arguments}
+        return session_class()(source, options, **arguments)
     except Exception as error:
         raise ModelError(f"ONNX Runtime refuses the model: {first_line(error)}") from error
 
 
-def add_weights(model: onnx.ModelProto, weights: Mapping[str, Array]) -> dict[str, Array]:
+def add_weights(
+    model: onnx.ModelProto, weights: Mapping[str, Array], *, whole: bool = False
+) -> dict[str, Array]:
     """Add initializers to a message: small ones whole, of the others that they are given apart.
+
+    Args:
+        model: the message.
+        weights: their elements by name.
+        whole: whether large ones are to be in the message too.
 
     Returns:
         Those that `open_session` is to take where they lie.
     """
     apart = {}
     for name, array in weights.items():
-        if array.nbytes < _LARGE or array.dtype.kind not in "fiub":
+        if whole or array.nbytes < _LARGE or array.dtype.kind not in "fiub":
             model.graph.initializer.append(numpy_helper.from_array(array, name))
             continue
         tensor = model.graph.initializer.add(name=name, dims=array.shape)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnx
 from onnx import TensorProto, helper
@@ -16,6 +16,9 @@ from gossamer.runtime.graph import Array, Value
 # Since this version of the format an initializer that is listed among the inputs is a default.
 _FIRST_WITH_DEFAULTS = 4
 _TYPE_NAMES = {TensorProto.FLOAT: "float", TensorProto.DOUBLE: "double"}
+
+Sizes: TypeAlias = "Mapping[str, Mapping[int, int]]"
+"""Sizes by input and axis."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +72,22 @@ def declared(model: onnx.ModelProto, given: Collection[str] = ()) -> Ports:
 
 def observed(name: str, array: Array) -> Port:
     """An input or output as one array of it shows: its first axis is taken to be open."""
-    kind = _type_name(helper.np_dtype_to_tensor_dtype(array.dtype))
+    kind = type_name(helper.np_dtype_to_tensor_dtype(array.dtype))
     return Port(name, [None, *array.shape[1:]][: array.ndim], f"tensor({kind})")
+
+
+def fix_sizes(model: onnx.ModelProto, sizes: Sizes) -> None:
+    """Let a model, or its outline, state sizes of its inputs that it leaves open."""
+    for info in model.graph.input:
+        for axis, size in sizes.get(info.name, {}).items():
+            info.type.tensor_type.shape.dim[axis].dim_value = size
 
 
 def merged(stated: Port, inferred: Value) -> Port:
     """An output as the model states it, and where it does not as inferred from its inputs."""
     kind = stated.type
     if not kind and inferred.dtype is not None:
-        kind = f"tensor({_type_name(helper.np_dtype_to_tensor_dtype(inferred.dtype))})"
+        kind = f"tensor({type_name(helper.np_dtype_to_tensor_dtype(inferred.dtype))})"
     if inferred.shape is None or (stated.type and not stated.is_tensor):
         return Port(stated.name, stated.shape, kind)
     found = [_symbol(size) if isinstance(size, Dim) else int(size) for size in inferred.shape]
@@ -121,15 +131,15 @@ def _size(size: onnx.TensorShapeProto.Dimension) -> int | str | None:
 def _type(found: onnx.TypeProto) -> str:
     kind = found.WhichOneof("value")
     if kind == "tensor_type":
-        return f"tensor({_type_name(found.tensor_type.elem_type)})"
+        return f"tensor({type_name(found.tensor_type.elem_type)})"
     if kind == "sparse_tensor_type":
-        return f"sparse_tensor({_type_name(found.sparse_tensor_type.elem_type)})"
+        return f"sparse_tensor({type_name(found.sparse_tensor_type.elem_type)})"
     if kind == "sequence_type":
         return f"seq({_type(found.sequence_type.elem_type)})"
     if kind == "optional_type":
         return f"optional({_type(found.optional_type.elem_type)})"
     if kind == "map_type":
-        key = _type_name(found.map_type.key_type)
+        key = type_name(found.map_type.key_type)
         return f"map({key},{_type(found.map_type.value_type)})"
     return ""
 
@@ -170,13 +180,14 @@ def _parsed(words: str, shape: Sequence[int | str | None] | None) -> onnx.TypePr
 
 
 def _type_number(name: str) -> int:
-    numbers = {_type_name(number): int(number) for number in TensorProto.DataType.values()}
+    numbers = {type_name(number): int(number) for number in TensorProto.DataType.values()}
     if name not in numbers:
         raise ValueError(f"no element type {name!r}")
     return numbers[name]
 
 
-def _type_name(number: int) -> str:
+def type_name(number: int) -> str:
+    """The word for an element type's number in ONNX, as ONNX Runtime says it."""
     if number in _TYPE_NAMES:
         return _TYPE_NAMES[number]
     known = {value: name for name, value in TensorProto.DataType.items()}

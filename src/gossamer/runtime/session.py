@@ -151,8 +151,10 @@ class Session(Summary):
         self._beyond: WholeModel | None = None
         self._program: Program | None = None
         self._whole: WholeModel | None = None
-        reason = "the engine asked for"
-        if engine != "onnxruntime":
+        reason = source.wishes.reason
+        if engine == "onnxruntime":
+            reason = reason or "the engine asked for"
+        elif not reason:
             reason = self._compile()
         if reason:
             self._whole = self._left(reason)
@@ -282,6 +284,11 @@ class Session(Summary):
         kinds = {type(step) for step in self._program.steps}
         return "onnxruntime" if kinds == {fallback.FallbackRegion} else "gossamer"
 
+    @property
+    def is_left(self) -> bool:
+        """Whether the model is in one session of ONNX Runtime, and none of it in a program."""
+        return self._whole is not None
+
     def summary(self) -> dict[str, str]:
         """Return what it runs, in words."""
 
@@ -323,8 +330,8 @@ class Session(Summary):
         Args:
             output_names: the outputs wanted, all if None or empty.
             input_feed: an array for each input by name; a list of arrays for a sequence.
-            run_options: an `onnxruntime.RunOptions` for what is left to ONNX Runtime whole;
-                generated code has none of these options.
+            run_options: an `onnxruntime.RunOptions`. Generated code heeds its `terminate` before a
+                run; a model with initializers that adapters may replace is run by ONNX Runtime.
 
         Raises:
             DataError: if an input is missing, unknown, or of another type or shape than the model
@@ -339,6 +346,8 @@ class Session(Summary):
             return self._whole.run(output_names, input_feed, run_options)
         wanted = check_names(output_names, self._names)
         try:
+            if run_options is not None:
+                self._check_options(run_options)
             found = self._run_program(input_feed)
         except (BeyondProgram, ModelError) as error:
             if not self._may_leave:
@@ -346,6 +355,18 @@ class Session(Summary):
             return self._run_beyond(error, wanted, input_feed, run_options)
         results = dict(zip(self._names, found, strict=True))
         return [results[name] for name in wanted]
+
+    def _check_options(self, run_options: Any) -> None:
+        """Leave to ONNX Runtime a run whose options say more than generated code heeds.
+
+        Raises:
+            ModelError: if the run is to end at once.
+            BeyondProgram: if there may be adapters among the options, of which they do not tell.
+        """
+        if run_options.terminate:
+            raise ModelError("the run options say to terminate; set terminate to False")
+        if self._source.ports.defaults:
+            raise BeyondProgram("adapters are ONNX Runtime's; leave out the run options")
 
     def _run_program(self, feeds: Mapping[str, Any]) -> list[Array]:
         assert self._program is not None
@@ -373,6 +394,19 @@ class Session(Summary):
         if isinstance(error, BeyondProgram) and error.against_onnx:
             warnings.warn(f"{error}; ONNX Runtime runs it all the same", stacklevel=3)
         return results
+
+    def in_onnxruntime(self) -> Any:
+        """The model in a session of ONNX Runtime itself, for what only that can do with it.
+
+        Raises:
+            ModelError: if ONNX Runtime is not installed, or refuses the model.
+            DataError: if the model was changed since it was compiled.
+        """
+        if self._whole is not None:
+            return self._whole.session
+        if self._beyond is None:
+            self._beyond = self._left("asked for")
+        return self._beyond.session
 
     def _check(self, feeds: Mapping[str, Any]) -> tuple[dict[Value, Array], dict[str, int]]:
         known = self._inputs

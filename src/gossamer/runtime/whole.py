@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from gossamer.errors import DataError, ModelError, first_line
 from gossamer.runtime import feeds as feeding
 from gossamer.runtime import hazards, onnx_file, ort
 from gossamer.runtime.graph import Array
+from gossamer.runtime.metadata import metadata
 from gossamer.runtime.outline import fingerprint, outline
-from gossamer.runtime.ports import Port, declared
+from gossamer.runtime.ports import Port, Sizes, declared, fix_sizes
 
 # The largest message that protocol buffers write.
 _LARGEST_MESSAGE = (1 << 31) - 1
@@ -32,6 +34,9 @@ class Source:
         model: a file, its bytes, or the loaded model.
         weights: names and elements of initializers that the model leaves empty. They are kept if
             they can be iterated only once.
+        wishes: how ONNX Runtime is to open it for its user.
+        sizes: of inputs by name, numbers for sizes along axes that the model leaves open and that
+            the wishes say. A loaded model gets them too.
 
     Raises:
         ModelError: if there is no such file, or it is no ONNX model.
@@ -43,8 +48,11 @@ class Source:
         self,
         model: str | Path | bytes | onnx.ModelProto,
         weights: Iterable[tuple[str, Array]] = (),
+        wishes: ort.Wishes | None = None,
+        sizes: Sizes | None = None,
     ) -> None:
-        self.model = model
+        self.model, self.wishes = model, wishes or ort.Wishes()
+        self._sizes = sizes or {}
         try:
             once = iter(weights) is weights
         except TypeError:
@@ -55,7 +63,9 @@ class Source:
         outlined = outline(model)
         hazards.check(outlined)
         self.fed = hazards.fed(outlined)
+        fix_sizes(outlined, self._sizes)
         self.ports = declared(outlined)
+        self.metadata = metadata(outlined)
         self.nodes = [
             (node.name, node.op_type) for node in outlined.graph.node if node.op_type != "Constant"
         ]
@@ -63,7 +73,9 @@ class Source:
 
     def read(self) -> onnx_file.Parts:
         """The model, checked, in two parts."""
-        return onnx_file.read(self.model, self._weights)
+        parts = onnx_file.read(self.model, self._weights)
+        fix_sizes(parts.model, self._sizes)
+        return parts
 
     def remember(self) -> None:
         """Take note of what the model is now, since it will perhaps be opened later."""
@@ -72,6 +84,8 @@ class Source:
     def open(self, threads: int | None, spinning: ort.Spinning, why: str) -> Any:
         """A session of ONNX Runtime; see `ort.open_session`.
 
+        It is as its user wishes unless its threads are to spin otherwise, which is for a trial.
+
         Raises:
             DataError: if the model is no longer what it was when it was remembered.
         """
@@ -79,16 +93,25 @@ class Source:
             raise DataError("the model was changed since it was compiled; compile it anew")
         source: str | bytes | onnx.ModelProto
         weights, outlined = onnx_file.by_name(self._weights), outline(self.model)
+        wishes = self.wishes if spinning == "default" else None
+        # What a user's options hold, such as where weights lie, is for ONNX Runtime to say.
+        by_user = wishes is not None and wishes.options is not None
         if weights or _is_too_large(self.model) or hazards.is_mendable(outlined):
             parts = onnx_file.take_apart(self.model, weights)
             source = outlined = parts.model
-            weights = ort.add_weights(parts.model, parts.weights)
+            weights = ort.add_weights(parts.model, parts.weights, whole=by_user)
         else:
             source = str(self.model) if isinstance(self.model, Path) else self.model
-        if not isinstance(self.model, (str, Path)):
+        if not isinstance(self.model, (str, Path)) and not by_user:
             hazards.check_external(outlined, weights)
         return ort.open_session(
-            source, outlined, weights=weights, threads=threads, spinning=spinning, why=why
+            source,
+            outlined,
+            weights=weights,
+            threads=threads,
+            spinning=spinning,
+            why=why,
+            wishes=wishes,
         )
 
     def _found(self) -> object:
@@ -101,6 +124,27 @@ class Source:
         except OSError:
             return None
         return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+class OrtFile(Source):
+    """A model in the format of ONNX Runtime, which nobody else reads.
+
+    Args:
+        model: a file or its bytes.
+        wishes: how ONNX Runtime is to open it for its user.
+    """
+
+    def __init__(self, model: str | bytes, wishes: ort.Wishes) -> None:
+        self.model = model
+        self.wishes = replace(wishes, reason="it is in the format of ONNX Runtime")
+        self.nodes, self.fed = [], []
+
+    def open(self, threads: int | None, spinning: ort.Spinning, why: str) -> Any:
+        """A session of ONNX Runtime; see `ort.open_session`."""
+        nothing = onnx.ModelProto()
+        return ort.open_session(
+            self.model, nothing, threads=threads, spinning=spinning, why=why, wishes=self.wishes
+        )
 
 
 def _is_too_large(model: object) -> bool:
@@ -131,10 +175,10 @@ class WholeModel:
         self.reason = reason
         self.nodes = source.nodes
         why = f"the model needs ONNX Runtime ({reason})"
-        self._session = source.open(threads, spinning, why)
-        self.inputs = _ports(self._session.get_inputs())
-        self.outputs = _ports(self._session.get_outputs())
-        self.defaults = _ports(self._session.get_overridable_initializers())
+        self.session = source.open(threads, spinning, why)
+        self.inputs = _ports(self.session.get_inputs())
+        self.outputs = _ports(self.session.get_outputs())
+        self.defaults = _ports(self.session.get_overridable_initializers())
 
     def run(
         self, names: Sequence[str] | None, feeds: Mapping[str, Any], options: Any = None
@@ -151,7 +195,7 @@ class WholeModel:
             # ONNX Runtime takes their bytes as they are.
             feeds = self._arrays(feeds)
         try:
-            return list(self._session.run(names, feeds, options))
+            return list(self.session.run(names, feeds, options))
         except Exception as error:
             feeding.check_names(names, [port.name for port in self.outputs])
             self._check_inputs(feeds)
@@ -159,7 +203,7 @@ class WholeModel:
             if all(arrays[name] is feeds[name] for name in feeds):
                 raise _failed(error) from error
         try:
-            return list(self._session.run(names, arrays, options))
+            return list(self.session.run(names, arrays, options))
         except Exception as error:
             raise _failed(error) from error
 
