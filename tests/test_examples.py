@@ -12,16 +12,43 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # Those that train or measure take their time.
-QUICK = {"compile_onnx"}
+QUICK = {"compile_onnx", "service"}
 EXAMPLES = [
     pytest.param(path, marks=() if path.stem in QUICK else pytest.mark.slow, id=path.stem)
     for path in sorted((ROOT / "examples").glob("*.py"))
 ]
+NEEDED = {"service": "fastapi"}
+PACKAGES = {
+    "file_types": "magika",
+    "pitch": "swift_f0",
+    "speech": "silero_vad",
+    "text_in_images": "rapidocr_onnxruntime",
+    "wake_word": "livekit.wakeword",
+}
+"""What the examples with packages that bring their own models need; all but that of
+`text_in_images`, which is large, come with the extra `dropin`."""
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_example_runs(example: Path, tmp_path: Path) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip(NEEDED.get(example.stem, "torch"))
+    run(example, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", PACKAGES)
+def test_a_package_runs_with_its_models_in_gossamer(example: str, tmp_path: Path) -> None:
+    """Each compares what it gives with what it gave before."""
+    pytest.importorskip(PACKAGES[example])
+    run(ROOT / "examples" / "packages" / f"{example}.py", tmp_path)
+
+
+def test_each_package_has_an_example() -> None:
+    found = {path.stem for path in (ROOT / "examples" / "packages").glob("*.py")}
+    assert found == set(PACKAGES)
+
+
+def run(example: Path, tmp_path: Path) -> None:
     # Networks this small gain nothing from threads, and wait long for them on a busy machine.
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
