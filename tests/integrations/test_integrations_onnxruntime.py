@@ -120,7 +120,7 @@ def test_it_takes_paths_and_bytes_and_sparse_files(native: None, tmp_path: Path)
     path, sparse = tmp_path / "any.name", tmp_path / "model.gossamer.safetensors"
     path.write_bytes(LAYER)
     gossamer.save(layer(), sparse)
-    for given in (path, str(path), LAYER, sparse):
+    for given in (path, str(path), LAYER, sparse, tmp_path):
         found = gossamer.InferenceSession(given).run(["y"], {"x": X})[0]
         np.testing.assert_allclose(found, X @ WEIGHT + 1, rtol=1e-4, atol=1e-5)
     for given in (layer(), bytearray(LAYER)):

@@ -60,7 +60,7 @@ class InferenceSession(_Theirs):
 
     Args:
         path_or_bytes: the path of an ONNX file, its bytes, or the path of a sparse Gossamer file
-            that carries its graph.
+            that carries its graph, or of a folder with one.
         sess_options: an `onnxruntime.SessionOptions`. Threads and fixed sizes hold for generated
             code too; profiles and optimized models are ONNX Runtime's, which then runs the model;
             all else is for what is left to it.
@@ -109,7 +109,8 @@ class InferenceSession(_Theirs):
         """The model, with the sizes that the options fix."""
         model: str | bytes | onnx.ModelProto = self._model
         weights: Iterable[tuple[str, Any]] = ()
-        stored = sparse_file(model)
+        # Whatever else it is called, it is an ONNX file.
+        stored = sparse_file(model) if _may_be_sparse(self._model) else None
         if stored is not None:
             model, weights = load(stored).onnx_parts()
         sizes: Sizes = {}
@@ -290,3 +291,8 @@ class InferenceSession(_Theirs):
         if name in _OF_THEIRS:
             return getattr(self._opened, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _may_be_sparse(model: str | bytes) -> bool:
+    """Whether it is the path of a sparse Gossamer file, or of a folder that may hold one."""
+    return isinstance(model, str) and (Path(model).suffix == ".safetensors" or Path(model).is_dir())
