@@ -149,6 +149,7 @@ def test_what_is_onnx_runtimes_own_is_asked_of_it(session: gossamer.InferenceSes
     binding.bind_output("y")
     session.run_with_iobinding(binding)
     np.testing.assert_allclose(binding.copy_outputs_to_cpu()[0], X @ WEIGHT + 1, rtol=1e-4)
+    assert session._model_path is None and session._enable_fallback
     assert not hasattr(session, "no_such_thing")
 
 

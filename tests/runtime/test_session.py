@@ -320,9 +320,8 @@ def test_what_is_left_whole_has_its_own_threads_unless_asked_or_bounded(
     monkeypatch.setattr("gossamer.machine.default_threads", lambda: 3)
     monkeypatch.setattr("gossamer.machine.has_quota", lambda: has_quota)
     session = compile(sentence, threads=asked, engine="onnxruntime")
-    assert session._whole is not None
     # ONNX Runtime has 0 for its own choice.
-    assert session._whole._session.get_session_options().intra_op_num_threads == given
+    assert session.in_onnxruntime().get_session_options().intra_op_num_threads == given
 
 
 # Life

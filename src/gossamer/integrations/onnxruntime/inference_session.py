@@ -34,7 +34,7 @@ else:
     except ImportError:
         _Theirs = object
 
-# What methods that are ONNX Runtime's own take of its session.
+# What methods that are ONNX Runtime's own, and packages, take of its session.
 _OF_THEIRS = {
     "_sess",
     "_inputs_meta",
@@ -46,6 +46,13 @@ _OF_THEIRS = {
     "_model_meta",
     "_captured_graph_bindings",
     "_from_model_package",
+    "_sess_options",
+    "_sess_options_initial",
+    "_provider_options",
+    "_profiling_start_time_ns",
+    "_enable_fallback",
+    "_fallback_providers",
+    "_read_config_from_model",
 }
 
 
@@ -85,6 +92,8 @@ class InferenceSession(_Theirs):
         **kwargs: Any,
     ) -> None:
         self._model = asked.as_model(path_or_bytes)
+        # Packages look for the file by this name, as they do in ONNX Runtime's.
+        self._model_path = self._model if isinstance(self._model, str) else None
         self._options, self._others = sess_options, kwargs
         self._compile(providers, provider_options)
 
