@@ -415,3 +415,40 @@ def test_after_an_interruption_what_it_took_is_estimated_from_all_cpu_time(
     assert found.energy_spent.kind == "estimated"
     assert found.energy_spent.method.endswith("over all processes and interruptions")
     assert found.energy_spent.cpu_seconds >= found.cpu_seconds
+
+
+class Anything(nn.Module):
+    """A wrapper that hands on whatever it is given."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, **kwargs: torch.Tensor) -> torch.Tensor:
+        return self.model(kwargs["x"] * kwargs["scale"])
+
+
+def test_a_module_of_kwargs_alone_is_given_every_array(
+    dense: nn.Module, sparse: nn.Module, x: Any
+) -> None:
+    data = {"x": x, "scale": np.ones_like(x)}
+    found = recover(Anything(sparse), Anything(dense), data, steps=3)
+    expected = recover(sparse, dense, x, steps=3)
+    assert same(found.model.model, expected.model)
+
+
+def test_what_is_beyond_a_module_s_own_names_is_no_input_where_there_are_labels(
+    dense: nn.Module, sparse: nn.Module, x: Any
+) -> None:
+    class Own(Anything):
+        def forward(self, x: torch.Tensor, **kwargs: torch.Tensor) -> torch.Tensor:
+            assert not kwargs
+            return self.model(x)
+
+    recover(
+        Own(sparse),
+        Own(dense),
+        {"x": x, "labels": np.zeros(len(x))},
+        steps=1,
+        task_loss=lambda returned, batch: (returned.mean(1) - batch["labels"]).square().mean(),
+    )

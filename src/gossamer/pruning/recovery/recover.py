@@ -149,9 +149,9 @@ def recover(
     wanted = None if losses is None else checked_losses(losses, labelled=labelled)
     student, teacher = _module(sparse, "sparse"), _module(dense, "dense")
     samples = read_samples(data, student.inputs(), labelled=labelled)
-    names = [taken.name for taken in student.inputs()]
+    names = samples.inputs
     trained, home = student.copy(), _device_of(student.model)
-    example = samples.example(names)
+    example = samples.example()
     scored = None if evaluate is None else score(evaluate, teacher.copy(), example=example)
     before = _compare(scored, evaluate, student.copy(), example)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,9 @@ class Samples:
         groups: arrays by name, first axis samples.
         extras: names of the arrays that the model does not take.
         notes: what was left out of the data.
+
+    Attributes:
+        inputs: names of the arrays that the model takes.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Samples:
         self._groups = list(groups)
         self.notes = tuple(notes)
         self.extras = tuple(extras)
+        self.inputs = tuple(sorted({name for group in groups for name in group} - set(extras)))
         self._lengths = [_lengths(group, self.extras) for group in self._groups]
 
     def __len__(self) -> int:
@@ -61,9 +65,9 @@ class Samples:
                 found.update(np.ascontiguousarray(array).data)
         return found.hexdigest()
 
-    def example(self, names: Sequence[str]) -> Batch:
-        """Return the first sample's arrays of these names."""
-        return {name: array[:1] for name, array in self._groups[0].items() if name in names}
+    def example(self) -> Batch:
+        """Return what the model takes of the first sample."""
+        return {name: array[:1] for name, array in self._groups[0].items() if name in self.inputs}
 
     def mini_batches(self, size: int, seed: int, epoch: int) -> list[tuple[int, NDArray[np.int64]]]:
         """Return the mini-batches of an epoch: the group and the rows of each.
@@ -128,16 +132,21 @@ def read_samples(data: Any, inputs: Sequence[Input], *, labelled: bool) -> Sampl
     if not items:
         raise DataError("the data is empty; give at least one batch")
     beside: dict[str, None] = {}
+    extras: set[str] = set()
     read: list[Arrays] = []
     for number, item in enumerate(items, start=1):
         place = "the data" if whole else f"batch {number} of the data"
-        read.append(_read(item, inputs, place, labelled, beside))
-    extras = sorted({name for arrays in read for name in arrays} - {one.name for one in inputs})
-    return Samples(_group(read, extras), extras, left_out(beside, "data"))
+        read.append(_read(item, inputs, place, labelled, beside, extras))
+    return Samples(_group(read, extras), sorted(extras), left_out(beside, "data"))
 
 
 def _read(
-    item: Any, inputs: Sequence[Input], place: str, labelled: bool, beside: dict[str, None]
+    item: Any,
+    inputs: Sequence[Input],
+    place: str,
+    labelled: bool,
+    beside: dict[str, None],
+    extras: set[str],
 ) -> Arrays:
     own, further = split_item(item, inputs, place)
     if not labelled:
@@ -150,6 +159,7 @@ def _read(
             )
         return check_arrays(item, inputs, place, beside=beside)
     arrays = check_arrays(own, inputs, place)
+    extras.update(further)
     labels = [Input(name, required=True) for name in further]
     if labels:
         arrays |= check_arrays(further, labels, place)
@@ -160,7 +170,7 @@ def _read(
     return arrays
 
 
-def _group(read: Sequence[Arrays], extras: Sequence[str]) -> list[Arrays]:
+def _group(read: Sequence[Arrays], extras: Collection[str]) -> list[Arrays]:
     """Put samples of like shape together; token sequences are padded to one length first."""
     if all(_MASK in arrays and arrays[_MASK].ndim == 2 for arrays in read):
         longest = max(arrays[_MASK].shape[1] for arrays in read)
@@ -175,7 +185,7 @@ def _group(read: Sequence[Arrays], extras: Sequence[str]) -> list[Arrays]:
     ]
 
 
-def _padded(arrays: Arrays, longest: int, extras: Sequence[str]) -> Arrays:
+def _padded(arrays: Arrays, longest: int, extras: Collection[str]) -> Arrays:
     missing = longest - arrays[_MASK].shape[1]
     if not missing:
         return arrays
