@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from gossamer.edge.scenario import Scenario, read_scenario, scenario_from
-from gossamer.errors import ScenarioError
+from gossamer.errors import OptionError, ScenarioError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "edge-scenario.yaml"
 
@@ -20,6 +20,12 @@ def test_the_example_is_a_scenario() -> None:
     assert scenario.access_points.count == 4
     assert scenario.users.sinr_target_db == (6.0,) * 4
     assert scenario.sweep_sinr_target_db[0] == 0.0
+
+
+@pytest.mark.parametrize("path", [None, 5, b"a", ["a"], {}])
+def test_what_is_no_path_is_one_line(path: Any) -> None:
+    with pytest.raises(OptionError, match="a path must be a str or a Path, not"):
+        read_scenario(path)
 
 
 def test_one_number_stands_for_all(document: dict[str, Any]) -> None:

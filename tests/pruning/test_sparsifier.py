@@ -528,3 +528,21 @@ def test_a_layer_whose_weight_is_computed_is_warned_of(compute: Any) -> None:
     with pytest.warns(UserWarning, match="'1' is computed at every call"):
         sparsifier.prepare(model, torch.optim.SGD(model.parameters(), 0.1))
     assert "1.weight" not in sparsifier.masks
+
+
+@pytest.mark.parametrize("argument", ["steps", "pattern", "method", "layers", "schedule", "every"])
+@pytest.mark.parametrize("wrong", [0, 2j, True, b"a", [None], {1: 2}, torch.ones(2), len, "nope"])
+def test_an_argument_of_another_kind_is_one_line(argument: str, wrong: Any) -> None:
+    try:
+        gs.Sparsifier(0.5, **{"steps": STEPS, argument: wrong})
+    except OptionError as error:
+        assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "model", [nn.Linear(2, 2)], {}])
+def test_a_model_and_an_optimizer_of_another_kind_are_one_line(wrong: Any) -> None:
+    model = network()
+    with pytest.raises(OptionError, match=r"the model is a .*; give an nn.Module"):
+        gs.Sparsifier(0.5, steps=STEPS).prepare(wrong, sgd(model))
+    with pytest.raises(OptionError, match=r"the optimizer is a .*; give one of torch.optim"):
+        gs.Sparsifier(0.5, steps=STEPS).prepare(model, wrong)

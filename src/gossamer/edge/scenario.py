@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from gossamer.errors import ScenarioError
 from gossamer.extras import needed_for
+from gossamer.files import as_path
 
 Point = tuple[float, float]
 Part = TypeVar("Part")
@@ -126,12 +127,13 @@ def read_scenario(path: str | Path) -> Scenario:
     Raises:
         ScenarioError: if the file cannot be read or is no scenario: the message names the key
             that is missing, unknown, out of range or of the wrong size, and what to do.
-        OptionError: if pyyaml is not installed.
+        OptionError: if pyyaml is not installed, or `path` is none.
     """
     with needed_for("reading a scenario"):
         import yaml
+    path = as_path(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise ScenarioError(f"{path} cannot be read ({error}); check the path") from error
     try:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from gossamer import arguments
 from gossamer.errors import ModelError, OptionError
 from gossamer.models.selection import choose_layers
 from gossamer.models.torch_forms import computed_weights
@@ -95,19 +97,22 @@ class Sparsifier:
         self.steps = steps
         self.pattern = get_pattern(pattern)
         self.method = get_method(method)
-        self._schedule_name = schedule or self.method.schedule
+        self._schedule_name = self.method.schedule if schedule is None else schedule
         self._schedule = get_schedule(self._schedule_name)
-        self._allocation_name = allocation or (
-            self.method.allocation if self.pattern.sparsity is None else "uniform"
-        )
+        own = self.method.allocation if self.pattern.sparsity is None else "uniform"
+        self._allocation_name = own if allocation is None else allocation
         if self.pattern.sparsity is not None:
             self._take_fixed(self.pattern.sparsity)
         self._allocation = named("allocation", self._allocation_name, _ALLOCATIONS)
-        self._choice = layers if layers is None or isinstance(layers, str) else list(layers)
+        self._choice = (
+            layers
+            if layers is None or isinstance(layers, str)
+            else arguments.names("layers", layers)
+        )
         self._ramp = _checked_ramp(self.method.ramp if ramp is None else ramp)
         for name, number in (("steps", steps), ("every", every)):
-            if number is not None and number < 1:
-                raise OptionError(f"{name} is {number}; give a number of steps, 1 or more")
+            if number is not None and not (isinstance(number, Real) and number >= 1):
+                raise OptionError(f"{name} is {number!r}; give a number of steps, 1 or more")
         self._every = every
         self._seed = seed
         self._step = 0
@@ -148,6 +153,12 @@ class Sparsifier:
             raise OptionError(
                 "steps is missing; give the number of optimizer steps of the whole training"
             )
+        if not isinstance(model, torch.nn.Module):
+            raise OptionError(f"the model is a {type(model).__name__}; give an nn.Module")
+        # Accelerate's and Lightning's optimizers hold the real one, which runs the hooks.
+        real = getattr(optimizer, "optimizer", optimizer)
+        if not isinstance(real, torch.optim.Optimizer):
+            raise OptionError(f"the optimizer is a {type(real).__name__}; give one of torch.optim")
         layers = self._trained_layers(unwrapped(model))
         if self._loaded is not None:
             self._resume(layers, self._loaded)
@@ -157,8 +168,7 @@ class Sparsifier:
                 self.method.start(layer, self._sparsity_of(layer, 0), random)
                 layer.apply()
         self._layers, self._model = layers, unwrapped(model)
-        # Accelerate's and Lightning's optimizers hold the real one, which runs the hooks.
-        self._optimizer = getattr(optimizer, "optimizer", optimizer)
+        self._optimizer = real
         self._hook = self._optimizer.register_step_post_hook(lambda *_: self._after_optimizer())
 
     def step(self) -> None:

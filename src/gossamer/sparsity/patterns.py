@@ -202,6 +202,8 @@ def get_pattern(name: str) -> Pattern:
     Raises:
         OptionError: if there is none; the message lists the known ones, or says what fits.
     """
+    if not isinstance(name, str):
+        raise OptionError(f"a pattern is a name such as 'unstructured' or '2:4', not {name!r}")
     found = re.fullmatch(r"(\d{1,4}):(\d{1,4})", name)
     if found is not None:
         kept, of = int(found[1]), int(found[2])
