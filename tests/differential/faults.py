@@ -156,10 +156,6 @@ FAULTS: dict[str, tuple[Edit, ...]] = {
             "        found |= {info.name: declared_value(info) for info in model.graph.value_info}",
         ),
     ),
-    "no type between regions": (
-        Edit("hints", "    if wanted and importlib", "    if False and importlib"),
-        Edit("fallback", "    if value in types:", "    if False:"),
-    ),
     "attributes without a type": (
         Edit(
             "protos", "        if formal is not None and not formal.required:", "        if False:"
