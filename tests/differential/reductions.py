@@ -55,6 +55,8 @@ def place(g: Graph, op: str) -> None:
 @operators("Softmax LogSoftmax Hardmax")
 def soft(g: Graph, op: str) -> None:
     x = g.pick(g.types(op), (1, 2, 3, 4))
+    if op == "Hardmax" and not x.ordered:
+        raise Refused("the largest of what holds NaN")
     low = -x.rank if g.opset >= 11 else 0
     g.add(op, x, axis=g.choice((None, g.number(low, x.rank - 1))) if x.rank > 1 else 0)
 
