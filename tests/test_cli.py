@@ -101,8 +101,12 @@ def test_explain_says_how_each_node_runs(run: Any, small_onnx: Path, small_data:
 
 
 @pytest.mark.usefixtures("memory_unmeasured")
-def test_a_modules_layers_are_called_alike_by_every_verb(run: Any, tmp_path: Path) -> None:
+def test_a_modules_layers_are_called_alike_by_every_verb(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("torch")
+    # Names are looked at, and no figures.
+    monkeypatch.setattr("gossamer.advice._MOST_SECONDS", 0.1)
     (tmp_path / "model.py").write_text(
         "from torch import nn\n"
         "def net():\n"

@@ -84,6 +84,7 @@ class Tiny:
             return {"loss": float((model(x) - self.model(x)).square().mean())}
 
 
+@pytest.mark.slow
 def test_every_point_is_a_line_and_the_last_sums_up(
     allocation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
