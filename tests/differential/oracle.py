@@ -149,12 +149,23 @@ def _softmax(x: Array, node: NodeProto, opset: int) -> Array:
     return np.asarray(rest - np.log(total) if "Log" in node.op_type else np.exp(rest) / total)
 
 
-# Where ONNX Runtime loses NaN, spreads it, or loses what is small beside 1, also in 64 bits.
+def _mean_variance(x: Array, node: NodeProto, opset: int) -> Array:
+    """As ONNX defines it; ONNX Runtime leaves out the 1e-9, and divides 0 by 0 where all is one."""
+    given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    del opset
+    axes = tuple(given.get("axes", (0, 2, 3)))
+    rest = x - x.mean(axes, keepdims=True)
+    return np.asarray(rest / (np.sqrt((rest * rest).mean(axes, keepdims=True)) + 1e-9))
+
+
+# Where ONNX Runtime loses NaN, spreads or makes it, or loses what is small beside 1, also in 64
+# bits.
 _BY_HAND: dict[str, Callable[[Array, NodeProto, int], Array]] = {
     "GlobalMaxPool": lambda x, *_: x.max(axis=tuple(range(2, x.ndim)), keepdims=True),
     "Sigmoid": lambda x, *_: np.where(x < 0, np.exp(x), 1.0) / (1 + np.exp(-np.abs(x))),
     "Softplus": lambda x, *_: np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0),
     "LRN": _local_response,
+    "MeanVarianceNormalization": _mean_variance,
     "Softmax": _softmax,
     "LogSoftmax": _softmax,
 }

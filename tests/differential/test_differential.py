@@ -120,6 +120,17 @@ def test_nan_does_not_spread_in_64_bits_from_channel_to_channel(size: int) -> No
     np.testing.assert_allclose(in_64_bits(model, x)[0, 3:], theirs[0, 3:], rtol=1e-6)
 
 
+def test_what_does_not_vary_is_0_in_64_bits_and_nan_only_where_it_is_not_finite() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3, 1, 4)).astype(f32)
+    for axes in (None, [1], [0, -1]):
+        model = one_node("MeanVarianceNormalization", **({"axes": axes} if axes else {}))
+        (theirs,) = oracle.run(oracle.session(model), {"x": x})
+        np.testing.assert_allclose(in_64_bits(model, x), theirs, rtol=1e-5, atol=1e-6)
+    model = one_node("MeanVarianceNormalization", axes=[2])
+    x[0, 1, 0, 2] = np.inf
+    np.testing.assert_array_equal(in_64_bits(model, x), np.where(np.isinf(x), np.nan, 0))
+
+
 def test_faults_that_were_mended_can_still_be_put_back() -> None:
     """`python tests/differential find` then says how many graphs find each."""
     faults.check_edits()

@@ -92,6 +92,17 @@ def test_what_lies_far_from_zero_is_normalised_by_its_own_variance(
     np.testing.assert_allclose(y, exact, atol=2e-3)
 
 
+def test_what_does_not_vary_is_normalised_to_zero_as_onnx_defines_it(model: Any) -> None:
+    """ONNX Runtime divides 0 by 0."""
+    small = model(
+        "(float[N, 3, 1] x) => (float[N, 3, 1] y) { y = MeanVarianceNormalization<axes=[2]>(x) }"
+    )
+    (y,) = compile(small, engine="gossamer").run(
+        None, {"x": np.array([[[5], [np.inf], [-2]]], f32)}
+    )
+    np.testing.assert_array_equal(y, [[[0], [np.nan], [0]]])
+
+
 @pytest.mark.parametrize("outputs", [2, 3])
 def test_the_mean_and_deviation_beside_a_layer_norm(model: Any, agrees: Any, outputs: int) -> None:
     """Of a single element too, which has no variance."""
