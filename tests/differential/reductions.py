@@ -104,6 +104,9 @@ def instance_norm(g: Graph, op: str) -> None:
     x = channelled(g, op, (3, 4))
     size = x.shape[1]
     scale, bias = vector(g, size, x.dtype), vector(g, size, x.dtype)
+    if not scale.finite:
+        # ONNX Runtime multiplies element and mean by it before it takes their difference.
+        raise Refused("a scale that is not finite")
     g.add(op, x, scale, bias, epsilon=g.choice((None, 1e-2)))
 
 
