@@ -252,3 +252,60 @@ def test_a_model_without_inputs_or_nodes_runs() -> None:
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     assert compile(proto).run(None, {})[0].tolist() == [1, 1]
+
+
+LAST_BUT = {
+    "start": np.array([-5]),
+    "end": np.array([2**63 - 1]),
+    "axis": np.array([1]),
+    "step": np.array([2]),
+    "pair": np.ones(2),
+    "triple": np.ones(3),
+    "row": np.arange(2.0).reshape(1, 2, 1),
+    "w": np.ones((5, 2, 1)),
+    "square": np.ones((2, 4)),
+    "parts": np.array([1, 1]),
+    "sizes": np.array([3, 2, 1]),
+}
+
+
+def cut_to(call: str) -> str:
+    """A call on what is three elements long where there are five or more, and else may be two."""
+    return f"""(float[3, N, 1] x) => (float[A, B, C] y) {{
+        z = Slice(x, start, end, axis, step) {call} }}"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "y = GroupNormalization<num_groups=1>(z, pair, pair)",
+        "y = GroupNormalization<num_groups=2>(z, pair, pair)",
+        "y = InstanceNormalization(z, pair, pair)",
+        "y = BatchNormalization(z, pair, pair, pair, pair)",
+        "t = Transpose<perm=[0, 2, 1]>(z) y = LayerNormalization(t, pair)",
+        "t = Transpose<perm=[0, 2, 1]>(z) y = RMSNormalization(t, pair)",
+        "t = Transpose<perm=[0, 2, 1]>(z) y = MatMul(t, square)",
+        "y = Add(z, row)",
+        "c = Greater(z, row) y = Where(c, z, row)",
+        "y = Conv(z, w)",
+        "y, other = Split<axis=1>(z, parts)",
+        "y = Reshape(z, sizes)",
+        "y = Expand(z, sizes)",
+        "y = Concat<axis=0>(z, row)",
+    ],
+)
+def test_sizes_are_not_limited_to_those_that_a_model_cannot_have(
+    model: Any, agrees: Any, call: str
+) -> None:
+    named = {name: array for name, array in LAST_BUT.items() if name in cut_to(call)}
+    small = model(cut_to(call), 23, **named)
+    assert import_model(small).limits == []
+    agrees(small, {"x": np.arange(12, dtype=f32).reshape(3, 4, 1)}, native=False)
+
+
+def test_sizes_are_limited_to_those_that_a_model_can_have(after: Any, model: Any) -> None:
+    call = "y = GroupNormalization<num_groups=1>(z, triple, triple)"
+    named = {name: array for name, array in LAST_BUT.items() if name in cut_to(call)}
+    graph = after(model(cut_to(call), 23, **named))
+    assert graph.limits == [(-Dim.symbol("N"), -5)]
+    assert graph.outputs[0].shape == (3, 3, 1)

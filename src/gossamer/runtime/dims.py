@@ -22,6 +22,10 @@ class UnknownSize(Exception):
     """A size that no polynomial in the input's sizes describes."""
 
 
+class Misfit(UnknownSize):
+    """Sizes that do not fit each other, whatever the input's sizes are."""
+
+
 class Dim:
     """A polynomial with integer coefficients; every symbol stands for a number of at least 1.
 
@@ -197,7 +201,7 @@ def limit_below(size: Size, least: int) -> tuple[Size, int] | None:
     None if it holds whatever the symbols are.
 
     Raises:
-        UnknownSize: if it never holds.
+        Misfit: if it never holds.
     """
     try:
         if size >= least:
@@ -207,7 +211,7 @@ def limit_below(size: Size, least: int) -> tuple[Size, int] | None:
         constant = terms.get((), 0)
         # Without its constant: what is left is a size that a user knows, or its opposite.
         return constant - size, constant - least
-    raise UnknownSize(f"{size} is less than {least}")
+    raise Misfit(f"{size} is less than {least}")
 
 
 def worded(limit: tuple[Size, int], values: Mapping[str, int]) -> str | None:
@@ -230,7 +234,7 @@ def divide(size: Size, by: Size) -> Size:
     """The quotient, where it is exact whatever the symbols are.
 
     Raises:
-        UnknownSize: where it is not.
+        UnknownSize: where it is not; a `Misfit` where both are numbers.
     """
     if by == 0:
         raise UnknownSize(f"{size} divided by nothing")
@@ -238,7 +242,7 @@ def divide(size: Size, by: Size) -> Size:
         return 0
     if isinstance(size, int) and isinstance(by, int):
         if size % by:
-            raise UnknownSize(f"{size} is not a multiple of {by}")
+            raise Misfit(f"{size} is not a multiple of {by}")
         return size // by
     divisor = _terms(by)
     if len(divisor) == 1:

@@ -9,11 +9,12 @@ import onnx
 from gossamer.errors import ModelError
 from gossamer.onnx_tensors import tensor_array
 from gossamer.runtime.contents import CONTENT, LIMIT
-from gossamer.runtime.dims import LARGEST, Dim, Size, UnknownSize
+from gossamer.runtime.dims import LARGEST, Dim, Misfit, Size, UnknownSize
 from gossamer.runtime.folding import fold
 from gossamer.runtime.graph import Array, Graph, Node, Shape, Value, constant
 from gossamer.runtime.hints import hints
 from gossamer.runtime.movement_shapes import MOVEMENT_SHAPES
+from gossamer.runtime.norm_shapes import NORM_SHAPES
 from gossamer.runtime.protos import (
     attributes_of,
     captured_by,
@@ -25,7 +26,7 @@ from gossamer.runtime.resizing import RESIZE_SHAPES
 from gossamer.runtime.shapes import SHAPES, Inferred
 from gossamer.runtime.window_shapes import WINDOW_SHAPES
 
-RULES = {**SHAPES, **MOVEMENT_SHAPES, **RESIZE_SHAPES, **WINDOW_SHAPES}
+RULES = {**SHAPES, **NORM_SHAPES, **MOVEMENT_SHAPES, **RESIZE_SHAPES, **WINDOW_SHAPES}
 
 # Bytes of constants that are computed ahead, in all, beside so many times those of the model's own:
 # enough for masks and tables that exporters write as operators, and for weights stored in 8 bits or
@@ -48,9 +49,14 @@ def import_model(model: onnx.ModelProto, weights: Mapping[str, Array] | None = N
         ModelError: if the model is not valid ONNX.
     """
     known: dict[str, int] = {}
+    may_limit = True
     while True:
-        importer = _Importer(model, weights or {}, known)
+        importer = _Importer(model, weights or {}, known, may_limit)
         graph = importer.graph()
+        if importer.inferred.misfits and graph.limits:
+            # Within the limits the model does not run: it is for the sizes without.
+            known, may_limit = {}, False
+            continue
         found = importer.inferred.determined
         more = {symbol: number for symbol, number in found.items() if number is not None}
         if not more:
@@ -61,7 +67,11 @@ def import_model(model: onnx.ModelProto, weights: Mapping[str, Array] | None = N
 
 class _Importer:
     def __init__(
-        self, model: onnx.ModelProto, weights: Mapping[str, Array], known: Mapping[str, int]
+        self,
+        model: onnx.ModelProto,
+        weights: Mapping[str, Array],
+        known: Mapping[str, int],
+        may_limit: bool,
     ) -> None:
         self.model = model
         self.known = known
@@ -74,7 +84,7 @@ class _Importer:
         }
         self.opset = self.opsets.get("", 0)
         self.outputs = {info.name for info in model.graph.output}
-        self.inferred = Inferred(self.opset, self.limits, _FOLDED)
+        self.inferred = Inferred(self.opset, self.limits, _FOLDED, may_limit=may_limit)
 
     def graph(self) -> Graph:
         source = self.model.graph
@@ -187,9 +197,10 @@ def infer(node: Node, inferred: Inferred, hints: Mapping[str, Value]) -> None:
             results = rule(node, inferred)
             for _, shape in results:
                 _bound_below(shape, inferred)
-        except NOT_INFERRED:
+        except NOT_INFERRED as why:
             # What does not run natively limits nothing.
             inferred.limits[:] = limits
+            inferred.misfits |= isinstance(why, Misfit)
         else:
             for output, (dtype, shape) in zip(node.outputs, results, strict=False):
                 output.dtype, output.shape = dtype, shape

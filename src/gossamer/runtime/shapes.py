@@ -14,7 +14,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from onnx import helper
 
-from gossamer.runtime.dims import Dim, Size, UnknownSize, divide, limit_below, product, solved
+from gossamer.runtime.dims import (
+    Dim,
+    Misfit,
+    Size,
+    UnknownSize,
+    divide,
+    equal,
+    limit_below,
+    product,
+    solved,
+)
 from gossamer.runtime.graph import Node, Shape, Value
 
 Typed: TypeAlias = tuple[np.dtype[Any], Shape]
@@ -32,12 +42,17 @@ class Inferred:
     """Bytes of constants that may still be computed ahead; by default what one operator needs."""
     determined: dict[str, int | None] = field(default_factory=dict)
     """What open sizes must be, as it seems; None for one that would have to be two numbers."""
+    may_limit: bool = True
+    """Whether the input's sizes may be limited."""
+    misfits: bool = False
+    """Whether sizes were found that do not fit each other."""
 
     def same(self, left: Size, right: Size) -> None:
         """Hold two sizes equal; where that leaves an open size one number, take note of it.
 
         Raises:
-            UnknownSize: if they are not equal whatever the input's sizes are.
+            UnknownSize: if they are not equal whatever the input's sizes are; a `Misfit` if they
+                never are.
         """
         if left == right:
             return
@@ -46,17 +61,21 @@ class Inferred:
             symbol, number = found
             if self.determined.setdefault(symbol, number) != number:
                 self.determined[symbol] = None
+        elif not equal(left, right):
+            raise Misfit(f"sizes {left} and {right} differ")
         raise UnknownSize(f"sizes {left} and {right} may differ")
 
     def at_least(self, size: Size, least: int) -> None:
         """Limit the input's sizes to those for which a size is at least a number.
 
         Raises:
-            UnknownSize: if it never is.
+            UnknownSize: if it never is, or no limits may be set.
         """
         limit = limit_below(size, least)
         if limit is None:
             return
+        if not self.may_limit:
+            raise UnknownSize(f"whether {size} is {least} or more depends on the input")
         bounded, most = limit
         for position, (other, before) in enumerate(self.limits):
             if other == bounded:
@@ -242,8 +261,8 @@ def _unsqueeze(node: Node, inferred: Inferred) -> list[Typed]:
 def _squeeze(node: Node, inferred: Inferred) -> list[Typed]:
     shape = shape_of(node.input(0))
     axes = squeezed_axes(node)
-    if any(shape[axis] != 1 for axis in axes):
-        raise UnknownSize("an axis that is squeezed may not be 1")
+    for axis in axes:
+        inferred.same(shape[axis], 1)
     kept = tuple(size for axis, size in enumerate(shape) if axis not in axes)
     return [(dtype_of(node.input(0)), kept)]
 
@@ -342,9 +361,9 @@ Rule: TypeAlias = Callable[[Node, Inferred], list[Typed]]
 _SAME = (
     "Relu Gelu Sigmoid Tanh Erf Exp Log Sqrt Neg Abs Reciprocal Floor Ceil Round Sign Not Identity "
     "Softmax LogSoftmax LeakyRelu Elu HardSigmoid HardSwish Softplus Softsign Selu Celu Mish "
-    "LayerNormalization BatchNormalization Dropout Sin Cos ThresholdedRelu Swish Shrink "
-    "Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh BitwiseNot InstanceNormalization "
-    "GroupNormalization LpNormalization MeanVarianceNormalization LRN Hardmax RMSNormalization"
+    "Dropout Sin Cos ThresholdedRelu Swish Shrink "
+    "Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh BitwiseNot "
+    "LpNormalization MeanVarianceNormalization LRN Hardmax"
 )
 _ELEMENTWISE = (
     "Add Sub Mul Div Pow Max Min Mod And Or Xor PRelu Sum Mean BitwiseAnd BitwiseOr BitwiseXor"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gossamer.runtime.dims import Size, UnknownSize
+from gossamer.runtime.dims import Misfit, Size, UnknownSize
 from gossamer.runtime.graph import Node
 from gossamer.runtime.shapes import Inferred, Rule, Typed, dtype_of, fixed, shape_of
 
@@ -59,7 +59,7 @@ def _windowed(node: Node, size: Sequence[Size], kernel: Sequence[int]) -> list[S
         if up and (count - 1) * stride[axis] >= length + before[axis]:
             count -= 1
         if not count >= 1:
-            raise UnknownSize("a window larger than what it slides over")
+            raise Misfit("a window larger than what it slides over")
         result.append(count)
     return result
 
@@ -124,7 +124,7 @@ def _conv_transpose(node: Node, inferred: Inferred) -> list[Typed]:
         raise UnknownSize("a convolution whose bias does not fit its outputs")
     _, _, _, out = transposed_window(node, fixed(shape[2:]), weight[2:])
     if min(out) < 1:
-        raise UnknownSize("a window larger than what it slides over")
+        raise Misfit("a window larger than what it slides over")
     return [(dtype_of(node.input(0)), (shape[0], weight[1] * group, *out))]
 
 
