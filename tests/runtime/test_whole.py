@@ -349,6 +349,26 @@ def test_recurrent_layers_run_on_no_empty_batch(model: Any, node: str, engine: A
         session.run(None, {"x": np.ones((3, 0, 2), f32)})
 
 
+@pytest.mark.parametrize("engine", ["auto", "onnxruntime"])
+@pytest.mark.parametrize("axis", [1, -2])
+def test_what_has_no_elements_is_not_compared(model: Any, axis: int, engine: Any) -> None:
+    """It ends ONNX Runtime's process, but where there is nothing to compare."""
+    small = model(f"(float[N, M, K] x) => (float[A, B, C] y) {{ y = Unique<axis={axis}>(x) }}")
+    session = compile(small, engine=engine)
+    for shape, wanted in (((2, 3, 4), (2, 1, 4)), ((2, 0, 4), (2, 0, 4)), ((0, 3, 4), (0, 1, 4))):
+        assert session.run(None, {"x": np.ones(shape, f32)})[0].shape == wanted
+    with pytest.raises(DataError, match=r"input 'x' of shape \[2, 3, 0\]: Unique 'y' has no elem"):
+        session.run(None, {"x": np.ones((2, 3, 0), f32)})
+
+
+@pytest.mark.parametrize("node", ["Unique(x)", "Unique<axis=-1>(x)"])
+def test_single_elements_and_the_last_axis_may_be_compared_where_there_are_none(
+    model: Any, node: str
+) -> None:
+    small = model(f"(float[N, M] x) => (float[A] y) {{ y = {node} }}")
+    assert compile(small).run(None, {"x": np.ones((2, 0), f32)})[0].size == 0
+
+
 @pytest.mark.parametrize("shape", ["2, 0, 5", "N, 0, 5"])
 def test_what_is_stated_to_be_empty_is_refused_before_it_runs(model: Any, shape: str) -> None:
     channels = "0, 1, 3"

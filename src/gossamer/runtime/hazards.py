@@ -37,6 +37,8 @@ _NOT_EMPTY = {
     ("LSTM", 0): slice(1, 2),
     ("STFT", 2): slice(None),
 }
+# Likewise, of the axes behind the one that an attribute names, if it does.
+_NOT_EMPTY_BEHIND = {("Unique", 0): "axis"}
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _not_empty(model: onnx.ModelProto, stated: Collection[str]) -> list[NotEmpty
     found = []
     for node in nodes(model):
         for place, name in enumerate(node.input):
-            axes = _NOT_EMPTY.get((node.op_type, place))
+            axes = _must_have_elements(node, place)
             if axes is None or not name or node.domain not in ("", "ai.onnx"):
                 continue
             if name in stated:
@@ -110,6 +112,16 @@ def _not_empty(model: onnx.ModelProto, stated: Collection[str]) -> list[NotEmpty
             elif place == 0:
                 found.append(NotEmpty(_named(node), "", slice(None)))
     return found
+
+
+def _must_have_elements(node: onnx.NodeProto, place: int) -> slice | None:
+    """Along which axes the input at a place must not be empty; None if it may be."""
+    named = _NOT_EMPTY_BEHIND.get((node.op_type, place))
+    for attribute in node.attribute:
+        # Behind the last axis is none.
+        if attribute.name == named and attribute.i != -1:
+            return slice(attribute.i + 1, None)
+    return _NOT_EMPTY.get((node.op_type, place))
 
 
 def _first_empty(
