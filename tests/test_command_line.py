@@ -111,8 +111,8 @@ def test_an_error_is_one_line_and_code_2(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("number", "folder", "words"),
     [
-        (signal.SIGINT, True, "the same command goes on where it stopped"),
-        (signal.SIGTERM, False, "with --folder DIR the same command goes on"),
+        (signal.SIGINT, True, "the same command goes on from what --folder holds"),
+        (signal.SIGTERM, False, "with --folder DIR the same command would go on"),
     ],
 )
 def test_what_is_ended_leaves_nothing_behind_and_says_how_to_go_on(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gossamer import errors
+
 if TYPE_CHECKING:
     from gossamer.api import (
         advise,
@@ -27,6 +29,7 @@ __all__ = [
     "advise",
     "compare",
     "compile",
+    "errors",
     "export",
     "inspect",
     "load",
@@ -38,7 +41,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     """List the verbs though they are not imported yet: shells and editors complete by it."""
-    return sorted([*globals(), *__all__])
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])
 
 
 def __getattr__(name: str) -> Any:

@@ -111,7 +111,8 @@ def inspect(model: ModelArgument, inputs: Inputs = None, as_json: Json = False) 
         return
     from gossamer.report.terminal import print_inspection
 
-    print_inspection(found)
+    notes = [command_line.in_options(app, ["sparsify"], note) for note in found["notes"]]
+    print_inspection({**found, "notes": notes})
 
 
 @app.command(epilog="Example: gossamer explain model.onnx --inputs data.npz")

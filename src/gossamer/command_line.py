@@ -88,10 +88,10 @@ def _how_to_go_on(app: typer.Typer, arguments: Sequence[str]) -> str:
     if not resumes:
         return "ended before it was done; nothing was written"
     if any(one.split("=")[0] == "--folder" for one in arguments):
-        return "ended before it was done; the same command goes on where it stopped"
+        return "ended before it was done; the same command goes on from what --folder holds"
     return (
-        "ended before it was done; nothing was kept: with --folder DIR the same command goes on "
-        "where it stopped"
+        "ended before it was done; nothing was kept: with --folder DIR the same command would go "
+        "on from what was worked out"
     )
 
 

@@ -82,6 +82,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             ) from error
 
 
+def open_to_readers(path: Path) -> None:
+    """Give a file the permissions that any new file has here: safetensors writes private ones."""
+    other = path.with_name(f"{path.name}.mode")
+    other.touch()
+    path.chmod(other.stat().st_mode & 0o777)
+    other.unlink()
+
+
 @contextmanager
 def temporary_folder(beside: str | Path | None = None) -> Iterator[Path]:
     """Yield a private folder, which is removed when the block ends, with all that it holds.

@@ -58,6 +58,14 @@ def test_a_module_comes_back_as_its_state_dict(tmp_path: Path) -> None:
     Tied().load_state_dict(restored)
 
 
+def test_who_reads_other_files_reads_this_one(tmp_path: Path) -> None:
+    (tmp_path / "ordinary").touch()
+    path = tmp_path / "m.gossamer.safetensors"
+    save({"w": np.eye(3, dtype=np.float32)}, path)
+    assert path.stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_tied_tensors_are_stored_once_and_restored_as_one(tmp_path: Path) -> None:
     module = Tied()
     save(module, tmp_path / "m.st")

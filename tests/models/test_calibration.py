@@ -33,6 +33,12 @@ def test_one_array_is_the_first_input() -> None:
     np.testing.assert_array_equal(joined(read_batches(torch.from_numpy(x), INPUTS)), x)
 
 
+def test_a_file_of_functions_needs_the_name_of_one(tmp_path: Path) -> None:
+    (tmp_path / "data.py").write_text("def texts():\n    yield {}\n")
+    with pytest.raises(DataError, match=r"data\.py holds functions; name the one .*data\.py:FUNC"):
+        read_batches(tmp_path / "data.py", [])
+
+
 def test_an_npz_file_holds_arrays_by_name(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=x)
     np.testing.assert_array_equal(joined(read_batches(tmp_path / "data.npz", INPUTS)), x)

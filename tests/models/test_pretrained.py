@@ -33,6 +33,8 @@ def test_tied_half_precision_weights_come_back_zeros_and_all(tmp_path: Path) -> 
     (note,) = write_pretrained(model, tmp_path, None)
     assert "No tokenizer or processor was found" in note
     assert not list(tmp_path.glob("*.bin"))
+    weights, config_file = tmp_path / "model.safetensors", tmp_path / "config.json"
+    assert weights.stat().st_mode == config_file.stat().st_mode
     loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
     assert type(loaded) is type(model)
     assert loaded.lm_head.weight is loaded.model.embed_tokens.weight

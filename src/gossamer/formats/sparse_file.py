@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from gossamer.errors import ModelError, OptionError, OutputError, UnsafeModelError, first_line
-from gossamer.files import as_path, atomic_path, is_file
+from gossamer.files import as_path, atomic_path, is_file, open_to_readers
 from gossamer.formats import encoding
 from gossamer.formats.collect import NamedArray, collect, to_torch
 from gossamer.formats.description import (
@@ -325,6 +325,7 @@ class _Writer:
         with atomic_path(path) as temporary:
             try:
                 save_file(self._container, temporary, metadata)
+                open_to_readers(temporary)
             except SafetensorError as error:
                 raise OutputError(
                     f"cannot write {path}: {error}; choose another place or free some space"

@@ -297,12 +297,14 @@ def _read(text: str) -> Any:
     path = Path(text)
     if not is_file(path):
         raise DataError(f"{path} does not exist; give an .npz file or FILE.py:FUNCTION")
+    if path.suffix == ".py":
+        raise DataError(f"{path} holds functions; name the one that gives data: {path}:FUNCTION")
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:
         raise DataError(
-            f"{path} is not an .npz file of plain arrays ({describe(error)}); write it with "
+            f"{path} is not an .npz file of plain arrays ({type(error).__name__}); write it with "
             "numpy.savez(path, input_name=array)"
         ) from error
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gossamer.errors import ModelError
+from gossamer.files import open_to_readers
 from gossamer.models.hugging_face import is_transformers_model, without_progress_bar
 from gossamer.models.made import Made
 from gossamer.result_file import RESULT_FILE
@@ -112,6 +113,8 @@ def write_pretrained(model: torch.nn.Module, folder: Path, source: Path | None) 
     with _quiet(transformers.utils.logging):
         try:
             model.save_pretrained(str(folder))  # type: ignore[operator]
+            for weights in folder.glob("*.safetensors"):
+                open_to_readers(weights)
         except OSError:
             raise
         except Exception as error:
