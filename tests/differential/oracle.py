@@ -125,7 +125,7 @@ def _floats(taken: Feeds) -> list[Array]:
     return [array for array in taken.values() if array.dtype.kind == "f"]
 
 
-_LOSES_NAN = ("Max", "Min", "ReduceMax", "ReduceMin", "MaxPool", "ReduceLogSumExp")
+_LOSES_NAN = ("Max", "Min", "ReduceMax", "ReduceMin", "MaxPool")
 
 
 def _local_response(x: Array, node: NodeProto, opset: int) -> Array:
@@ -149,6 +149,18 @@ def _softmax(x: Array, node: NodeProto, opset: int) -> Array:
     return np.asarray(rest - np.log(total) if "Log" in node.op_type else np.exp(rest) / total)
 
 
+def _log_sum_exp(x: Array, node: NodeProto, opset: int, axes: Array | None = None) -> Array:
+    """As it is of one element: that element, however small."""
+    given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    del opset
+    named = given.get("axes", () if axes is None else axes.tolist())
+    along = tuple(named) or (() if given.get("noop_with_empty_axes") else tuple(range(x.ndim)))
+    top = x.max(along, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, 0.0)
+    total = np.log(np.exp(x - top).sum(along, keepdims=True)) + top
+    return np.asarray(total if given.get("keepdims", 1) else total.squeeze(along))
+
+
 def _mean_variance(x: Array, node: NodeProto, opset: int) -> Array:
     """As ONNX defines it; ONNX Runtime leaves out the 1e-9, and divides 0 by 0 where all is one."""
     given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
@@ -160,11 +172,12 @@ def _mean_variance(x: Array, node: NodeProto, opset: int) -> Array:
 
 # Where ONNX Runtime loses NaN, spreads or makes it, or loses what is small beside 1, also in 64
 # bits.
-_BY_HAND: dict[str, Callable[[Array, NodeProto, int], Array]] = {
+_BY_HAND: dict[str, Callable[..., Array]] = {
     "GlobalMaxPool": lambda x, *_: x.max(axis=tuple(range(2, x.ndim)), keepdims=True),
     "Sigmoid": lambda x, *_: np.where(x < 0, np.exp(x), 1.0) / (1 + np.exp(-np.abs(x))),
     "Softplus": lambda x, *_: np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0),
     "LRN": _local_response,
+    "ReduceLogSumExp": _log_sum_exp,
     "MeanVarianceNormalization": _mean_variance,
     "Softmax": _softmax,
     "LogSoftmax": _softmax,
@@ -190,7 +203,8 @@ def _node_in_double(
         return None
     if node.op_type in _BY_HAND and not node.domain:
         with np.errstate(all="ignore"):
-            return [_BY_HAND[node.op_type](taken[node.input[0]], node, opsets[""])]
+            first, *rest = (taken[name] for name in node.input if name)
+            return [_BY_HAND[node.op_type](first, node, opsets[""], *rest)]
     if node.op_type in _LOSES_NAN and any(np.isnan(a).any() for a in _floats(taken)):
         # ONNX Runtime keeps a NaN or drops it, by where it lies; here it stays.
         sign = -1.0 if "Min" in node.op_type else 1.0
