@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers and names as people read them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossamer.quantities import count, figures, percent, quantity, size
+from gossamer.quantities import count, figures, listed, percent, quantity, size
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,14 @@ def test_quantities(number: float, text: str) -> None:
 )
 def test_three_figures(number: float, text: str) -> None:
     assert figures(number) == text
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [("", ""), ("a", "'a'"), ("abc", "'a', 'b', 'c'"), ("abcde", "'a', 'b', 'c' and 2 more")],
+)
+def test_of_many_names_three_are_told(names: str, text: str) -> None:
+    assert listed(names) == text
 
 
 def test_percentages() -> None:

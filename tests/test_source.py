@@ -62,6 +62,14 @@ def test_asking_for_more_samples_than_there_are(small_onnx: Path) -> None:
         first_samples(small_onnx, {"x": np.zeros((3, 64), np.float32)}, 4)
 
 
+def test_a_batch_that_does_not_fit_is_called_by_its_number(small_onnx: Path) -> None:
+    batches = [np.zeros((1, 64 if number < 10 else 3), np.float32) for number in range(1, 11)]
+    with pytest.raises(DataError, match=r"^batch 10: 'x' has shape"):
+        first_samples(small_onnx, batches, 10)
+    with pytest.raises(DataError, match=r"^data is empty"):
+        first_samples(small_onnx, [], 1)
+
+
 def test_an_example_is_checked_against_the_model(small_onnx: Path) -> None:
     model = onnx.load(small_onnx)
     assert one_inference(model)["x"].shape == (1, 64)

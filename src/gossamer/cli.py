@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gossamer import __version__, command_line
 from gossamer.command_line import print_json
 from gossamer.models.places import FORMS
+
+if TYPE_CHECKING:
+    from gossamer.pruning.recovery.result import RecoveryResult
+    from gossamer.pruning.result import SparsifyResult
 
 app = typer.Typer(
     name="gossamer",
@@ -111,8 +115,7 @@ def inspect(model: ModelArgument, inputs: Inputs = None, as_json: Json = False) 
         return
     from gossamer.report.terminal import print_inspection
 
-    notes = [command_line.in_options(app, ["sparsify"], note) for note in found["notes"]]
-    print_inspection({**found, "notes": notes})
+    print_inspection(_in_options("sparsify", found))
 
 
 @app.command(epilog="Example: gossamer explain model.onnx --inputs data.npz")
@@ -274,7 +277,6 @@ def sparsify(
     from gossamer import api
     from gossamer.deployment import check_folder
     from gossamer.models.python_file import load_function
-    from gossamer.progress import showing
 
     check_folder(out)
     result = api.sparsify(
@@ -295,17 +297,13 @@ def sparsify(
         folder=folder,
         progress=True,
     )
-    with showing() as shown:
-        shown.start("exporting and writing")
-        written = result.save(out)
-    notes = [*result.notes, *written.notes]
+    found = _saved(result, out)
     if as_json:
-        print_json({**result.to_dict(), "notes": notes, "out": str(out)})
+        print_json({**found, "out": str(out)})
         return
     from gossamer.report.sparsify import print_sparsify
 
-    notes = [command_line.in_options(app, ["sparsify"], note) for note in notes]
-    print_sparsify({**result.to_dict(), "notes": notes})
+    print_sparsify(_in_options("sparsify", found))
     print(f"Written to {out}.")
 
 
@@ -371,7 +369,6 @@ def recover(
     from gossamer import api
     from gossamer.deployment import check_folder
     from gossamer.models.python_file import load_function
-    from gossamer.progress import showing
 
     check_folder(out)
     result = api.recover(
@@ -389,16 +386,13 @@ def recover(
         folder=folder,
         progress=True,
     )
-    with showing() as shown:
-        shown.start("exporting and writing")
-        written = result.save(out)
-    notes = [*result.notes, *written.notes]
+    found = _saved(result, out)
     if as_json:
-        print_json({**result.to_dict(), "notes": notes, "out": str(out)})
+        print_json({**found, "out": str(out)})
         return
     from gossamer.report.recovery import print_recovery
 
-    print_recovery({**result.to_dict(), "notes": notes})
+    print_recovery(found)
     print(f"Written to {out}.")
 
 
@@ -657,6 +651,22 @@ def _example(model: Any, data: str | None, samples: int = 1) -> Any:
     from gossamer.source import first_samples
 
     return first_samples(model, data, samples)
+
+
+def _saved(result: SparsifyResult | RecoveryResult, out: Path) -> dict[str, Any]:
+    """Write a result into its folder, and return what is to be told of it."""
+    from gossamer.progress import showing
+
+    with showing() as shown:
+        shown.start("exporting and writing")
+        written = result.save(out)
+    return {**result.to_dict(), "notes": [*result.notes, *written.notes]}
+
+
+def _in_options(verb: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Return what was found with its notes in the words of a verb's options."""
+    notes = [command_line.in_options(app, [verb], note) for note in found["notes"]]
+    return {**found, "notes": notes}
 
 
 def _weights(losses: list[str] | None) -> dict[str, float] | None:

@@ -376,7 +376,7 @@ def _sparse(given: Any) -> tuple[Any, Mapping[str, Any] | None, Spending | None]
     if (stored := sparse_file(given)) is None:
         return given, None, None
     told = read_result(stored)
-    return given, told if told and "trials" in told else None, spent_on(stored)
+    return given, told if told and "trials" in told else None, spent_on(told)
 
 
 def is_known(sparse: Any) -> bool:

@@ -1,11 +1,14 @@
-"""Numbers as people read them: three figures and a unit."""
+"""Numbers and names as people read them: three figures and a unit, three names of many."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 _SMALL = ("", "m", "\N{MICRO SIGN}", "n", "p")
 _LARGE = ("", "k", "M", "G", "T", "P")
+# So many names are told; of others the number.
+_TOLD = 3
 
 
 def count(number: int) -> str:
@@ -23,6 +26,13 @@ def size(number: int | None) -> str:
 def percent(fraction: float) -> str:
     """Return a fraction 0 to 1 in percent, one digit behind the point: 79.8 %."""
     return f"{100 * fraction:.1f} %"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as people read them, of many the first three: 'a', 'b', 'c' and 2 more."""
+    quoted = [repr(name) for name in names]
+    more = f" and {len(quoted) - _TOLD} more" if len(quoted) > _TOLD else ""
+    return ", ".join(quoted[:_TOLD]) + more
 
 
 def quantity(number: float, unit: str) -> str:

@@ -31,9 +31,8 @@ def read_result(stored: Path) -> dict[str, Any] | None:
         return None
 
 
-def spent_on(stored: Path) -> Spending | None:
-    """Return the energy that the model in a sparse file took to make, where that is known."""
-    told = read_result(stored)
+def spent_on(told: Mapping[str, Any] | None) -> Spending | None:
+    """Return the energy that a model took to make, where `read_result` tells it."""
     try:
         return None if told is None else Spending(**told["energy_spent"])
     except (KeyError, TypeError):

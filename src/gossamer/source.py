@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +13,20 @@ from gossamer.errors import DataError, OptionError
 from gossamer.files import temporary_folder
 from gossamer.formats import load_onnx
 from gossamer.models import ModelAdapter, open_model
-from gossamer.models.calibration import check_arrays, first_batch, read_batches, samples_in
+from gossamer.models.calibration import (
+    check_arrays,
+    first_batch,
+    left_out,
+    read_batches,
+    samples_in,
+)
 from gossamer.models.hugging_face import is_transformers_model
 from gossamer.models.made import Made
 from gossamer.models.opening import read_onnx
 from gossamer.models.places import find_place
 
 if TYPE_CHECKING:
-    from gossamer.models.adapter import AxisNames, Batch, Input
+    from gossamer.models.adapter import AxisNames, Batch
 
 Array = NDArray[Any]
 
@@ -34,18 +39,19 @@ _TOKEN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 def sparse_file(model: Any) -> Path | None:
     """Return the sparse Gossamer file that `model` names, itself or by its folder; else None."""
-    if not isinstance(model, str | Path):
-        return None
-    place = find_place(model)
-    return place.path if place.kind == "sparse" else None
+    return _file(model, "sparse")
 
 
 def onnx_file(model: Any) -> Path | None:
     """Return the ONNX file that `model` names, itself or by its folder; else None."""
+    return _file(model, "onnx")
+
+
+def _file(model: Any, kind: str) -> Path | None:
     if not isinstance(model, str | Path):
         return None
     place = find_place(model)
-    return place.path if place.kind == "onnx" else None
+    return place.path if place.kind == kind else None
 
 
 def as_onnx(
@@ -135,29 +141,6 @@ def export(
         return load_onnx(path)
 
 
-def read_inputs(data: Any, inputs: Sequence[Input], notes: list[str] | None = None) -> list[Batch]:
-    """Return inputs that a user gave as checked batches by name.
-
-    Args:
-        data: whatever `gossamer.models.calibration.read_batches` takes.
-        inputs: what the model takes.
-        notes: is told what was left out.
-
-    Raises:
-        DataError: if the data is missing, empty or does not fit.
-    """
-    try:
-        return read_batches(data, inputs, notes, what="inputs")
-    except DataError as error:
-        # The same checks serve calibration; here nothing is calibrated.
-        raise DataError(
-            str(error)
-            .replace("calibration batch 1", "the example")
-            .replace("calibration data", "the data")
-            .replace("calibration batch", "batch")
-        ) from error
-
-
 def text_example(adapter: ModelAdapter) -> dict[str, Array]:
     """Make one text of 128 tokens, or as many as it takes, for a transformers text model.
 
@@ -188,7 +171,11 @@ def one_inference(
     """
     if example is None:
         return graph_example(model)
-    (inputs,) = read_inputs([first_batch(example)], open_model(model).inputs(), notes)
+    beside: dict[str, None] = {}
+    taken = open_model(model).inputs()
+    inputs = check_arrays(first_batch(example), taken, "the example", beside=beside)
+    if notes is not None:
+        notes += left_out(beside, "inputs")
     return inputs
 
 
@@ -205,7 +192,8 @@ def first_samples(model: Any, data: Any, count: int) -> Batch:
     """
     found: list[Batch] = []
     missing = count
-    for batch in read_inputs(data, open_model(model).inputs()):
+    inputs = open_model(model).inputs()
+    for batch in read_batches(data, inputs, what="data", one="batch"):
         if samples_in(batch) == 1:
             found.append(batch)
         else:

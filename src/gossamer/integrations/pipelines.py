@@ -13,15 +13,13 @@ from transformers import Pipeline, PreTrainedModel
 
 import gossamer
 from gossamer.errors import OptionError
-from gossamer.models.evaluated import as_array
+from gossamer.models.evaluated import FORM_ALONE, as_array
 from gossamer.models.torch_evaluated import Likeness
 
 if TYPE_CHECKING:
     from gossamer.runtime import Session
 
 _T = TypeVar("_T")
-# Arguments of which only the form of what is returned can follow.
-_FORM_ALONE = {"return_dict", "use_cache"}
 
 
 def compiled(thing: _T, *, threads: int | None = None) -> _T:
@@ -104,7 +102,7 @@ class Forward:
         given = self._likeness.bound(args, kwargs)
         given = {name: value for name, value in given.items() if value is not None}
         feeds = {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
-        others = given.keys() - feeds.keys() - _FORM_ALONE
+        others = given.keys() - feeds.keys() - FORM_ALONE
         if self._copied.training or not feeds or any(given[name] is not False for name in others):
             return self._model.forward(*args, **kwargs)
         key = tuple(sorted(feeds))

@@ -66,6 +66,12 @@ class Layer:
         """Number of weights."""
         return self.rows * self.columns
 
+    def unit_inputs(self) -> Tensor:
+        """Return inputs by which all weights count alike: the identity, `[groups, n, columns]`."""
+        import torch
+
+        return torch.eye(self.columns).expand(self.groups, -1, -1)
+
 
 @dataclass(frozen=True)
 class LeftOut:

@@ -1,4 +1,4 @@
-"""Calibration data: from what the user gives to a list of checked batches."""
+"""Data: from what the user gives to a list of checked batches."""
 
 from __future__ import annotations
 
@@ -39,8 +39,9 @@ def read_batches(
     notes: list[str] | None = None,
     *,
     what: str = "calibration data",
+    one: str = "calibration batch",
 ) -> list[Batch]:
-    """Return calibration data as batches that fit a model's inputs.
+    """Return data as batches that fit a model's inputs.
 
     Args:
         data: one of
@@ -56,7 +57,8 @@ def read_batches(
             Labels that come with the inputs are left out.
         inputs: what the model takes.
         notes: is told what was left out.
-        what: to call the data there.
+        what: the data is called in errors and notes.
+        one: a batch of it is called in errors, before its number.
 
     Raises:
         DataError: if the data is missing, empty, holds NaN or does not fit.
@@ -64,14 +66,14 @@ def read_batches(
     data = open_data(data)
     beside: dict[str, None] = {}
     if is_whole(data):
-        batches = _cut(check_arrays(data, inputs, "calibration data", beside=beside), inputs)
+        batches = _cut(check_arrays(data, inputs, what, beside=beside), inputs, what)
     else:
         batches = [
-            check_arrays(item, inputs, f"calibration batch {number}", beside=beside)
-            for number, item in enumerate(batches_in(data, "calibration data"), start=1)
+            check_arrays(item, inputs, f"{one} {number}", beside=beside)
+            for number, item in enumerate(batches_in(data, what), start=1)
         ]
     if not batches:
-        raise DataError("calibration data is empty; give at least one batch")
+        raise DataError(f"{what} is empty; give at least one batch")
     if notes is not None:
         notes += left_out(beside, what)
     return batches
@@ -245,7 +247,7 @@ def split_item(
     return own, others
 
 
-def _cut(arrays: Batch, inputs: Sequence[Input]) -> list[Batch]:
+def _cut(arrays: Batch, inputs: Sequence[Input], what: str) -> list[Batch]:
     """Cut whole arrays into batches of 32, or of the size that the model is fixed to."""
     if any(map(is_sequence, arrays.values())):
         return [arrays]
@@ -254,7 +256,7 @@ def _cut(arrays: Batch, inputs: Sequence[Input]) -> list[Batch]:
     samples = samples_in(arrays)
     if fixed and samples < size:
         raise DataError(
-            f"calibration data has {samples} samples but the model takes {size} at once; add some"
+            f"{what} has {samples} samples but the model takes {size} at once; add some"
         )
     # A model of fixed batch size cannot run the rest.
     end = samples - samples % size if fixed else samples

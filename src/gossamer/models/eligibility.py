@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from gossamer.models.adapter import Layer, LeftOut
-
-# So many names are told; of others the number.
-_TOLD = 3
+from gossamer.quantities import listed
 
 
 def eligibility(
@@ -23,9 +21,7 @@ def eligibility(
     """
 
     def told(found: Sequence[Layer | LeftOut]) -> str:
-        names = ", ".join(repr(one.name) for one in found[:_TOLD])
-        more = f" and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
-        return f"{names}{more} ({share(found)})"
+        return f"{listed(one.name for one in found)} ({share(found)})"
 
     def share(found: Sequence[Layer | LeftOut]) -> str:
         part = sum(one.weights for one in found) / max(1, weights)

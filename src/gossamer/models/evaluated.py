@@ -29,8 +29,9 @@ _NEUTRAL = {"attention_mask": 1, "token_type_ids": 0}
 # What they are exported with, and how their main output is called.
 _TRANSFORMERS = {"input_ids", "inputs_embeds", "pixel_values", "input_values", "input_features"}
 _MAIN = {"logits", "last_hidden_state"}
-# Options of theirs that change nothing in what an ONNX model gives.
-_FORM_ALONE = {"return_dict", "use_cache"}
+
+FORM_ALONE = frozenset({"return_dict", "use_cache"})
+"""Arguments of transformers' models of which only the form of what is returned can follow."""
 
 
 class Outputs(tuple[Any, ...]):
@@ -182,7 +183,7 @@ class Evaluated:
             raise DataError(f"the model was given {min(twice)!r} twice; give it once")
         given |= kwargs
         for name, value in given.items():
-            if name not in names and value is True and name not in _FORM_ALONE:
+            if name not in names and value is True and name not in FORM_ALONE:
                 raise DataError(f"an ONNX model has no option {name!r}; it takes {_listed(names)}")
         return given
 
@@ -234,7 +235,7 @@ def as_tensor(result: Any, device: torch.device) -> Any:
 
 def _says(name: str, value: Any) -> bool:
     """Return whether an argument changes what a model gives, so that it cannot be left out."""
-    if isinstance(value, bool | str) or name in _FORM_ALONE:
+    if isinstance(value, bool | str) or name in FORM_ALONE:
         # An option, of which only the form of what is returned can follow.
         return False
     neutral = _NEUTRAL.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from onnx import AttributeProto, ModelProto
@@ -56,12 +57,5 @@ def _length(held: Mapping[str, AttributeProto], *names: str) -> int:
     for name in names:
         if name in held:
             attribute = held[name]
-            return len(attribute.ints) or len(attribute.floats) or _elements(attribute)
+            return len(attribute.ints) or len(attribute.floats) or math.prod(attribute.t.dims)
     return 0
-
-
-def _elements(attribute: AttributeProto) -> int:
-    size = 1
-    for length in attribute.t.dims:
-        size *= length
-    return size

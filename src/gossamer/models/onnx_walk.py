@@ -18,7 +18,7 @@ import onnx
 from onnx import helper
 
 from gossamer.errors import DataError, ModelError
-from gossamer.models.adapter import Batch, Layer, Record
+from gossamer.models.adapter import Batch, Record
 from gossamer.models.onnx_constants import Apart, constants, read
 from gossamer.models.onnx_feeds import as_taken, declare
 from gossamer.models.onnx_layers import OnnxLayer, operands
@@ -202,7 +202,7 @@ class OnnxWalk:
             seen = [use for use in found.uses if use.inputs is not None]
             if not seen:
                 # Every solver then goes by the size of the weights.
-                self._record(name, _identity(found.layer), None)
+                self._record(name, found.layer.unit_inputs(), None)
             for use in seen:
                 aim = find_aim(use, found.layer, self._consumers, self._constants)
                 uses.append((name, use, aim))
@@ -346,10 +346,3 @@ def _target(aim: Aim, dense: Values, sparse: Values) -> Tensor | None:
             return None
         value = value - residual
     return torch.from_numpy(value)
-
-
-def _identity(layer: Layer) -> Tensor:
-    """Return inputs by which all weights of a layer count alike."""
-    import torch
-
-    return torch.eye(layer.columns).expand(layer.groups, -1, -1)

@@ -12,16 +12,13 @@ from gossamer.formats.sparse_file import load
 from gossamer.models.made import Made
 from gossamer.models.places import FORMS, find_place
 from gossamer.models.python_file import load_function
+from gossamer.quantities import listed
 from gossamer.user_code import describe
 
 if TYPE_CHECKING:
     import onnx
 
     from gossamer.models.adapter import ModelAdapter
-
-
-# So many names are told; of others the number.
-_TOLD = 3
 
 
 def open_model(model: Any, *, trainable: bool = False) -> ModelAdapter:
@@ -105,9 +102,8 @@ def _open_onnx(model: onnx.ModelProto) -> ModelAdapter:
 
     notes = []
     if model.functions:
-        names = ", ".join(repr(function.name) for function in model.functions[:_TOLD])
-        more = f" and {len(model.functions) - _TOLD} more" if len(model.functions) > _TOLD else ""
-        notes.append(f"The model's functions {names}{more} were replaced by their nodes.")
+        names = listed(function.name for function in model.functions)
+        notes.append(f"The model's functions {names} were replaced by their nodes.")
     return OnnxModel(inlined(model), notes=notes)
 
 

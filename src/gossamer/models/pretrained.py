@@ -13,6 +13,7 @@ from gossamer.errors import ModelError
 from gossamer.files import open_to_readers
 from gossamer.models.hugging_face import is_transformers_model, without_progress_bar
 from gossamer.models.made import Made
+from gossamer.quantities import listed
 from gossamer.result_file import RESULT_FILE
 from gossamer.user_code import describe
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 # What says how to use a model: configuration, tokenizer, templates.
 _KEPT_SUFFIXES = {".json", ".txt", ".model", ".jinja", ".spm", ".tiktoken"}
-# So many names are told; of others the number.
-_TOLD = 3
 
 
 def source_of(model: Any) -> Path | None:
@@ -178,13 +177,13 @@ def _differences(model: Any, folder: Path) -> Iterator[str]:
     made_up = [name for name in theirs if name not in ours]
     if lost:
         yield (
-            f"Plain from_pretrained does not restore {_listed(lost)}: a {kind.__name__} of this "
+            f"Plain from_pretrained does not restore {listed(lost)}: a {kind.__name__} of this "
             "configuration has them otherwise or not at all. Load model.safetensors into the "
             "module that you have."
         )
     if made_up:
         yield (
-            f"Plain from_pretrained makes up {_listed(made_up)}, which the model no longer has: "
+            f"Plain from_pretrained makes up {listed(made_up)}, which the model no longer has: "
             "weights that were computed are parameters now. Load model.safetensors into the module "
             "that you have."
         )
@@ -207,8 +206,3 @@ def _left_behind(model: Any, source: Path | None) -> Iterator[str]:
     architecture = (settings.get("architectures") or [name])[0]
     if architecture != name:
         yield f"The head of {architecture} is not in it: what was written is the {name} within."
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
-    return ", ".join(f"'{name}'" for name in names[:_TOLD]) + more

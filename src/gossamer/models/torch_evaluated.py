@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gossamer.errors import DataError, ModelError, OptionError
+from gossamer.errors import DataError, ModelError
 from gossamer.models.adapter import Batch
 from gossamer.models.evaluated import as_array, as_tensor
 from gossamer.models.torch_batches import forward_inputs, to_tensors
 from gossamer.models.torch_outputs import all_outputs, main_outputs, rebuilt
+from gossamer.runtime.feeds import check_mapping, check_names
 
 if TYPE_CHECKING:
     from gossamer.runtime.ports import Port
@@ -127,20 +128,13 @@ def _run(
 
     Raises:
         DataError: if the feeds are no mapping.
-        OptionError: if there is no output of a name.
+        OptionError: if the names are no list, or there is no output of one.
     """
-    if not isinstance(feeds, Mapping):
-        raise DataError(
-            f"the inputs must be a dict of arrays by name, not {type(feeds).__name__}; "
-            "give {'name': array}"
-        )
+    check_mapping(feeds)
     with torch.no_grad():
         given = to_tensors(module, {name: np.asarray(as_array(feeds[name])) for name in feeds})
         found = main_outputs(module, module(**given))
-    for name in output_names or ():
-        if name not in found:
-            raise OptionError(f"no output {name!r}; the outputs are {', '.join(found)}")
-    return [as_array(found[name]) for name in output_names or found]
+    return [as_array(found[name]) for name in check_names(output_names, list(found))]
 
 
 def _inputs(module: nn.Module, example: Batch | None) -> list[Port]:
@@ -223,9 +217,9 @@ class Likeness:
             placed, named = _tensors(self._module, args, kwargs)
             with torch.no_grad():
                 returned = self._module(*placed, **named)
-            names = list(all_outputs(returned))
-            self._check(dict(zip(names, all_outputs(returned).values(), strict=True)), results)
-            self._forms[way] = rebuilt(returned, lambda one: one.new_empty(0)), names
+            named_outputs = all_outputs(returned)
+            self._check(named_outputs, results)
+            self._forms[way] = rebuilt(returned, lambda one: one.new_empty(0)), list(named_outputs)
         form, names = self._forms[way]
         found = iter(_assigned(names, results))
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from gossamer.models.adapter import Batch, Record
@@ -279,7 +278,7 @@ class Walk:
             layer = self._chosen[name].layer
             if layer.gain:
                 self._unreached(name)
-            self._record(name, torch.eye(layer.columns).expand(layer.groups, -1, -1), None)
+            self._record(name, layer.unit_inputs(), None)
 
 
 class _Twin:

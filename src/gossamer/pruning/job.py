@@ -185,7 +185,6 @@ class Job:
         The score is Wanda's, size times the norm of the input in the dense model; without
         calibration data it is the size alone.
         """
-        import torch
 
         if not self._batches:
             sizes = SCORES["magnitude"].function
@@ -202,8 +201,7 @@ class Job:
         for layer in self.layers:
             if not statistics[layer.name].count:
                 # No batch reaches it, or its inputs are not seen: then its size decides.
-                unit = torch.eye(layer.columns).expand(layer.groups, -1, -1)
-                statistics[layer.name].update(unit)
+                statistics[layer.name].update(layer.unit_inputs())
         wanda = SCORES["wanda"].function
         return {
             name: wanda(self.dense.weight(name), statistics[name]).cpu().numpy()

@@ -23,6 +23,7 @@ from gossamer.models.calibration import samples_in
 from gossamer.progress import Progress
 from gossamer.pruning.costs import Objective
 from gossamer.pruning.folder import short_digest
+from gossamer.quantities import listed
 from gossamer.sparsity.allocation import Choice
 
 if TYPE_CHECKING:
@@ -282,9 +283,7 @@ def _table(
 
 
 def _named(names: Sequence[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:3])
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"Layers {shown}{more} are" if len(names) > 1 else f"Layer {shown} is"
+    return f"Layers {listed(names)} are" if len(names) > 1 else f"Layer {listed(names)} is"
 
 
 def _smooth(
