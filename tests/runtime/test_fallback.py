@@ -251,3 +251,32 @@ def test_what_onnx_runtime_does_not_give_is_told_by_name(model: Any) -> None:
     assert [result is None for result in theirs] == [False, True, True]
     with pytest.raises(ModelError, match="ONNX Runtime gives nothing for 'm'; compile the model"):
         compile(broken, engine="gossamer").run(None, feeds)
+
+
+def test_sizes_that_onnx_runtime_states_wrongly_are_those_that_it_gives(
+    model: Any, agrees: Any
+) -> None:
+    """It states 6 for 5 places times 1.4, which it computes in 64 bits, and gives 7."""
+    resized = model(
+        """(uint8[2, 5] x) => (uint8[2, 7] z) {
+            y = Resize<mode="nearest">(x, , scales)  f = Cast<to=1>(y)  r = Relu(f)
+            h = Hardmax(r)  c = Cast<to=2>(h)  z = BitwiseOr(y, c) }""",
+        18,
+        scales=np.array([1, 1.4]),
+    )
+    feeds = {"x": np.arange(10, dtype=np.uint8).reshape(2, 5)}
+    session = agrees(resized, feeds, native=False)
+    assert {line.op for line in session.explain() if line.reason} >= {"Resize", "BitwiseOr"}
+
+
+def test_so_are_those_of_a_dilated_pooling_that_is_padded_as_needed(
+    model: Any, agrees: Any
+) -> None:
+    """Which it pads as if the window were not dilated, but states the sizes of one that is."""
+    pooled = model(
+        """(float16[2, 4, 9, 8] x) => (float16[2, 4, 7, 7] y) {
+            y = MaxPool<kernel_shape=[3, 2], dilations=[2, 2], auto_pad="SAME_LOWER">(x) }""",
+        19,
+    )
+    x = np.random.default_rng(0).standard_normal((2, 4, 9, 8)).astype(np.float16)
+    agrees(pooled, {"x": x}, native=False)

@@ -12,6 +12,7 @@ from gossamer.errors import ModelError, first_line
 from gossamer.runtime import ort
 from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Array, Graph, Node, Value
+from gossamer.runtime.onnx_import import has_rule
 from gossamer.runtime.ports import type_of
 from gossamer.runtime.protos import declared_value, to_proto
 
@@ -50,8 +51,7 @@ class FallbackRegion:
         constants = [value for value in taken if value.data is not None]
         self._session = _session(self, constants, opsets, threads, types)
         for value, port in zip(self.outputs, self._session.get_outputs(), strict=True):
-            types[value] = type_of(port)
-            _check_told(value, types[value])
+            types[value] = _agreed(value, type_of(port))
 
     def run(self, feeds: Sequence[Array]) -> list[Array]:
         """The outputs' arrays, given the inputs'."""
@@ -128,22 +128,31 @@ def _info(value: Value, types: Types) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(value.name, kind, shape)
 
 
-def _check_told(value: Value, told: onnx.TypeProto) -> None:
-    """Make sure that what ONNX Runtime will give is what generated code was made for."""
+def _agreed(value: Value, told: onnx.TypeProto) -> onnx.TypeProto:
+    """What ONNX Runtime says that it will give, held to what generated code was made for.
+
+    Sizes that follow from an operator's rule stand against what it says, for it states those of a
+    Resize by other arithmetic than it computes them; what it gives is looked at in each run.
+    """
     found = declared_value(onnx.ValueInfoProto(name=value.name, type=told))
+    agreed = onnx.TypeProto()
+    agreed.CopyFrom(told)
     fits = value.dtype is None or value.dtype == found.dtype
     if value.shape is not None and found.shape is not None:
         fits = fits and len(value.shape) == len(found.shape)
-        sizes = zip(value.shape, found.shape, strict=False)
-        fits = fits and not any(
-            isinstance(one, int) and isinstance(other, int) and one != other for one, other in sizes
-        )
+        proved = value.producer is not None and has_rule(value.producer)
+        stated = agreed.tensor_type.shape.dim
+        for ours, theirs, dim in zip(value.shape, found.shape, stated, strict=False):
+            if isinstance(ours, int) and isinstance(theirs, int) and ours != theirs:
+                fits = fits and proved
+                dim.dim_value = ours
     if not fits:
         raise ModelError(
             f"ONNX Runtime gives {value.name!r} as {found.dtype} {list(found.shape or ())}, not "
             f"{value.dtype} {list(value.shape or ())} as inferred; compile with "
             "engine='onnxruntime'"
         )
+    return agreed
 
 
 def schedule(graph: Graph) -> list[list[Node]]:

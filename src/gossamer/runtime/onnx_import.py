@@ -252,6 +252,11 @@ def follows_rule(node: Node) -> bool:
     return found[: len(given)] == given[: len(found)]
 
 
+def has_rule(node: Node) -> bool:
+    """Whether there is a rule for the types and shapes of a node's outputs, and they follow it."""
+    return not node.domain and node.op in RULES and follows_rule(node)
+
+
 def why_unknown(node: Node) -> str:
     """Which type or shape about a node only a run knows, and why; empty if all are known."""
     for value in (*node.inputs, *node.outputs):

@@ -34,11 +34,10 @@ def window(
     for length, extent, step, gap in zip(size, kernel, stride, dilation, strict=True):
         if not isinstance(length, int):
             raise UnknownSize("padding depends on the input's size")
+        # ONNX Runtime pads a pooling as if it were not dilated.
         pools = node.is_a("MaxPool", "AveragePool")
-        if pools and extent > 1 and gap > 1:
-            # It pads as if the window were not dilated, but states the sizes of one that is.
-            raise UnknownSize("a dilated pooling, whose sizes ONNX Runtime states otherwise")
-        total = (-(-length // step) - 1) * step + (extent - 1) * gap + 1 - length
+        reach = extent if pools else (extent - 1) * gap + 1
+        total = (-(-length // step) - 1) * step + reach - length
         # Negative where a stride is longer than its window; integers divide towards zero.
         before.append(int((total if mode == "SAME_UPPER" else total + 1) / 2))
         after.append(total - before[-1])
