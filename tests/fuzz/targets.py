@@ -314,9 +314,9 @@ TARGETS = {
             "runtime/outline.py",
             "runtime/hazards.py",
             "formats/onnx_io.py",
-            "external_data.py",
-            "onnx_check.py",
-            "sparse_tensors.py",
+            "graphs/external_data.py",
+            "graphs/check.py",
+            "graphs/sparse_tensors.py",
         ),
     ),
     "sparse": Target(

@@ -14,12 +14,12 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, TensorProto, helper
 
 from gossamer.errors import ModelError
-from gossamer.external_data import tensors
 from gossamer.formats.description import Malformed
 from gossamer.formats.dtypes import NAMES
 from gossamer.formats.onnx_io import constant_values, densify
 from gossamer.formats.onnx_message import without_elements
-from gossamer.onnx_tensors import tensor_array
+from gossamer.graphs.external_data import tensors
+from gossamer.graphs.tensors import tensor_array
 
 Array = np.ndarray[Any, Any]
 

@@ -21,12 +21,12 @@ from onnx import (
 )
 
 from gossamer.errors import ModelError, first_line
-from gossamer.external_data import is_external, load, tensors
 from gossamer.files import as_path, atomic_path
 from gossamer.formats.onnx_message import copy_model, is_large, without_elements
-from gossamer.onnx_check import check
-from gossamer.onnx_tensors import tensor_array
-from gossamer.sparse_tensors import check_sparse, unfold
+from gossamer.graphs.check import check
+from gossamer.graphs.external_data import is_external, load, tensors
+from gossamer.graphs.sparse_tensors import check_sparse, unfold
+from gossamer.graphs.tensors import tensor_array
 
 Array = np.ndarray[Any, Any]
 
@@ -40,7 +40,7 @@ def load_onnx(path: str | Path) -> ModelProto:
 
     External data must lie in the folder of the model or below it, or, where the file is a link, of
     what it leads to. Sparse initializers come back as ordinary dense ones. Types and shapes need
-    not be stated; see `gossamer.onnx_check`.
+    not be stated; see `gossamer.graphs.check`.
 
     Raises:
         ModelError: if the file is missing, is not ONNX, is truncated or invalid, or refers to
@@ -176,7 +176,7 @@ def densify(model: ModelProto, source: str) -> None:
 
     Raises:
         ModelError: if a sparse tensor contradicts itself, or all together take too much when dense;
-            see `gossamer.sparse_tensors.check_sparse`.
+            see `gossamer.graphs.sparse_tensors.check_sparse`.
     """
     check_sparse(model, source)
     for sparse in model.graph.sparse_initializer:

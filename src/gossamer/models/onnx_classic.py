@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from onnx import AttributeProto, ModelProto
 
-from gossamer import onnx_nodes
+from gossamer.graphs.nodes import nodes
 from gossamer.quantities import count
 
 _DOMAIN = "ai.onnx.ml"
@@ -26,7 +26,7 @@ _VECTORS = ("SVMClassifier", "SVMRegressor")
 def classic_notes(model: ModelProto) -> list[str]:
     """Return a sentence for each classic estimator in a model: what it is, why it is not pruned."""
     notes = []
-    for node in onnx_nodes.nodes(model):
+    for node in nodes(model):
         if node.domain != _DOMAIN:
             continue
         held = {attribute.name: attribute for attribute in node.attribute}

@@ -17,7 +17,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from gossamer.errors import ModelError
-from gossamer.onnx_tensors import tensor_array
+from gossamer.graphs.tensors import tensor_array
 
 BROKEN = (ArithmeticError, LookupError, TypeError, ValueError, ModelError)
 """What is met in a node that lacks an input, or has a broken one or an attribute of another kind:

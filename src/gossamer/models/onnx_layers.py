@@ -11,6 +11,7 @@ from typing import NamedTuple
 import onnx
 
 from gossamer.formats.onnx_message import copy_model
+from gossamer.graphs.nodes import subgraphs
 from gossamer.models.adapter import Layer, LeftOut
 from gossamer.models.onnx_constants import (
     BROKEN,
@@ -23,7 +24,6 @@ from gossamer.models.onnx_constants import (
     is_weight,
 )
 from gossamer.models.onnx_forms import FORMS, Form
-from gossamer.onnx_nodes import subgraphs
 
 
 class Place(NamedTuple):

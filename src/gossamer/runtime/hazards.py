@@ -14,10 +14,10 @@ import numpy as np
 import onnx
 
 from gossamer.errors import DataError, UnsafeModelError
-from gossamer.external_data import is_external, tensors
-from gossamer.onnx_nodes import graphs, nodes
+from gossamer.graphs.external_data import is_external, tensors
+from gossamer.graphs.nodes import graphs, nodes
+from gossamer.graphs.sparse_tensors import check_sparse
 from gossamer.runtime import bounds
-from gossamer.sparse_tensors import check_sparse
 
 # Operators of which ONNX Runtime reads every input of a list, whether it has a name or not.
 _LISTS = {"Max", "Min", "Sum", "Mean"}

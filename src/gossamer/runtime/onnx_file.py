@@ -21,10 +21,10 @@ import onnx.inliner
 from onnx import helper
 
 from gossamer.errors import ModelError, OptionError, UnsafeModelError, first_line
-from gossamer.external_data import MissingData, is_external, load, locate, tensors
 from gossamer.files import is_file
-from gossamer.onnx_check import check
-from gossamer.onnx_tensors import tensor_array
+from gossamer.graphs.check import check
+from gossamer.graphs.external_data import MissingData, is_external, load, locate, tensors
+from gossamer.graphs.tensors import tensor_array
 from gossamer.runtime import bounds
 from gossamer.runtime.graph import Array
 from gossamer.runtime.memory import empty

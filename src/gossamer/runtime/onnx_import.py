@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import onnx
 
 from gossamer.errors import ModelError
-from gossamer.onnx_tensors import tensor_array
+from gossamer.graphs.tensors import tensor_array
 from gossamer.runtime.contents import CONTENT, LIMIT
 from gossamer.runtime.dims import LARGEST, Dim, Misfit, Size, UnknownSize
 from gossamer.runtime.folding import fold

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import onnx
 from onnx import TensorProto, helper
 
-from gossamer.onnx_check import check_value_names
+from gossamer.graphs.check import check_value_names
 from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Array, Value
 

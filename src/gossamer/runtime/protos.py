@@ -9,11 +9,11 @@ import onnx
 from onnx import helper, numpy_helper
 
 from gossamer.errors import ModelError
-from gossamer.onnx_nodes import subgraphs
-from gossamer.onnx_tensors import tensor_array
+from gossamer.graphs.nodes import subgraphs
+from gossamer.graphs.sparse_tensors import unfold
+from gossamer.graphs.tensors import tensor_array
 from gossamer.runtime.dims import Dim, Size
 from gossamer.runtime.graph import Array, Node, Value
-from gossamer.sparse_tensors import unfold
 
 _NUMBERS = (onnx.AttributeProto.INT, onnx.AttributeProto.FLOAT)
 _LISTS = (

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from gossamer import onnx_nodes
 from gossamer.errors import DataError, ModelError, first_line
+from gossamer.graphs.nodes import nodes
 from gossamer.runtime import feeds as feeding
 from gossamer.runtime import hazards, onnx_file, ort
 from gossamer.runtime.graph import Array
@@ -69,7 +69,7 @@ class Source:
         self.nodes = [
             (node.name, node.op_type) for node in outlined.graph.node if node.op_type != "Constant"
         ]
-        self.operators = {node.op_type for node in onnx_nodes.nodes(outlined)}
+        self.operators = {node.op_type for node in nodes(outlined)}
 
     def read(self) -> onnx_file.Parts:
         """The model, checked, in two parts."""

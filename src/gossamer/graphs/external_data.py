@@ -15,7 +15,7 @@ from pathlib import Path
 from onnx import ModelProto, TensorProto, helper
 
 from gossamer.errors import ModelError, first_line
-from gossamer.onnx_nodes import graphs, nodes
+from gossamer.graphs.nodes import graphs, nodes
 
 # Elements that lie together in a byte, of types of which several do.
 _IN_A_BYTE = {"INT4": 2, "UINT4": 2, "FLOAT4E2M1": 2, "INT2": 4, "UINT2": 4}

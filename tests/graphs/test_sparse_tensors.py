@@ -14,7 +14,7 @@ import gossamer
 from gossamer import runtime
 from gossamer.errors import ModelError, UnsafeModelError
 from gossamer.formats import load_onnx
-from gossamer.sparse_tensors import check_sparse, sparse_tensors, unfold
+from gossamer.graphs.sparse_tensors import check_sparse, sparse_tensors, unfold
 
 SIZE = 40 << 20
 """Elements of one of the tensors: 160 MiB when dense."""

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from gossamer.errors import ModelError
-from gossamer.onnx_tensors import tensor_array
+from gossamer.graphs.tensors import tensor_array
 
 WEIGHT = np.arange(6, dtype=np.float32).reshape(2, 3)
 

@@ -14,8 +14,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from gossamer.errors import ModelError
-from gossamer.external_data import MissingData, load
 from gossamer.formats import load_onnx
+from gossamer.graphs.external_data import MissingData, load
 from gossamer.runtime import compile
 
 WEIGHT = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)

@@ -14,9 +14,9 @@ import numpy as np
 from onnx import ModelProto, SparseTensorProto, TensorProto, helper
 
 from gossamer.errors import ModelError, UnsafeModelError
+from gossamer.graphs.nodes import graphs, nodes
+from gossamer.graphs.tensors import tensor_array
 from gossamer.machine import memory
-from gossamer.onnx_nodes import graphs, nodes
-from gossamer.onnx_tensors import tensor_array
 
 Array = np.ndarray[Any, Any]
 

@@ -8,7 +8,7 @@ import onnx
 from onnx import helper
 
 from gossamer.errors import ModelError
-from gossamer.onnx_nodes import with_inner
+from gossamer.graphs.nodes import with_inner
 
 # Withdrawn as ill defined in versions that are still written; ONNX Runtime runs it in all of them.
 _WITHDRAWN = "GroupNormalization"

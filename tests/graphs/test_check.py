@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 import gossamer
 import gossamer.runtime
 from gossamer.errors import GossamerError
-from gossamer.onnx_check import check
+from gossamer.graphs.check import check
 
 
 def network() -> onnx.ModelProto:

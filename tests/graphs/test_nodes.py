@@ -4,7 +4,7 @@ from typing import Any
 
 from onnx import TensorProto, helper
 
-from gossamer import onnx_nodes
+from gossamer.graphs.nodes import graphs, nodes, subgraphs, with_inner
 
 
 def _graph(name: str, *nodes: Any) -> Any:
@@ -26,16 +26,16 @@ def _model() -> Any:
 
 
 def test_nodes_come_before_those_within_them_and_functions_last() -> None:
-    names = [node.name for node in onnx_nodes.nodes(_model())]
+    names = [node.name for node in nodes(_model())]
     assert names == ["loop", "deep", "inner", "many"]
 
 
 def test_every_graph_is_found_once() -> None:
-    names = [graph.name for graph in onnx_nodes.graphs(_model())]
+    names = [graph.name for graph in graphs(_model())]
     assert names == ["main", "body", "b", "a", "c"]
 
 
 def test_what_lies_within_a_node_alone() -> None:
     loop, *_ = _model().graph.node
-    assert [graph.name for graph in onnx_nodes.subgraphs(loop)] == ["body"]
-    assert [node.name for node in onnx_nodes.with_inner([loop])] == ["loop", "deep", "inner"]
+    assert [graph.name for graph in subgraphs(loop)] == ["body"]
+    assert [node.name for node in with_inner([loop])] == ["loop", "deep", "inner"]
