@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from accuracy_statistics import Floats, Ranks, correlation, draws, spearman
 
-from gossamer.demo_documents import (
+from gossamer.demo.documents import (
     Documents,
     Embeddings,
     embed,

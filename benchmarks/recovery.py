@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gossamer.demo_documents import Documents, read_documents
+from gossamer.demo.documents import Documents, read_documents
 from gossamer.energy import environment
 from gossamer.errors import GossamerError
 from gossamer.pruning import sparsify

