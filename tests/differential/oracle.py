@@ -140,6 +140,16 @@ def _local_response(x: Array, node: NodeProto, opset: int) -> Array:
     return np.asarray(x / scale ** given.get("beta", 0.75))
 
 
+def _sigmoid(x: Array) -> Array:
+    return np.asarray(np.where(x < 0, np.exp(x), 1.0) / (1 + np.exp(-np.abs(x))))
+
+
+def _swish(x: Array, node: NodeProto, opset: int) -> Array:
+    given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    del opset
+    return np.asarray(x * _sigmoid(given.get("alpha", 1.0) * x))
+
+
 def _softmax(x: Array, node: NodeProto, opset: int) -> Array:
     given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     axis = given.get("axis", -1 if opset >= 13 else 1) % x.ndim
@@ -174,7 +184,8 @@ def _mean_variance(x: Array, node: NodeProto, opset: int) -> Array:
 # bits.
 _BY_HAND: dict[str, Callable[..., Array]] = {
     "GlobalMaxPool": lambda x, *_: x.max(axis=tuple(range(2, x.ndim)), keepdims=True),
-    "Sigmoid": lambda x, *_: np.where(x < 0, np.exp(x), 1.0) / (1 + np.exp(-np.abs(x))),
+    "Sigmoid": lambda x, *_: _sigmoid(x),
+    "Swish": _swish,
     "Softplus": lambda x, *_: np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0),
     "LRN": _local_response,
     "ReduceLogSumExp": _log_sum_exp,

@@ -202,8 +202,8 @@ def _cast(node: Node, inferred: Inferred) -> list[Typed]:
     return [(dtype, shape_of(node.input(0)))]
 
 
-def _clip(node: Node, inferred: Inferred) -> list[Typed]:
-    return [(dtype_of(node.input(0)), shape_of(node.input(0)))]
+def _cast_like(node: Node, inferred: Inferred) -> list[Typed]:
+    return [(dtype_of(node.input(1)), shape_of(node.input(0)))]
 
 
 def _shape(node: Node, inferred: Inferred) -> list[Typed]:
@@ -382,7 +382,8 @@ SHAPES: dict[str, Rule] = {
     "IsInf": lambda node, inferred: [(BOOL, shape_of(node.input(0)))],
     "Where": _where,
     "Cast": _cast,
-    "Clip": _clip,
+    "CastLike": _cast_like,
+    "Clip": _same,
     "Shape": _shape,
     "Reshape": _reshape,
     "Transpose": _transpose,

@@ -8,51 +8,63 @@ import numpy as np
 import pytest
 
 from gossamer.runtime.passes.fuse_layers import fuse_layers
-from gossamer.runtime.passes.partition import partition
+from gossamer.runtime.passes.partition import partition, reason_against
 
 
-def reason(after: Any, model: Any, call: str, **constants: Any) -> str:
+def graph_of(after: Any, model: Any, call: str, *passes: Any, **constants: Any) -> Any:
     small = model(
         f"""(float[B, S, 4] x, float[B, 2, 6, 6] image, int64[B, S] ids, float[S] v, double[S] d,
              float[3, 2, 3, 3] given, float[B, 2, 9] line) => (float[N] y) {{ y = {call} }}""",
         **constants,
     )
-    graph = after(small, fuse_layers, partition)
+    return after(small, *passes)
+
+
+def reason(after: Any, model: Any, call: str, **constants: Any) -> str:
+    graph = graph_of(after, model, call, fuse_layers, partition, **constants)
     node = graph.nodes[-1]
     assert node.native == (not node.reason)
     return str(node.reason)
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        "Relu(x)",
-        "Relu(d)",
-        "MatMul(x, w)",
-        "Reshape(x, flat)",
-        "LayerNormalization(x, s, s)",
-        "Conv(image, k)",
-        "MaxPool<kernel_shape=[2, 2]>(image)",
-        "GlobalAveragePool(image)",
-        "Transpose(x)",
-        "Gather(w, ids)",
-        "Cast<to=1>(ids)",
-        "Exp(d)",
-        "Div(ids, ids)",
-        "MatMul(image, image)",
-        "Softmax<axis=1>(x)",
-        "ReduceSum(ids)",
-        "ArgMax(d)",
-    ],
-)
+NATIVE = [
+    "Relu(x)",
+    "Relu(d)",
+    "MatMul(x, w)",
+    "Reshape(x, flat)",
+    "LayerNormalization(x, s, s)",
+    "Conv(image, k)",
+    "MaxPool<kernel_shape=[2, 2]>(image)",
+    "GlobalAveragePool(image)",
+    "Transpose(x)",
+    "Gather(w, ids)",
+    "Cast<to=1>(ids)",
+    "Exp(d)",
+    "Div(ids, ids)",
+    "MatMul(image, image)",
+    "Softmax<axis=1>(x)",
+    "ReduceSum(ids)",
+    "ArgMax(d)",
+]
+CONSTANTS = {
+    "w": np.eye(4),
+    "s": np.ones(4),
+    "k": np.ones((3, 2, 3, 3)),
+    "flat": np.array([-1]),
+}
+
+
+@pytest.mark.parametrize("call", NATIVE)
 def test_what_has_a_lowering(after: Any, model: Any, call: str) -> None:
-    constants = {
-        "w": np.eye(4),
-        "s": np.ones(4),
-        "k": np.ones((3, 2, 3, 3)),
-        "flat": np.array([-1]),
-    }
-    assert reason(after, model, call, **constants) == ""
+    assert reason(after, model, call, **CONSTANTS) == ""
+
+
+@pytest.mark.parametrize("call", NATIVE)
+def test_what_gives_something_of_unknown_shape_has_none(after: Any, model: Any, call: str) -> None:
+    """Though all that it takes is known, as an expansion before it may leave it."""
+    node = graph_of(after, model, call, **CONSTANTS).nodes[-1]
+    node.output.shape = None
+    assert reason_against(node).startswith("the shape of 'y' is known only when the model runs")
 
 
 @pytest.mark.parametrize(

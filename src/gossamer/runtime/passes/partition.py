@@ -107,7 +107,9 @@ def _window_reason(node: Node) -> str:
 
 def _layer_norm_reason(node: Node) -> str:
     x, scale, bias = node.source(0), node.input(1), node.input(2)
-    if not x.known or x.dtype != np.float32:
+    if not x.known or not node.output.known:
+        return why_unknown(node)
+    if x.dtype != np.float32:
         return f"no lowering for LayerNormalization of {x.dtype}"
     assert x.shape is not None
     if node.attributes.get("axis", -1) not in (-1, len(x.shape) - 1) or len(x.shape) < 2:
