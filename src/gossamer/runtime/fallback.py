@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import onnx
 from onnx import helper
 
-from gossamer.errors import ModelError, first_line
-from gossamer.runtime import ort
+from gossamer.errors import ModelError
+from gossamer.runtime import emptiness, ort
 from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Array, Graph, Node, Value
 from gossamer.runtime.onnx_import import has_rule
@@ -59,9 +59,7 @@ class FallbackRegion:
         try:
             results = list(self._session.run([value.name for value in self.outputs], named))
         except Exception as error:
-            raise ModelError(
-                f"ONNX Runtime could not run the model: {first_line(error)}"
-            ) from error
+            raise ort.failed("could not run the model", error) from error
         for value, result in zip(self.outputs, results, strict=True):
             if result is None:
                 raise ModelError(
@@ -89,10 +87,16 @@ def _session(
     imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     model = helper.make_model(graph, opset_imports=imports, ir_version=10)
     weights = {value.name: value.data for value in constants if value.data is not None}
+    apart = ort.add_weights(model, weights)
+    # Open sizes are 1 or more.
+    some = [
+        value.name for value in region.inputs if value.shape is not None and 0 not in value.shape
+    ]
+    emptiness.guard(model, some)
     return ort.open_session(
         model,
         model,
-        weights=ort.add_weights(model, weights),
+        weights=apart,
         threads=threads,
         # Its threads would otherwise spin on while generated code runs.
         spinning="never",

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from gossamer.runtime import ort
+from gossamer.runtime import emptiness, ort
 from gossamer.runtime.dims import Dim, product
 from gossamer.runtime.exact import EXACT, VIEWS
 from gossamer.runtime.graph import RANDOM, Array, Node, Value, constant
@@ -107,6 +107,7 @@ def _by_onnx_runtime(node: Node, opset: int) -> list[Array] | None:
         )
         imports = [helper.make_opsetid("", opset)]
         model = helper.make_model(graph, opset_imports=imports, ir_version=10)
+        emptiness.check_feeds(emptiness.fed(model), feeds)
         made = iter(_session(model.SerializeToString(deterministic=True)).run(None, feeds))
         return [np.asarray(next(made)) if v.name else np.empty(0) for v in node.outputs]
     except Exception:

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from gossamer.errors import ModelError, first_line
 from gossamer.onnx_runtime import session_class
-from gossamer.runtime import hazards
+from gossamer.runtime import emptiness, hazards
 from gossamer.runtime.graph import Array
 
 Spinning: TypeAlias = Literal["default", "within runs", "never"]
@@ -98,7 +98,18 @@ def open_session(
         arguments = {"providers": ["CPUExecutionProvider"], **wishes.arguments}
         return session_class()(source, options, **arguments)
     except Exception as error:
-        raise ModelError(f"ONNX Runtime refuses the model: {first_line(error)}") from error
+        raise failed("refuses the model", error) from error
+
+
+def failed(what: str, error: Exception) -> ModelError:
+    """What to raise where ONNX Runtime raised.
+
+    Args:
+        what: what it did, as in "refuses the model".
+        error: what it raised.
+    """
+    reason = emptiness.refusal(str(error))
+    return ModelError(reason or f"ONNX Runtime {what}: {first_line(error)}")
 
 
 def add_weights(

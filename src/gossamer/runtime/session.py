@@ -23,7 +23,7 @@ from gossamer.errors import (
     UnsafeModelError,
     first_line,
 )
-from gossamer.runtime import bounds, contest, fallback, hazards, lowering, passes, samples
+from gossamer.runtime import bounds, contest, emptiness, fallback, lowering, passes, samples
 from gossamer.runtime.codegen.target import target as find_target
 from gossamer.runtime.dims import worded
 from gossamer.runtime.feeds import (
@@ -340,7 +340,7 @@ class Session(Summary):
             ModelError: if ONNX Runtime cannot run what is left to it.
         """
         check_mapping(input_feed)
-        hazards.check_feeds(self._source.fed, input_feed)
+        emptiness.check_feeds(self._source.fed, input_feed)
         if self._program is None:
             assert self._whole is not None
             return self._whole.run(output_names, input_feed, run_options)
@@ -455,7 +455,7 @@ class Session(Summary):
         """
         if feeds is not None:
             check_mapping(feeds)
-            hazards.check_feeds(self._source.fed, feeds)
+            emptiness.check_feeds(self._source.fed, feeds)
         if self._program is None:
             assert self._whole is not None
             return _explain_whole(self._whole, feeds)

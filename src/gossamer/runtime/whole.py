@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from gossamer.errors import DataError, ModelError, first_line
+from gossamer.errors import DataError
 from gossamer.graphs.nodes import nodes
+from gossamer.runtime import emptiness, hazards, onnx_file, ort
 from gossamer.runtime import feeds as feeding
-from gossamer.runtime import hazards, onnx_file, ort
 from gossamer.runtime.graph import Array
 from gossamer.runtime.metadata import metadata
 from gossamer.runtime.outline import fingerprint, outline
@@ -62,7 +62,7 @@ class Source:
         self._state: object = None
         outlined = outline(model)
         hazards.check(outlined)
-        self.fed = hazards.fed(outlined)
+        self.fed = emptiness.fed(outlined)
         fix_sizes(outlined, self._sizes)
         self.ports = declared(outlined)
         self.metadata = metadata(outlined)
@@ -96,10 +96,12 @@ class Source:
         wishes = self.wishes if spinning == "default" else None
         # What a user's options hold, such as where weights lie, is for ONNX Runtime to say.
         by_user = wishes is not None and wishes.options is not None
-        if weights or _is_too_large(self.model) or hazards.is_mendable(outlined):
+        unsafe = hazards.is_mendable(outlined) or emptiness.needs_guards(outlined)
+        if unsafe or weights or _is_too_large(self.model):
             parts = onnx_file.take_apart(self.model, weights)
             source = outlined = parts.model
             weights = ort.add_weights(parts.model, parts.weights, whole=by_user)
+            emptiness.guard(parts.model, [info.name for info in parts.model.graph.input])
         else:
             source = str(self.model) if isinstance(self.model, Path) else self.model
         if not isinstance(self.model, (str, Path)) and not by_user:
@@ -201,11 +203,11 @@ class WholeModel:
             self._check_inputs(feeds)
             arrays = self._arrays(feeds)
             if all(arrays[name] is feeds[name] for name in feeds):
-                raise _failed(error) from error
+                raise ort.failed("could not run the model", error) from error
         try:
             return list(self.session.run(names, arrays, options))
         except Exception as error:
-            raise _failed(error) from error
+            raise ort.failed("could not run the model", error) from error
 
     def _check_inputs(self, feeds: Mapping[str, Any]) -> None:
         known = [port.name for port in self.inputs]
@@ -241,10 +243,6 @@ class WholeModel:
             self.run(None, feeds)
             taken.append(time.perf_counter() - begin)
         return float(np.median(taken[1:]))
-
-
-def _failed(error: Exception) -> ModelError:
-    return ModelError(f"ONNX Runtime could not run the model: {first_line(error)}")
 
 
 def _dtype(port: Port) -> np.dtype[Any] | None:
