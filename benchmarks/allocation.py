@@ -35,7 +35,7 @@ import gossamer as gs
 from gossamer.energy import Candidate, environment, measure
 from gossamer.formats import save_onnx
 from gossamer.models import open_model
-from gossamer.source import as_onnx
+from gossamer.models.source import as_onnx
 
 SPARSITIES = (0.4, 0.5, 0.6, 0.7, 0.8)
 BUDGETS = (0.85, 0.75, 0.65, 0.55, 0.5)

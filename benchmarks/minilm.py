@@ -30,7 +30,7 @@ from gossamer.advice import prune_graph
 from gossamer.baselines import quantize
 from gossamer.energy import Candidate, environment, measure
 from gossamer.formats import save_onnx
-from gossamer.source import as_onnx
+from gossamer.models.source import as_onnx
 
 TOKENS = 128
 IMPORT = "import time; start = time.perf_counter(); import gossamer; "

@@ -16,9 +16,9 @@ import pytest
 import gossamer as gs
 from gossamer.errors import DataError, ModelError, OptionError, OutputError
 from gossamer.exports import export, save
+from gossamer.formats.result_file import read_result
 from gossamer.models import open_model
 from gossamer.models.places import ONNX_FILE, SPARSE_FILE
-from gossamer.result_file import read_result
 
 X = np.random.default_rng(0).standard_normal((16, 12)).astype(np.float32)
 IDS = np.random.default_rng(0).integers(0, 40, (8, 6))
@@ -129,7 +129,7 @@ def test_weights_are_saved_though_a_graph_that_nobody_asked_for_cannot_be(
     def fails(*_: Any) -> None:
         raise ModelError("the model cannot be exported to ONNX")
 
-    monkeypatch.setattr("gossamer.exports.export_graph", fails)
+    monkeypatch.setattr("gossamer.models.writing.export_graph", fails)
     module = open_model(directory).model
     with pytest.warns(UserWarning, match="written without a graph.*cannot be exported"):
         gs.save(module, tmp_path / "m.gossamer.safetensors")

@@ -23,10 +23,10 @@ from gossamer.formats import save, save_onnx
 from gossamer.models.onnx_layers import OnnxLayer, find_layers, name_uses
 from gossamer.models.opening import read_onnx
 from gossamer.models.selection import choose_layers
+from gossamer.models.source import named, one_inference
 from gossamer.progress import Fraction, ProgressLike, by_fraction, showing
 from gossamer.pruning.layer_times import layer_seconds, zero_weights
 from gossamer.quantities import count
-from gossamer.source import named, one_inference
 from gossamer.sparsity.patterns import get_pattern
 from gossamer.summary import Summary
 

@@ -11,9 +11,9 @@ from gossamer.advice import advise
 from gossamer.extras import needed_for
 from gossamer.files import as_path, is_folder
 from gossamer.inspection import inspect
+from gossamer.models.source import as_onnx, onnx_file, refuse_axes, sparse_file
 from gossamer.progress import ProgressLike
 from gossamer.proof import compare
-from gossamer.source import as_onnx, onnx_file, refuse_axes, sparse_file
 
 if TYPE_CHECKING:
     import torch

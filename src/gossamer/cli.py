@@ -130,8 +130,8 @@ def explain(
     from dataclasses import asdict
 
     from gossamer import api
+    from gossamer.models.source import named, one_inference
     from gossamer.progress import showing
-    from gossamer.source import named, one_inference
 
     example = _example(model, inputs, batch)
     with showing() as shown:
@@ -275,7 +275,7 @@ def sparsify(
 ) -> None:
     """Remove weights to a stated sparsity or budget, or as far as an accuracy drop allows."""
     from gossamer import api
-    from gossamer.deployment import check_folder
+    from gossamer.folders import check_folder
     from gossamer.models.python_file import load_function
 
     check_folder(out)
@@ -367,7 +367,7 @@ def recover(
 ) -> None:
     """Win back accuracy by training the weights that are left; zeros stay where they are."""
     from gossamer import api
-    from gossamer.deployment import check_folder
+    from gossamer.folders import check_folder
     from gossamer.models.python_file import load_function
 
     check_folder(out)
@@ -648,7 +648,7 @@ def _example(model: Any, data: str | None, samples: int = 1) -> Any:
     """Return the first samples of DATA as the model takes them; None without data."""
     if data is None:
         return None
-    from gossamer.source import first_samples
+    from gossamer.models.source import first_samples
 
     return first_samples(model, data, samples)
 

@@ -23,10 +23,10 @@ from gossamer.models.onnx_constants import count_zeros
 from gossamer.models.onnx_layers import OnnxLayer, Use, find_layers
 from gossamer.models.onnx_model import OnnxModel
 from gossamer.models.selection import default_layers
+from gossamer.models.source import graph_example, sparse_file, text_example
 from gossamer.quantities import count, percent
 from gossamer.runtime.onnx_file import take_apart
 from gossamer.runtime.onnx_import import import_model
-from gossamer.source import graph_example, sparse_file, text_example
 from gossamer.summary import Summary
 
 if TYPE_CHECKING:

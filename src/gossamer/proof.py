@@ -29,13 +29,13 @@ from gossamer.energy.statistics import LEAST_ROUNDS
 from gossamer.errors import GossamerError, OptionError, first_line
 from gossamer.files import temporary_folder
 from gossamer.formats import save, save_onnx
+from gossamer.formats.result_file import read_result
 from gossamer.inspection import Inspection, inspect_graph
 from gossamer.layer_comparison import LayerTimes, compare_layers
 from gossamer.models.opening import open_model, read_onnx
 from gossamer.models.places import SPARSE_FILE
+from gossamer.models.source import named, one_inference, onnx_file, sparse_file
 from gossamer.progress import ProgressLike, showing
-from gossamer.result_file import read_result, spent_on
-from gossamer.source import named, one_inference, onnx_file, sparse_file
 from gossamer.summary import Summary
 
 if TYPE_CHECKING:
@@ -376,7 +376,7 @@ def _sparse(given: Any) -> tuple[Any, Mapping[str, Any] | None, Spending | None]
     if (stored := sparse_file(given)) is None:
         return given, None, None
     told = read_result(stored)
-    return given, told if told and "trials" in told else None, spent_on(told)
+    return given, told if told and "trials" in told else None, Spending.told(told)
 
 
 def is_known(sparse: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -72,3 +72,10 @@ def test_by_default_something_always_measures() -> None:
 def test_no_meter_at_all_is_said(counter: Any) -> None:
     with pytest.raises(MeterError, match="no meter measured: counter: the counter is gone"):
         Spender([counter(fails_after=0)]).spent()
+
+
+def test_what_a_model_took_is_told_beside_it() -> None:
+    spent = Spending(3.0, "estimated", "watts x seconds", 2.0, 1.0)
+    assert Spending.told({"energy_spent": asdict(spent)}) == spent
+    for others in (None, {}, {"energy_spent": None}, {"energy_spent": {"joules": 3.0}}):
+        assert Spending.told(others) is None

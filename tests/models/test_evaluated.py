@@ -18,8 +18,8 @@ from gossamer.errors import DataError, ModelError, OptionError
 from gossamer.models import open_model
 from gossamer.models.evaluated import Evaluated, Outputs
 from gossamer.models.onnx_model import OnnxModel
+from gossamer.models.source import as_onnx
 from gossamer.proof import scored
-from gossamer.source import as_onnx
 
 Evaluate = Callable[[Any], Any]
 

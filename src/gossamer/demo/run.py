@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gossamer.deployment import check_folder, write_folder
 from gossamer.errors import OptionError
-from gossamer.exports import Subject, write_forms
+from gossamer.folders import check_folder, write_folder
 from gossamer.formats import save_onnx
+from gossamer.formats.result_file import write_json
 from gossamer.models.places import ONNX_FILE
+from gossamer.models.source import as_onnx
+from gossamer.models.writing import Subject, write_forms
 from gossamer.progress import by_fraction, showing
 from gossamer.proof import Proof, compare
 from gossamer.report.html import write_report
 from gossamer.report.model_card import CARD_FILE, write_card
-from gossamer.result_file import write_json
-from gossamer.source import as_onnx
 
 if TYPE_CHECKING:
     from gossamer.demo.documents import Documents, Forward

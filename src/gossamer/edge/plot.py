@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gossamer.deployment import check_folder, write_folder
 from gossamer.extras import needed_for
-from gossamer.result_file import RESULT_FILE, write_json
+from gossamer.folders import check_folder, write_folder
+from gossamer.formats.result_file import RESULT_FILE, write_json
 
 Document = Mapping[str, Any]
 

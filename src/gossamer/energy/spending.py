@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from gossamer.energy.meters import Kind, Meter, Nvml, Panel, default_meters
 from gossamer.errors import MeterError
@@ -28,6 +29,14 @@ class Spending:
     method: str
     seconds: float
     cpu_seconds: float
+
+    @classmethod
+    def told(cls, result: Mapping[str, Any] | None) -> Spending | None:
+        """Return what the making of a model took, where its `result.json` tells it."""
+        try:
+            return None if result is None else cls(**result["energy_spent"])
+        except (KeyError, TypeError):
+            return None
 
     def __add__(self, other: Spending) -> Spending:
         """Return both together; a part that is estimated makes the whole so."""

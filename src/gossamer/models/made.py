@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gossamer.exports import Written
     from gossamer.models.adapter import Batch
+    from gossamer.models.writing import Written
 
 
 class Made:
@@ -52,7 +52,7 @@ class Made:
                 not fit.
             OutputError: if the folder exists and is not empty, or cannot be written.
         """
-        # What writes the forms stands on what makes the models.
-        from gossamer.exports import save_folder
+        # What writes a model asks whether it was made.
+        from gossamer.models.writing import save_folder
 
         return save_folder(self, folder, self.to_dict(), example_inputs=example_inputs)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from gossamer.errors import ModelError
 from gossamer.files import open_to_readers
+from gossamer.formats.result_file import RESULT_FILE
 from gossamer.models.hugging_face import is_transformers_model, without_progress_bar
 from gossamer.models.made import Made
 from gossamer.quantities import listed
-from gossamer.result_file import RESULT_FILE
 from gossamer.user_code import describe
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from gossamer.errors import ModelError, OptionError
 from gossamer.models.selection import choose_layers
 from gossamer.models.torch_forms import computed_weights
 from gossamer.models.torch_layers import find_layers
+from gossamer.models.writing import Written, save_folder
 from gossamer.pruning.masks import Masks, named_parameters, unwrapped
 from gossamer.pruning.methods import get_method
 from gossamer.pruning.methods.method import Moment
@@ -30,7 +31,6 @@ from gossamer.sparsity.schedules import get_schedule
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
 
-    from gossamer.exports import Written
 
 _Shapes = Mapping[str, tuple[int, ...]]
 _ALLOCATIONS: dict[str, Callable[[_Shapes, float], dict[str, float]]] = {
@@ -238,9 +238,6 @@ class Sparsifier:
         self._check_prepared("save")
         if self._final is None:
             raise OptionError("save() before finalize(), which makes the sparsity exact; call it")
-        # What writes the forms stands on what makes the models.
-        from gossamer.exports import save_folder
-
         return save_folder(self._model, folder, self.to_dict(), example_inputs=example_inputs)
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,13 +17,13 @@ from gossamer.integrations.onnxruntime import options as asked
 from gossamer.integrations.onnxruntime.exceptions import as_onnxruntime_raises, both
 from gossamer.integrations.onnxruntime.io_binding import IOBinding, arrays
 from gossamer.integrations.onnxruntime.ort_value import OrtValue
+from gossamer.models.source import sparse_file
 from gossamer.onnx_runtime import session_class
 from gossamer.runtime import contest
 from gossamer.runtime.ort import Wishes
 from gossamer.runtime.ports import Sizes
 from gossamer.runtime.session import Explanation, Session
 from gossamer.runtime.whole import OrtFile, Source
-from gossamer.source import sparse_file
 
 if TYPE_CHECKING:
     _Theirs = object

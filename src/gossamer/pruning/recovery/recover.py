@@ -14,6 +14,7 @@ from torch import nn
 from gossamer.energy import Spender, Spending
 from gossamer.energy.meters import CpuTimeEstimate
 from gossamer.errors import OptionError
+from gossamer.formats.result_file import read_result
 from gossamer.models.adapter import Batch
 from gossamer.models.opening import open_model
 from gossamer.models.padding import Padding
@@ -35,7 +36,6 @@ from gossamer.pruning.recovery.samples import read_samples
 from gossamer.pruning.recovery.schedules import SCHEDULES, scheduler
 from gossamer.pruning.recovery.training import Feed, State, Training, Watch, shorten, state_of
 from gossamer.pruning.result import Scores, SparsifyResult
-from gossamer.result_file import read_result, spent_on
 from gossamer.sparsity.registry import named
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ def _spent_before(sparse: Any) -> Spending | None:
     if not isinstance(sparse, str | Path):
         return None
     place = find_place(sparse)
-    return spent_on(read_result(place.path)) if place.kind == "sparse" else None
+    return Spending.told(read_result(place.path)) if place.kind == "sparse" else None
 
 
 def _module(model: Any, which: str) -> TorchModel:

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gossamer.energy import Spending
-
 RESULT_FILE = "result.json"
 _DIGEST = "file_sha256"
 
@@ -28,14 +26,6 @@ def read_result(stored: Path) -> dict[str, Any] | None:
         told = json.loads(stored.with_name(RESULT_FILE).read_text(encoding="utf-8"))
         return dict(told) if told[_DIGEST] == _sha256_of(stored) else None
     except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def spent_on(told: Mapping[str, Any] | None) -> Spending | None:
-    """Return the energy that a model took to make, where `read_result` tells it."""
-    try:
-        return None if told is None else Spending(**told["energy_spent"])
-    except (KeyError, TypeError):
         return None
 
 

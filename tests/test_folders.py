@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gossamer.deployment import check_folder, write_folder
 from gossamer.errors import OutputError
+from gossamer.folders import check_folder, write_folder
 
 
 def fill(folder: Path) -> str:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from gossamer.errors import DataError, OptionError
 from gossamer.files import temporary_folder
 from gossamer.formats import load_onnx
-from gossamer.models import ModelAdapter, open_model
 from gossamer.models.calibration import (
     check_arrays,
     first_batch,
@@ -22,11 +21,11 @@ from gossamer.models.calibration import (
 )
 from gossamer.models.hugging_face import is_transformers_model
 from gossamer.models.made import Made
-from gossamer.models.opening import read_onnx
+from gossamer.models.opening import open_model, read_onnx
 from gossamer.models.places import find_place
 
 if TYPE_CHECKING:
-    from gossamer.models.adapter import AxisNames, Batch
+    from gossamer.models.adapter import AxisNames, Batch, ModelAdapter
 
 Array = NDArray[Any]
 

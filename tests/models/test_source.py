@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from gossamer.errors import DataError
 from gossamer.formats import save
 from gossamer.models.places import SPARSE_FILE
-from gossamer.source import as_onnx, first_samples, graph_example, named, one_inference
+from gossamer.models.source import as_onnx, first_samples, graph_example, named, one_inference
 
 
 def inputs(*values: onnx.ValueInfoProto) -> onnx.ModelProto:
