@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gossamer.runtime.dims import Dim
+from gossamer.graphs.dims import Dim
 
 B, S = Dim.symbol("B"), Dim.symbol("S")
 

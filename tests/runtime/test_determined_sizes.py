@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gossamer.errors import DataError
+from gossamer.graphs.dims import Dim
 from gossamer.runtime import compile
-from gossamer.runtime.dims import Dim
 from gossamer.runtime.onnx_import import import_model
 from gossamer.runtime.trial import sizes_for
 

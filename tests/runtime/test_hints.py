@@ -10,8 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from gossamer.errors import ModelError
+from gossamer.graphs.dims import Dim
 from gossamer.runtime import compile, hints, onnx_import, ort
-from gossamer.runtime.dims import Dim
 from gossamer.runtime.fallback import FallbackRegion
 from gossamer.runtime.graph import Value
 from gossamer.runtime.onnx_import import import_model

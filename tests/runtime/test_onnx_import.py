@@ -10,8 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from gossamer.errors import ModelError
+from gossamer.graphs.dims import Dim
 from gossamer.runtime import compile
-from gossamer.runtime.dims import Dim
 from gossamer.runtime.memory import ConstantMemory
 from gossamer.runtime.onnx_import import import_model
 from gossamer.runtime.protos import to_proto

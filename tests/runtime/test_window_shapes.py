@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gossamer.runtime.dims import UnknownSize
+from gossamer.graphs.dims import UnknownSize
 from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.shapes import Inferred
 from gossamer.runtime.window_shapes import WINDOW_SHAPES, window

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 import onnx
 
 from gossamer.errors import ModelError, UnsafeModelError
+from gossamer.graphs.dims import number, symbols_of
 from gossamer.graphs.nodes import with_inner
 from gossamer.machine import memory as memory
-from gossamer.runtime.dims import number, symbols_of
 from gossamer.runtime.graph import Graph, Value
 from gossamer.runtime.layouts import Planes
 

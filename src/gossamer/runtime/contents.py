@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.runtime.dims import Dim, UnknownSize, equal, product
+from gossamer.graphs.dims import Dim, UnknownSize, equal, product
 from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.movement_shapes import slices
 from gossamer.runtime.shapes import (

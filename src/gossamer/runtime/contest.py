@@ -21,9 +21,9 @@ import numpy as np
 import gossamer
 from gossamer import machine
 from gossamer.errors import GossamerError, ModelError, first_line
+from gossamer.graphs.dims import Size, number
 from gossamer.runtime import trial
 from gossamer.runtime.codegen import cache
-from gossamer.runtime.dims import Size, number
 from gossamer.runtime.fallback import FallbackRegion
 from gossamer.runtime.graph import Array, Graph, Node, Value
 from gossamer.runtime.ort import Spinning

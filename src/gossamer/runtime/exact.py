@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gossamer.runtime.dims import UnknownSize
+from gossamer.graphs.dims import UnknownSize
 from gossamer.runtime.graph import Array, Node
 from gossamer.runtime.movement_shapes import parts_of, slices
 from gossamer.runtime.shapes import Inferred, fixed, permutation, shape_of

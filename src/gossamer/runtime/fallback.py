@@ -9,8 +9,8 @@ import onnx
 from onnx import helper
 
 from gossamer.errors import ModelError
+from gossamer.graphs.dims import Dim
 from gossamer.runtime import emptiness, ort
-from gossamer.runtime.dims import Dim
 from gossamer.runtime.graph import Array, Graph, Node, Value
 from gossamer.runtime.onnx_import import has_rule
 from gossamer.runtime.ports import type_of

@@ -16,8 +16,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from gossamer.graphs.dims import Dim, product
 from gossamer.runtime import emptiness, ort
-from gossamer.runtime.dims import Dim, product
 from gossamer.runtime.exact import EXACT, VIEWS
 from gossamer.runtime.graph import RANDOM, Array, Node, Value, constant
 from gossamer.runtime.protos import to_proto

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.runtime.dims import Size
+from gossamer.graphs.dims import Size
 from gossamer.runtime.layouts import PLAIN, Padded, Plain, Planes, Tokens
 
 Array: TypeAlias = NDArray[Any]

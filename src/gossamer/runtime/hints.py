@@ -13,8 +13,8 @@ import onnx
 from onnx import helper
 
 from gossamer.errors import ModelError
+from gossamer.graphs.dims import Dim, symbols_of
 from gossamer.runtime import ort
-from gossamer.runtime.dims import Dim, symbols_of
 from gossamer.runtime.graph import Value
 from gossamer.runtime.ports import type_of
 from gossamer.runtime.protos import declared_value

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from gossamer.graphs.dims import Size, product
 from gossamer.runtime import tuning
 from gossamer.runtime.codegen.target import Target
-from gossamer.runtime.dims import Size, product
 from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.kernels import (
     dense_conv,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gossamer.runtime.dims import Dim, Size, UnknownSize, divide
+from gossamer.graphs.dims import Dim, Size, UnknownSize, divide
 from gossamer.runtime.graph import Node
 from gossamer.runtime.shapes import (
     INT64,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gossamer.runtime.dims import Misfit, Size, divide
+from gossamer.graphs.dims import Misfit, Size, divide
 from gossamer.runtime.graph import Node, Shape, Value
 from gossamer.runtime.shapes import Inferred, Rule, Typed, dtype_of, shape_of
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import onnx
 
 from gossamer.errors import ModelError
+from gossamer.graphs.dims import LARGEST, Dim, Misfit, Size, UnknownSize
 from gossamer.graphs.tensors import tensor_array
 from gossamer.runtime.contents import CONTENT, LIMIT
-from gossamer.runtime.dims import LARGEST, Dim, Misfit, Size, UnknownSize
 from gossamer.runtime.folding import fold
 from gossamer.runtime.graph import Array, Graph, Node, Shape, Value, constant
 from gossamer.runtime.hints import hints

@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from gossamer.graphs.check import check_value_names
-from gossamer.runtime.dims import Dim
+from gossamer.graphs.dims import Dim
 from gossamer.runtime.graph import Array, Value
 
 # Since this version of the format an initializer that is listed among the inputs is a default.

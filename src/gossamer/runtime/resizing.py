@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gossamer.runtime.dims import Size, UnknownSize
+from gossamer.graphs.dims import Size, UnknownSize
 from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.shapes import Inferred, Rule, Typed, content_of, dtype_of, fixed, shape_of
 

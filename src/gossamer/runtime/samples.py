@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from gossamer.runtime.dims import Dim, symbols_of
+from gossamer.graphs.dims import Dim, symbols_of
 from gossamer.runtime.graph import Graph, Node, Value
 from gossamer.runtime.kernels.elements import ELEMENTWISE
 from gossamer.runtime.shapes import permutation

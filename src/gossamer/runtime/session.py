@@ -23,9 +23,9 @@ from gossamer.errors import (
     UnsafeModelError,
     first_line,
 )
+from gossamer.graphs.dims import worded
 from gossamer.runtime import bounds, contest, emptiness, fallback, lowering, passes, samples
 from gossamer.runtime.codegen.target import target as find_target
-from gossamer.runtime.dims import worded
 from gossamer.runtime.feeds import (
     BeyondProgram,
     as_array,

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from onnx import helper
 
-from gossamer.runtime.dims import (
+from gossamer.graphs.dims import (
     Dim,
     Misfit,
     Size,

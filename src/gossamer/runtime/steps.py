@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from gossamer.errors import DataError
-from gossamer.runtime.dims import LARGEST, Size, number
+from gossamer.graphs.dims import LARGEST, Size, number
 from gossamer.runtime.fallback import FallbackRegion
 from gossamer.runtime.graph import Array, Value
 from gossamer.runtime.memory import ConstantMemory

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gossamer.errors import DataError
-from gossamer.runtime.dims import number, symbols_of, worded
+from gossamer.graphs.dims import number, symbols_of, worded
 from gossamer.runtime.graph import Array, Graph, Value
 from gossamer.runtime.samples import leading_symbols
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gossamer.runtime.dims import Misfit, Size, UnknownSize
+from gossamer.graphs.dims import Misfit, Size, UnknownSize
 from gossamer.runtime.graph import Node
 from gossamer.runtime.shapes import Inferred, Rule, Typed, dtype_of, fixed, shape_of
 

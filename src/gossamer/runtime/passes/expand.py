@@ -13,7 +13,7 @@ import onnx
 import onnx.inliner
 from onnx import helper
 
-from gossamer.runtime.dims import Dim, UnknownSize
+from gossamer.graphs.dims import Dim, UnknownSize
 from gossamer.runtime.graph import Graph, Node, Value
 from gossamer.runtime.onnx_import import NOT_INFERRED, follows_rule
 from gossamer.runtime.passes.expansion import Expansion, Rule

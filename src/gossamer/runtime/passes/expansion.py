@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gossamer.runtime.dims import Dim, Size, UnknownSize
+from gossamer.graphs.dims import Dim, Size, UnknownSize
 from gossamer.runtime.graph import Array, Node, Shape, Value, constant, derived
 from gossamer.runtime.onnx_import import infer
 from gossamer.runtime.shapes import Inferred

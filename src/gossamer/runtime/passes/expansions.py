@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from onnx import TensorProto, helper
 
-from gossamer.runtime.dims import Size, UnknownSize, divide, product
+from gossamer.graphs.dims import Size, UnknownSize, divide, product
 from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.movement_shapes import parts_of
 from gossamer.runtime.passes.expansion import Expansion, Rule

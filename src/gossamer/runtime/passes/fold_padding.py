@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gossamer.runtime.dims import UnknownSize
+from gossamer.graphs.dims import UnknownSize
 from gossamer.runtime.graph import Graph, Node, scalar
 from gossamer.runtime.movement_shapes import pads_of
 from gossamer.runtime.onnx_import import follows_rule

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gossamer.runtime.dims import Size, UnknownSize, divide
+from gossamer.graphs.dims import Size, UnknownSize, divide
 from gossamer.runtime.graph import Graph, Node, Shape, Value, derived, scalar
 from gossamer.runtime.layouts import PADDED
 from gossamer.runtime.onnx_import import follows_rule

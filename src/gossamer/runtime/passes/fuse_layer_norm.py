@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gossamer.runtime.dims import UnknownSize
+from gossamer.graphs.dims import UnknownSize
 from gossamer.runtime.graph import Array, Graph, Node, Value, constant, derived, scalar
 from gossamer.runtime.passes.partition import reason_against
 from gossamer.runtime.shapes import axes_of, keeps_axes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gossamer.runtime.dims import Dim, Size, UnknownSize
+from gossamer.graphs.dims import Dim, Size, UnknownSize
 from gossamer.runtime.graph import Graph, Node, Value, scalar
 from gossamer.runtime.kernels.elements import ELEMENTWISE, FLOAT_ONLY
 from gossamer.runtime.kernels.movement import MOVEMENT

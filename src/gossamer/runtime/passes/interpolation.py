@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.runtime.dims import UnknownSize
+from gossamer.graphs.dims import UnknownSize
 from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.passes.expansion import Expansion, Rule
 from gossamer.runtime.resizing import is_old, resized

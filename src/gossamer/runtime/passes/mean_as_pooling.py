@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gossamer.runtime.dims import UnknownSize
+from gossamer.graphs.dims import UnknownSize
 from gossamer.runtime.graph import Graph, Node, Value, derived
 from gossamer.runtime.onnx_import import follows_rule
 from gossamer.runtime.shapes import axes_of, keeps_axes

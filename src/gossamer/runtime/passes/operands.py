@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gossamer.runtime.dims import Size, UnknownSize
+from gossamer.graphs.dims import Size, UnknownSize
 from gossamer.runtime.graph import Node, Value, constant, scalar
 from gossamer.runtime.movement_shapes import pads_of, slices
 from gossamer.runtime.shapes import (

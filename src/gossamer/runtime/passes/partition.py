@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from gossamer.runtime.dims import UnknownSize
+from gossamer.graphs.dims import UnknownSize
 from gossamer.runtime.graph import Graph, Node
 from gossamer.runtime.kernels.pointwise import REGISTER_TYPES
 from gossamer.runtime.kernels.reduction import REDUCTIONS

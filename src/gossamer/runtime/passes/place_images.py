@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gossamer.runtime.dims import Dim
+from gossamer.graphs.dims import Dim
 from gossamer.runtime.graph import Graph, Node, Value, derived
 from gossamer.runtime.kernels.elements import ELEMENTWISE
 from gossamer.runtime.kernels.planes import Tap, meeting

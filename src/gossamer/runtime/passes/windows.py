@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gossamer.runtime.dims import Size, UnknownSize, product
+from gossamer.graphs.dims import Size, UnknownSize, product
 from gossamer.runtime.graph import Array, Node, Value
 from gossamer.runtime.passes.expansion import Expansion, Rule
 from gossamer.runtime.passes.partition import LARGEST_WINDOW

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossamer.runtime.dims import (
+from gossamer.graphs.dims import (
     Dim,
     Size,
     UnknownSize,
