@@ -236,3 +236,33 @@ def test_operators_on_open_axes(model: Any, reference: Any, close: Any, nodes: s
         for size in (numbers if NODES[nodes] != "B" else (3,))
     ]
     compare(small, sizes, reference, close, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "kind", "fitting"),
+    [
+        ("y = Add(z, x)", "float", 2),
+        ("y = BitwiseAnd(z, x)", "uint8", 2),
+        ('y = BitShift<direction="LEFT">(z, x)', "uint8", 2),
+        ("y = com.microsoft.QLinearAdd(z, scale, zero, x, scale, zero, scale, zero)", "uint8", 2),
+        ("t = Transpose(z)  y = MatMul(t, x)", "float", 1),
+        ("t = Transpose(z)  y = MatMulInteger(t, x)", "uint8", 1),
+    ],
+)
+def test_sizes_that_fit_only_where_a_slice_is_cut_short_are_run(
+    model: Any, reference: Any, close: Any, nodes: str, kind: str, fitting: int
+) -> None:
+    """`x[-5::2]` has three elements wherever there are five, which no operand of five fits."""
+    small = model(
+        f"({kind}[N, 3] x) => (float[P] y) {{ z = Slice(x, start, end, axis, step)  {nodes} }}",
+        18,
+        start=np.array([-5]),
+        end=np.array([LAST]),
+        axis=np.array([0]),
+        step=np.array([2]),
+        scale=np.array(1.0),
+        zero=np.array(0, np.uint8),
+    )
+    small.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    small.graph.output[0].CopyFrom(onnx.ValueInfoProto(name="y"))
+    assert compare(small, [{"N": n} for n in range(1, 9)], reference, close, 1e-5) == fitting

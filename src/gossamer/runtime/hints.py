@@ -7,17 +7,20 @@ sizes, or a single node, leave it as it was.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx
 from onnx import helper
 
 from gossamer.errors import ModelError
-from gossamer.graphs.dims import Dim, symbols_of
+from gossamer.graphs.dims import Dim, number, symbols_of, worded
 from gossamer.runtime import ort
-from gossamer.runtime.graph import Value
+from gossamer.runtime.graph import Graph, Value
 from gossamer.runtime.ports import type_of
 from gossamer.runtime.protos import declared_value
+
+# Sizes at which a model is tried: small ones, where broadcasting begins, and large ones.
+_TRIED, _TRIALS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 24, 32, 64, 128, 256, 1024), 6
 
 
 def hints(
@@ -30,9 +33,7 @@ def hints(
         inputs: those that a run feeds, with their types and shapes.
         ruled: operators of ONNX's own whose types and shapes are known otherwise.
     """
-    strange = [
-        n for n in model.graph.node if n.domain not in ("", "ai.onnx") or n.op_type not in ruled
-    ]
+    strange = _strange(model, ruled)
     if not strange:
         return {}
     bare = _bare(model, {value.name: value for value in inputs})
@@ -47,6 +48,40 @@ def hints(
     if wanted and importlib.util.find_spec("onnxruntime") is not None:
         found |= _by_onnx_runtime(bare, wanted, symbols)
     return found
+
+
+def fits(model: onnx.ModelProto, graph: Graph, ruled: Collection[str]) -> bool:
+    """Whether ONNX Runtime takes a model at some sizes within its limits, as far as it can tell.
+
+    The rules know of the operators that have one; others check what they take themselves.
+
+    Args:
+        model: the model, without its large weights.
+        graph: what was made of it.
+        ruled: operators of ONNX's own whose types and shapes are known otherwise.
+    """
+    if not _strange(model, ruled) or importlib.util.find_spec("onnxruntime") is None:
+        return True
+    inputs = {value.name: value for value in graph.inputs}
+    symbols = {symbol for value in graph.inputs for symbol in symbols_of(value.shape or ())}
+    trials = (dict.fromkeys(symbols, size) for size in _TRIED)
+    within = [sizes for sizes in trials if not any(worded(one, sizes) for one in graph.limits)]
+    return not within or any(_opens(_bare(model, inputs, sizes)) for sizes in within[:_TRIALS])
+
+
+def _opens(bare: onnx.ModelProto) -> bool:
+    try:
+        ort.open_session(bare, bare, threads=1, once=True)
+    except ModelError:
+        return False
+    return True
+
+
+def _strange(model: onnx.ModelProto, ruled: Collection[str]) -> list[onnx.NodeProto]:
+    """The nodes whose operators have no rule."""
+    return [
+        n for n in model.graph.node if n.domain not in ("", "ai.onnx") or n.op_type not in ruled
+    ]
 
 
 def _by_onnx(bare: onnx.ModelProto, symbols: Collection[str]) -> dict[str, Value]:
@@ -79,8 +114,16 @@ def _within(value: Value, symbols: Collection[str]) -> Value:
     return value
 
 
-def _bare(model: onnx.ModelProto, inputs: dict[str, Value]) -> onnx.ModelProto:
-    """The model with nothing said of its inner values, nor of its outputs."""
+def _bare(
+    model: onnx.ModelProto, inputs: Mapping[str, Value], sizes: Mapping[str, int] | None = None
+) -> onnx.ModelProto:
+    """The model with nothing said of its inner values, nor of its outputs.
+
+    Args:
+        model: the model.
+        inputs: with their types and shapes, by name.
+        sizes: numbers for open sizes; by default names.
+    """
     graph = onnx.GraphProto(name="bare", initializer=model.graph.initializer)
     graph.sparse_initializer.extend(model.graph.sparse_initializer)
     for info in model.graph.input:
@@ -89,7 +132,10 @@ def _bare(model: onnx.ModelProto, inputs: dict[str, Value]) -> onnx.ModelProto:
             graph.input.append(info)
             continue
         # A name for each open size, so that what is inferred can speak of it.
-        shape = [str(size) if isinstance(size, Dim) else size for size in value.shape]
+        shape = [
+            size if not isinstance(size, Dim) else number(size, sizes) if sizes else str(size)
+            for size in value.shape
+        ]
         kind = helper.np_dtype_to_tensor_dtype(value.dtype)
         graph.input.append(helper.make_tensor_value_info(info.name, kind, shape))
     graph.node.extend(model.graph.node)

@@ -12,7 +12,7 @@ from gossamer.graphs.tensors import tensor_array
 from gossamer.runtime.contents import CONTENT, LIMIT
 from gossamer.runtime.folding import fold
 from gossamer.runtime.graph import Array, Graph, Node, Shape, Value, constant
-from gossamer.runtime.hints import hints
+from gossamer.runtime.hints import fits, hints
 from gossamer.runtime.movement_shapes import MOVEMENT_SHAPES
 from gossamer.runtime.norm_shapes import NORM_SHAPES
 from gossamer.runtime.protos import (
@@ -48,21 +48,21 @@ def import_model(model: onnx.ModelProto, weights: Mapping[str, Array] | None = N
     Raises:
         ModelError: if the model is not valid ONNX.
     """
-    known: dict[str, int] = {}
-    may_limit = True
-    while True:
-        importer = _Importer(model, weights or {}, known, may_limit)
-        graph = importer.graph()
-        if importer.inferred.misfits and graph.limits:
-            # Within the limits the model does not run: it is for the sizes without.
-            known, may_limit = {}, False
-            continue
-        found = importer.inferred.determined
-        more = {symbol: number for symbol, number in found.items() if number is not None}
-        if not more:
-            return graph
-        # A size that the weights leave no choice is a number from the start.
-        known |= more
+    for may_limit, may_determine in ((True, True), (False, True), (False, False)):
+        known: dict[str, int] = {}
+        while True:
+            importer = _Importer(model, weights or {}, known, may_limit)
+            graph = importer.graph()
+            if (known or graph.limits) and importer.runs_nowhere(graph):
+                # What was taken for likely is not: the model is for other sizes.
+                break
+            found = importer.inferred.determined if may_determine else {}
+            more = {symbol: number for symbol, number in found.items() if number is not None}
+            if not more:
+                return graph
+            # A size that the weights leave no choice is a number from the start.
+            known |= more
+    raise AssertionError("nothing was taken for likely")
 
 
 class _Importer:
@@ -110,6 +110,10 @@ class _Importer:
         graph = Graph(inputs, outputs, self.nodes, self.limits, self.opsets)
         graph.drop_unused()
         return graph
+
+    def runs_nowhere(self, graph: Graph) -> bool:
+        """Whether sizes do not fit each other, wherever the inputs are within the limits."""
+        return self.inferred.misfits or not fits(self.model, graph, {*RULES, "Constant"})
 
     def _input(self, info: onnx.ValueInfoProto) -> Value:
         value = declared_value(info)
