@@ -252,6 +252,26 @@ def test_sparsities_out_of_range(small_onnx: Path) -> None:
             advise(small_onnx, sparsities=sparsities)
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"sparsities": 0.5}, "sparsities= must be a list of numbers, not 0.5"),
+        ({"patterns": 4}, "patterns= must be a name or a list of names, not 4"),
+        ({"min_time": -1}, "min_time is -1; give seconds"),
+        ({"threads": "2"}, "threads is '2'; give a whole number"),
+    ],
+)
+def test_options_of_another_kind(small_onnx: Path, option: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        advise(small_onnx, **option)
+
+
+def test_one_pattern_may_stand_alone(small_onnx: Path) -> None:
+    """A name is no list of its letters."""
+    with pytest.raises(OptionError, match="unknown pattern 'wave'"):
+        advise(small_onnx, patterns="wave")
+
+
 def test_patterns_that_there_are_not(small_onnx: Path) -> None:
     with pytest.raises(OptionError, match=r"unknown pattern 'wave'.*block, channel, unstructured"):
         advise(small_onnx, patterns=("wave",))

@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 
 from gossamer.errors import OptionError, OutputError
-from gossamer.files import atomic_path, is_file, is_folder, remove_leftovers, temporary_folder
+from gossamer.files import (
+    as_path,
+    atomic_path,
+    is_file,
+    is_folder,
+    remove_leftovers,
+    temporary_folder,
+)
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -33,11 +40,16 @@ def test_what_is_no_path_is_one_line(given: Any) -> None:
         pytest.fail("the block must not run")
 
 
-@pytest.mark.parametrize("given", ["", ".", "a\0b"])
-def test_a_path_that_names_no_file_is_one_line(given: str) -> None:
+@pytest.mark.parametrize("given", ["", "a\0b"])
+def test_a_path_that_nothing_can_have_is_one_line(given: str) -> None:
+    with pytest.raises(OptionError, match="names no file or folder; give a path"):
+        as_path(given)
+
+
+def test_a_path_that_names_no_file_is_one_line() -> None:
     with (
         pytest.raises(OutputError, match="names no file; choose another place"),
-        atomic_path(given),
+        atomic_path("."),
     ):
         pytest.fail("the block must not run")
 

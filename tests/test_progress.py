@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gossamer import progress
+from gossamer.errors import OptionError
 from gossamer.progress import Silent, by_fraction, showing
 
 
@@ -41,6 +42,12 @@ def test_silence(given: bool | None, capsys: pytest.CaptureFixture[str]) -> None
         shown.advance()
         shown.tell("trial")
     assert capsys.readouterr() == ("", "")
+
+
+def test_anything_else_is_refused() -> None:
+    for given in ("yes", [], 0.5):
+        with pytest.raises(OptionError, match="give True, False or a function"), showing(given):  # type: ignore[arg-type]
+            pytest.fail("the block must not run")
 
 
 def test_what_is_a_progress_already_is_told_itself() -> None:

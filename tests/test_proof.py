@@ -199,9 +199,20 @@ def test_what_fails_after_the_measuring_is_noted_and_the_rest_is_kept(
 
 @pytest.mark.parametrize(
     ("option", "message"),
-    [({"country": "XX"}, "not in the list"), ({"price_per_kwh": -1}, "no price; give one")],
+    [
+        ({"country": "XX"}, "not in the list"),
+        ({"country": []}, r"the carbon intensity is \[\]; give grams"),
+        ({"country": float("nan")}, "carbon intensity is nan; give grams"),
+        ({"price_per_kwh": -1}, "price_per_kwh is -1; give a price"),
+        ({"evaluate": 5}, "evaluate is 5; give a function from the model"),
+        ({"threads": 0}, "threads is 0; give a whole number from 1 up"),
+        ({"min_time": "long"}, "min_time is 'long'; give seconds"),
+        ({"max_time": float("inf")}, "max_time is inf; give seconds"),
+        ({"watts_per_core": "5"}, "watts_per_core is '5'; give the watts"),
+        ({"progress": "yes"}, "progress is 'yes'; give True, False or a function"),
+    ],
 )
-def test_what_is_no_country_or_no_price_is_refused(
+def test_options_out_of_range_are_refused(
     small_onnx: Path, option: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(OptionError, match=message):

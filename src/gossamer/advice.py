@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from gossamer import arguments
 from gossamer.errors import OptionError
 from gossamer.files import temporary_folder
 from gossamer.formats import save, save_onnx
@@ -42,6 +43,8 @@ _LEAST_GAIN = 1.05
 # Rounds that a model is measured for at least, however slow it is, within so many seconds.
 _ROUNDS = 10
 _MOST_SECONDS = 300.0
+# A precision that every measurement has.
+_ANY = 1e9
 
 
 @dataclass(frozen=True)
@@ -210,6 +213,9 @@ def advise(
     from gossamer.energy import Candidate, environment
 
     grid = _grid(sparsities, patterns)
+    min_time = arguments.seconds("min_time", min_time)
+    if threads is not None:
+        threads = arguments.whole("threads", threads, 1)
     # Before anything of ours makes the machine busy.
     surroundings = environment.describe()
     with showing(progress) as shown:
@@ -295,7 +301,7 @@ class _Bench:
                 max_time=_MOST_SECONDS,
                 min_rounds=_ROUNDS,
                 # As soon as there are so many rounds: many models wait.
-                precision=float("inf"),
+                precision=_ANY,
                 progress=self._tell,
             )
         # Its memory is known now; without an engine it is not measured again.
@@ -379,12 +385,13 @@ def _kept(sizes: NDArray[np.float32], sparsity: float, shape: tuple[int, int]) -
 
 
 def _grid(sparsities: Sequence[float], patterns: Sequence[str]) -> list[tuple[str, float]]:
-    chosen = sorted(set(sparsities))
+    chosen = sorted(set(arguments.numbers("sparsities", sparsities)))
     if not chosen or not all(0 < sparsity < 1 for sparsity in chosen):
-        raise OptionError(f"sparsities={list(sparsities)} must be numbers between 0 and 1")
-    if not patterns:
+        raise OptionError(f"sparsities={chosen} must be numbers between 0 and 1")
+    asked = arguments.names("patterns", patterns)
+    if not asked:
         raise OptionError("patterns= is empty; leave it out to try the usual ones")
-    known = {found.name: found for found in map(get_pattern, patterns)}
+    known = {found.name: found for found in map(get_pattern, asked)}
     return [
         (name, sparsity)
         for name, found in known.items()

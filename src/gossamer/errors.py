@@ -68,6 +68,19 @@ class SolverError(GossamerError):
     """A cone programme that no solver could decide: neither solved nor shown to be infeasible."""
 
 
+# Characters of an argument that an error shows.
+_SHOWN = 200
+
+
+def shown(given: object) -> str:
+    """Return an argument as an error shows it: on one line that can be read, whatever it is."""
+    try:
+        words = " ".join(repr(given).split())
+    except Exception:  # What it says of itself is its own code.
+        words = f"<{type(given).__name__}>"
+    return words if len(words) <= _SHOWN else f"{words[:_SHOWN]}..."
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or its type where it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from gossamer import formats
-from gossamer.errors import GossamerError, OptionError, first_line
+from gossamer.errors import GossamerError, OptionError, first_line, shown
 from gossamer.files import as_path, temporary_folder
 from gossamer.formats.result_file import write_result
 from gossamer.models.made import Made
@@ -135,7 +135,7 @@ def save(
 
 def _form(name: str) -> Form:
     if not isinstance(name, str) or name not in FORMS:
-        raise OptionError(f"unknown form {name!r}; choose one of: {', '.join(FORMS)}")
+        raise OptionError(f"unknown form {shown(name)}; choose one of: {', '.join(FORMS)}")
     return FORMS[name]
 
 

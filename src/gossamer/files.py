@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gossamer.errors import OptionError, OutputError
+from gossamer.errors import OptionError, OutputError, shown
 
 try:
     import fcntl
@@ -35,8 +35,11 @@ def as_path(given: object) -> Path:
         OptionError: if it is none.
     """
     if not isinstance(given, str | os.PathLike):
-        raise OptionError(f"a path must be a str or a Path, not {given!r}")
-    return Path(given)
+        raise OptionError(f"a path must be a str or a Path, not {shown(given)}")
+    path = os.fspath(given)
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise OptionError(f"{shown(path)} names no file or folder; give a path")
+    return Path(path)
 
 
 def is_file(path: str | Path) -> bool:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from gossamer.errors import OptionError, shown
+
 # Seconds after which, where there is no bar, a line says that a stage still goes on.
 _SILENCE = 60.0
 # Seconds between two pictures of a notebook's bar.
@@ -65,11 +67,18 @@ def showing(given: ProgressLike = True) -> Iterator[Progress]:
             elsewhere a line for each stage and each minute; False or None for nothing; a
             `Progress`, which is yielded as it is; or a function that is told the fraction done of
             each stage whose number of steps is known.
+
+    Raises:
+        OptionError: if it is none of these.
     """
     if isinstance(given, Progress):
         yield given
     elif callable(given):
         yield _Fractions(given)
+    elif not (given is None or isinstance(given, int)):
+        raise OptionError(
+            f"progress is {shown(given)}; give True, False or a function that is told the fraction"
+        )
     elif not given:
         yield Silent()
     elif _notebook() is not None:

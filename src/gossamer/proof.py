@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import onnx
 from numpy.typing import NDArray
 
+from gossamer import arguments
 from gossamer.baselines import Baseline, baselines
 from gossamer.energy import (
     Candidate,
@@ -24,6 +25,7 @@ from gossamer.energy import (
     payback,
 )
 from gossamer.energy.carbon import JOULES_PER_KWH, cost
+from gossamer.energy.meters import CpuTimeEstimate
 from gossamer.energy.spinning import spinning_seconds
 from gossamer.energy.statistics import LEAST_ROUNDS
 from gossamer.errors import GossamerError, OptionError, first_line
@@ -235,8 +237,18 @@ def compare(
     if importlib.util.find_spec("onnxruntime") is None:
         raise OptionError("comparing needs onnxruntime; install gossamer[ort]")
     grid = None if country is None else _grid(country)
-    if price_per_kwh is not None and not 0 <= price_per_kwh < float("inf"):
-        raise OptionError(f"price_per_kwh={price_per_kwh} is no price; give one of 0 or more")
+    if price_per_kwh is not None:
+        price_per_kwh = arguments.number(
+            "price_per_kwh", price_per_kwh, lambda it: it >= 0, "a price, 0 or more"
+        )
+    arguments.check_function("evaluate", evaluate, "from the model to one number or one per sample")
+    if threads is not None:
+        threads = arguments.whole("threads", threads, 1)
+    if watts_per_core is not None:
+        # Known before the work whose energy it is to estimate.
+        CpuTimeEstimate(watts_per_core)
+    min_time = arguments.seconds("min_time", min_time)
+    max_time = arguments.seconds("max_time", max_time)
     model, sparsified, spent = _sparse(sparse)
     with showing(progress) as shown:
         shown.start("reading both models, and exporting what is not ONNX yet")

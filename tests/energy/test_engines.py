@@ -119,7 +119,7 @@ def test_inputs_that_do_not_fit_are_named(small_onnx: Path, compiled: list[Any])
     [
         ("absent.onnx", "onnxruntime", 1, ModelError, r"absent\.onnx does not exist; check"),
         ("small.onnx", "abacus", 1, OptionError, "'abacus' is unknown; choose one of gossamer,"),
-        ("small.onnx", "onnxruntime", 0, OptionError, "threads=0 is below 1; give"),
+        ("small.onnx", "onnxruntime", 0, OptionError, "threads is 0; give a whole number"),
         ("text.onnx", "onnxruntime", 1, ModelError, r"cannot load .*text\.onnx \(.*\); export"),
         ("text.safetensors", "onnxruntime", 1, ModelError, "is not a sparse Gossamer file"),
     ],

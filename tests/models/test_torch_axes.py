@@ -89,7 +89,15 @@ def test_stated_axes_are_open_and_no_others() -> None:
     for stated, told in (
         ({"x": {2: "width"}}, "does not run when it has another size"),
         ({"x": {3: "width"}}, "which has 3"),
+        ({"x": {-1: "width"}}, "an axis of 'x' in dynamic_axes is -1; give a whole number"),
+        ({"x": {0.5: "width"}}, "an axis of 'x' in dynamic_axes is 0.5; give a whole number"),
+        ({"x": {0: None}}, "calls an axis of 'x' None; give it a name"),
+        ({"x": {0: ""}}, "calls an axis of 'x' ''; give it a name"),
+        ({"x": [0]}, "give names by input and axis"),
+        ("x", "dynamic_axes is 'x'; give names by input and axis"),
         ({"y": {0: "batch"}}, "no input of the example"),
     ):
         with pytest.raises(OptionError, match=told):
-            find_open_axes(takes(lambda x: x[2] == 4), example, stated)
+            find_open_axes(takes(lambda x: x[2] == 4), example, stated)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="no element in the example; give an example with some"):
+        find_open_axes(takes(lambda *_: True), {"x": torch.ones(0, 3)}, {"x": {0: "batch"}})

@@ -473,7 +473,13 @@ def test_a_transformer_keeps_its_head_dense() -> None:
         ({"steps": 0}, "steps is 0"),
         ({"every": 0}, "every is 0"),
         ({"ramp": (0.8, 0.2)}, "ramp is"),
-        ({"ramp": 3}, "ramp is"),
+        ({"ramp": 3}, "ramp= must be a list of numbers"),
+        ({"steps": 10**400}, "steps is 1000.*; give a number of steps"),
+        ({"steps": float("inf")}, "steps is inf"),
+        ({"every": "often"}, "every is 'often'"),
+        ({"seed": None}, "seed is None; give a whole number from 0 up"),
+        ({"seed": 10**30}, "give a whole number from 0 to 9223372036854775807"),
+        ({"ramp": (0.1, 0.2, 0.3)}, "ramp is"),
         ({"method": "lottery"}, "logsum, magnitude, movement, rigl"),
         ({"pattern": "striped"}, "unknown pattern"),
         ({"schedule": "sudden"}, "unknown schedule"),
@@ -483,6 +489,23 @@ def test_a_transformer_keeps_its_head_dense() -> None:
 def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         gs.Sparsifier(**{"sparsity": 0.5, "steps": 10, **options})
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        None,
+        {},
+        {"step": 1.5, "settings": {}, "layers": {}},
+        {"step": -1, "settings": {}, "layers": {}},
+        {"step": 1, "settings": [], "layers": {}},
+        {"step": 1, "settings": {}, "layers": {"2": {}}},
+        {"step": 1, "settings": {}, "layers": {"2": {"mask": [True]}}},
+    ],
+)
+def test_what_is_no_state_is_refused(state: Any) -> None:
+    with pytest.raises(OptionError, match=r"no state of a sparsifier; give what state_dict\(\)"):
+        gs.Sparsifier(0.5, steps=10).load_state_dict(state)
 
 
 def test_calls_out_of_order_are_refused() -> None:

@@ -16,6 +16,7 @@ from gossamer.errors import DataError, EvaluationError, ModelError, OptionError
 from gossamer.models import open_model, opening
 from gossamer.models.onnx_model import OnnxModel
 from gossamer.pruning import sparsify
+from gossamer.pruning.job import Job
 
 x = np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32)
 
@@ -306,6 +307,16 @@ def test_magnitude_needs_no_data_and_the_others_say_that_they_do(model: nn.Modul
         ({"max_drop": 0.1}, "needs an evaluation"),
         ({"max_drop": -1, "evaluate": lambda m: 1}, "max_drop is -1"),
         ({"max_drop": float("nan"), "evaluate": lambda m: 1}, "max_drop is nan"),
+        ({"max_drop": "0.1", "evaluate": lambda m: 1}, "max_drop is '0.1'; give how far"),
+        ({"max_drop": np.ones(1), "evaluate": lambda m: 1}, "max_drop is array"),
+        ({"budget": torch.ones(2)}, r"budget is tensor\(\[1., 1.\]\); give the fraction"),
+        ({"sparsity": True}, "sparsity is True; give the fraction"),
+        ({"sparsity": 0.5, "evaluate": 0.9}, "evaluate is 0.9; give a function from the model"),
+        ({"sparsity": 0.5, "final_evaluate": "f"}, "final_evaluate is 'f'; give a function"),
+        ({"sparsity": 0.5, "threads": 2.5}, "threads is 2.5; give a whole number from 1 up"),
+        ({"sparsity": 0.5, "search_seconds": -1}, "search_seconds is -1; give seconds"),
+        ({"sparsity": 0.5, "progress": "yes"}, "progress is 'yes'; give True"),
+        ({"sparsity": 0.5, "folder": ""}, "'' names no file or folder; give a path"),
         ({"sparsity": 1.5}, "from 0 to 1"),
         ({"sparsity": -0.1}, "from 0 to 1"),
         ({"sparsity": 0.5, "solver": "adam"}, r"unknown solver 'adam'.*magnitude, obs, wanda"),
@@ -317,6 +328,20 @@ def test_magnitude_needs_no_data_and_the_others_say_that_they_do(model: nn.Modul
 def test_bad_options_are_refused(model: nn.Module, options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         sparsify(model, x, **options)
+
+
+@pytest.mark.parametrize("name", ["evaluate", "final_evaluate"])
+def test_an_evaluation_that_fails_does_so_before_anything_is_solved(
+    model: nn.Module, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Job, "prune", lambda *_: pytest.fail("nothing may be pruned"))
+    with pytest.raises(EvaluationError, match=f"{name} returned a str; return one number"):
+        sparsify(model, x, sparsity=0.5, **{name: lambda m: "good"})
+
+
+def test_numbers_of_other_libraries_are_numbers_in_the_result(model: nn.Module) -> None:
+    found = sparsify(model, x, sparsity=np.float32(0.5), threads=np.int64(1))  # type: ignore[arg-type]
+    assert json.loads(json.dumps(found.to_dict()))["requested_sparsity"] == 0.5
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -288,7 +288,7 @@ def test_a_model_whose_shapes_do_not_fit_is_an_error_not_a_crash(
 
 @pytest.mark.parametrize("threads", [0, -1])
 def test_there_is_at_least_one_thread(sentence: onnx.ModelProto, threads: int) -> None:
-    with pytest.raises(OptionError, match="threads must be at least 1"):
+    with pytest.raises(OptionError, match=f"threads is {threads}; give a whole number from 1 up"):
         compile(sentence, threads=threads)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import math
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from gossamer import arguments
 from gossamer.errors import OptionError
 
 JOULES_PER_KWH = 3.6e6
@@ -55,11 +55,9 @@ def given_grid(grams_per_kwh: float) -> Grid:
     Raises:
         OptionError: if it is negative or no number.
     """
-    if not (math.isfinite(grams_per_kwh) and grams_per_kwh >= 0):
-        raise OptionError(
-            f"{grams_per_kwh} is no carbon intensity; give grams of CO2 per kWh, 0 or more"
-        )
-    return Grid(grams_per_kwh, "as given")
+    wanted = "grams of CO2 per kWh, 0 or more"
+    grams = arguments.number("the carbon intensity", grams_per_kwh, lambda it: it >= 0, wanted)
+    return Grid(grams, "as given")
 
 
 def cost(joules: float, price_per_kwh: float) -> float:

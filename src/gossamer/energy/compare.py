@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gossamer import arguments
 from gossamer.energy import environment
 from gossamer.energy.candidate import Candidate
 from gossamer.energy.comparison import CandidateResult, Comparison, Energy, Gains
@@ -73,13 +74,10 @@ def measure(
     names = [candidate.name for candidate in candidates]
     if not names or len(set(names)) < len(names):
         raise OptionError("give one or more candidates, each with a name of its own")
-    if not (0 <= min_time < float("inf") and 0 <= max_time < float("inf")) or min_rounds < 1:
-        raise OptionError(
-            f"min_time={min_time}, max_time={max_time} and min_rounds={min_rounds} leave nothing "
-            "to measure; give seconds from 0 and at least 1 round"
-        )
-    if not precision > 0:
-        raise OptionError(f"precision={precision} is never reached; give a number above 0")
+    min_time = arguments.seconds("min_time", min_time)
+    max_time = arguments.seconds("max_time", max_time)
+    min_rounds = arguments.whole("min_rounds", min_rounds, 1)
+    precision = arguments.number("precision", precision, lambda it: it > 0, "a number above 0")
     if meters is None:
         meters = default_meters(watts_per_core=watts_per_core)
     elif watts_per_core is not None:

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from gossamer import arguments
 from gossamer.errors import DataError, ModelError, OptionError, first_line
 from gossamer.onnx_runtime import session_class
 
@@ -52,8 +53,7 @@ def open_model(path: Path, engine: EngineName, threads: int) -> OpenModel:
     if engine not in get_args(EngineName):
         names = ", ".join(get_args(EngineName))
         raise OptionError(f"engine {engine!r} is unknown; choose one of {names}")
-    if threads < 1:
-        raise OptionError(f"threads={threads} is below 1; give at least one thread")
+    threads = arguments.whole("threads", threads, 1)
     if not path.is_file():
         raise ModelError(f"{path} does not exist; check the path of the model")
     return _OPENERS[engine](path, threads)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gossamer.errors import OptionError
+from gossamer import arguments
+from gossamer.errors import OptionError, shown
 from gossamer.models.adapter import AxisNames
 from gossamer.models.token_inputs import family
 
@@ -139,6 +140,11 @@ def _open(
 
 def _checked(runs: Callable[[Tensors], bool], example: Tensors, stated: AxisNames) -> OpenAxes:
     found = OpenAxes(dict(example), {name: {} for name in example})
+    if not (isinstance(stated, Mapping) and all(isinstance(it, Mapping) for it in stated.values())):
+        raise OptionError(
+            f"dynamic_axes is {shown(stated)}; give names by input and axis, such as "
+            "{'x': {0: 'batch'}}"
+        )
     for name, axes in stated.items():
         if name not in example:
             raise OptionError(
@@ -146,9 +152,20 @@ def _checked(runs: Callable[[Tensors], bool], example: Tensors, stated: AxisName
                 f"{', '.join(example)}"
             )
         for axis, label in axes.items():
-            if not 0 <= axis < example[name].ndim:
+            if not isinstance(label, str) or not label:
+                raise OptionError(
+                    f"dynamic_axes calls an axis of {name!r} {shown(label)}; give it a name, such "
+                    "as 'batch'"
+                )
+            axis = arguments.whole(f"an axis of {name!r} in dynamic_axes", axis, 0)
+            if axis >= example[name].ndim:
                 raise OptionError(
                     f"dynamic_axes names axis {axis} of {name!r}, which has {example[name].ndim}"
+                )
+            if not example[name].shape[axis]:
+                raise OptionError(
+                    f"dynamic_axes names axis {axis} of {name!r}, which has no element in the "
+                    "example; give an example with some"
                 )
             found.names[name][axis] = label
     for label in dict.fromkeys(label for axes in stated.values() for label in axes.values()):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, get_args
 
 from gossamer.energy.meters import CpuTimeEstimate
-from gossamer.errors import OptionError
+from gossamer.errors import OptionError, shown
 from gossamer.formats.encoding import sparse_bytes
 from gossamer.models.adapter import Layer
 from gossamer.sparsity.allocation import Choice
@@ -116,4 +116,4 @@ def checked_objective(name: str) -> Objective:
     for objective in OBJECTIVES:
         if isinstance(name, str) and objective == name:
             return objective
-    raise OptionError(f"unknown objective {name!r}; choose one of: {', '.join(OBJECTIVES)}")
+    raise OptionError(f"unknown objective {shown(name)}; choose one of: {', '.join(OBJECTIVES)}")

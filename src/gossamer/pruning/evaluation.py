@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gossamer import arguments
 from gossamer.errors import EvaluationError
 from gossamer.models.adapter import Batch, ModelAdapter
 from gossamer.pruning.result import Scores
@@ -35,6 +36,15 @@ class Evaluation:
 
     mean: float
     samples: Samples | None
+
+
+def check_evaluation(name: str, evaluate: object) -> None:
+    """See that an evaluation can be called; None, where none is given, need not be.
+
+    Raises:
+        OptionError: if it cannot.
+    """
+    arguments.check_function(name, evaluate, "from the model to one number or one per sample")
 
 
 def score(

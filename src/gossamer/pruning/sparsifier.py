@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import torch
 from torch import nn
 
 from gossamer import arguments
-from gossamer.errors import ModelError, OptionError
+from gossamer.errors import ModelError, OptionError, shown
 from gossamer.models.selection import choose_layers
 from gossamer.models.torch_forms import computed_weights
 from gossamer.models.torch_layers import find_layers
@@ -94,7 +93,6 @@ class Sparsifier:
         seed: int = 0,
     ) -> None:
         self.sparsity = checked_sparsity(sparsity)
-        self.steps = steps
         self.pattern = get_pattern(pattern)
         self.method = get_method(method)
         self._schedule_name = self.method.schedule if schedule is None else schedule
@@ -110,11 +108,9 @@ class Sparsifier:
             else arguments.names("layers", layers)
         )
         self._ramp = _checked_ramp(self.method.ramp if ramp is None else ramp)
-        for name, number in (("steps", steps), ("every", every)):
-            if number is not None and not (isinstance(number, Real) and number >= 1):
-                raise OptionError(f"{name} is {number!r}; give a number of steps, 1 or more")
-        self._every = every
-        self._seed = seed
+        self.steps = _checked_steps("steps", steps)
+        self._every = _checked_steps("every", every)
+        self._seed = arguments.whole("seed", seed, 0)
         self._step = 0
         self._layers: list[TrainedLayer] = []
         self._model: nn.Module | None = None
@@ -278,10 +274,15 @@ class Sparsifier:
         another model. The model's own weights may be loaded before or after.
 
         Raises:
-            OptionError: after `prepare`, which may have removed weights already.
+            OptionError: after `prepare`, which may have removed weights already, or if it is no
+                such state.
         """
         if self._layers:
             raise OptionError("load_state_dict() after prepare(); call it before")
+        if not _is_state(state):
+            raise OptionError(
+                f"{shown(state)} is no state of a sparsifier; give what state_dict() returned"
+            )
         self._loaded = state
 
     def _take_fixed(self, sparsity: float) -> None:
@@ -305,7 +306,7 @@ class Sparsifier:
         shapes = {name: tensors["mask"].shape for name, tensors in state["layers"].items()}
         if shapes != {layer.name: layer.mask.shape for layer in layers}:
             raise OptionError("the checkpoint's layers are not this model's; load its own")
-        self._step = int(state["step"])
+        self._step = state["step"]
         for layer in layers:
             tensors = {
                 name: tensor.to(layer.parameter.device, copy=True)
@@ -432,13 +433,39 @@ class Sparsifier:
 
 
 def _checked_ramp(ramp: tuple[float, float]) -> tuple[float, float]:
-    try:
-        start, end = (float(number) for number in ramp)
-    except (TypeError, ValueError):
-        start = end = float("nan")
-    if not 0 <= start <= end <= 1:
+    ends = arguments.numbers("ramp", ramp)
+    if len(ends) != 2 or not 0 <= ends[0] <= ends[1] <= 1:
         raise OptionError(
-            f"ramp is {ramp!r}; give the start and end of growing sparsity as fractions of the "
-            "training, such as (0.1, 0.7)"
+            f"ramp is {shown(ramp)}; give the start and end of growing sparsity as fractions of "
+            "the training, such as (0.1, 0.7)"
         )
-    return start, end
+    return ends[0], ends[1]
+
+
+def _checked_steps(name: str, steps: float | None) -> int | None:
+    """Return a number of steps; a fraction, as epochs divided by something give, is rounded up."""
+    if steps is None:
+        return None
+    found = arguments.number(
+        name, steps, lambda it: 1 <= it < 2**63, "a number of steps, 1 or more"
+    )
+    return math.ceil(found)
+
+
+def _is_state(state: object) -> bool:
+    """Whether this has the form of what `Sparsifier.state_dict` returns."""
+    if not isinstance(state, Mapping):
+        return False
+    step, settings, layers = (state.get(name) for name in ("step", "settings", "layers"))
+    return (
+        isinstance(step, int)
+        and step >= 0
+        and isinstance(settings, Mapping)
+        and isinstance(layers, Mapping)
+        and all(
+            isinstance(tensors, Mapping)
+            and "mask" in tensors
+            and all(isinstance(tensor, torch.Tensor) for tensor in tensors.values())
+            for tensors in layers.values()
+        )
+    )

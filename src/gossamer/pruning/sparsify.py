@@ -22,7 +22,15 @@ from gossamer.pruning.allocations import Plan, get_allocation
 from gossamer.pruning.coefficients import SECONDS
 from gossamer.pruning.costs import TIMED, Objective, checked_objective
 from gossamer.pruning.database import GRID, levels_of
-from gossamer.pruning.evaluation import Evaluate, Evaluation, compare, doubts, score, twice
+from gossamer.pruning.evaluation import (
+    Evaluate,
+    Evaluation,
+    check_evaluation,
+    compare,
+    doubts,
+    score,
+    twice,
+)
 from gossamer.pruning.folder import Folder, digest_of_batches
 from gossamer.pruning.guarded import GuardedSearch
 from gossamer.pruning.job import Job
@@ -120,7 +128,13 @@ def sparsify(
         OutputError: if the folder cannot be written.
     """
     started = time.perf_counter()
-    _check_goal(sparsity, budget, evaluate, max_drop)
+    sparsity, budget, max_drop = _checked_goal(sparsity, budget, evaluate, max_drop)
+    check_evaluation("evaluate", evaluate)
+    check_evaluation("final_evaluate", final_evaluate)
+    if threads is not None:
+        threads = arguments.whole("threads", threads, 1)
+    if search_seconds is not None:
+        search_seconds = arguments.seconds("search_seconds", search_seconds)
     wanted = checked_objective(objective)
     if allocation is not None:
         get_allocation(allocation)
@@ -172,19 +186,18 @@ def sparsify(
         ) as job,
     ):
         notes = list(spared)
+        # The dense model's scores come first, so that an evaluation that fails costs nothing.
+        final_dense = _score_dense(job, final_evaluate, "final_evaluate")
         if max_drop is None:
+            dense_score = _score_dense(job, evaluate, "evaluate")
             made = _by_goal(job, sparsity, budget, wanted, allocation)
-            scores = _compare(
-                _score_dense(job, evaluate, "evaluate"),
-                _score(job, evaluate, "evaluate", made.model),
-            )
+            scores = _compare(dense_score, _score(job, evaluate, "evaluate", made.model))
         else:
             assert evaluate is not None
             made = _by_search(job, wanted, allocation, evaluate, max_drop, kept, notes)
             scores = made.scores
         final_scores = _compare(
-            _score_dense(job, final_evaluate, "final_evaluate"),
-            _score(job, final_evaluate, "final_evaluate", made.model),
+            final_dense, _score(job, final_evaluate, "final_evaluate", made.model)
         )
         notes += job.notes
     if max_drop is not None:
@@ -410,12 +423,13 @@ def _score(
     return score(evaluate, adapter, name=name, example=job.example)
 
 
-def _check_goal(
+def _checked_goal(
     sparsity: float | None,
     budget: float | None,
     evaluate: Evaluate | None,
     max_drop: float | None,
-) -> None:
+) -> tuple[float | None, float | None, float | None]:
+    """Return sparsity, budget and drop as Python's numbers, of which one is given."""
     goals = {"sparsity=": sparsity, "budget=": budget, "max_drop=": max_drop}
     given = [name for name, value in goals.items() if value is not None]
     if not given:
@@ -423,19 +437,21 @@ def _check_goal(
     if len(given) > 1:
         raise OptionError(f"{' and '.join(given)} contradict each other; give one of them")
     if sparsity is not None:
-        checked_sparsity(sparsity)
-    if budget is not None and not 0 < budget <= 1:
-        raise OptionError(
-            f"budget is {budget!r}; give the fraction of the dense model's cost that may remain, "
-            "above 0 and at most 1"
+        sparsity = checked_sparsity(sparsity)
+    if budget is not None:
+        budget = arguments.number(
+            "budget",
+            budget,
+            lambda it: 0 < it <= 1,
+            "the fraction of the dense model's cost that may remain, above 0 and at most 1",
         )
     if max_drop is not None:
         if evaluate is None:
             raise OptionError("max_drop= needs an evaluation; give evaluate= too")
-        if not 0 <= max_drop < float("inf"):
-            raise OptionError(
-                f"max_drop is {max_drop!r}; give how far the score may fall, 0 or more"
-            )
+        max_drop = arguments.number(
+            "max_drop", max_drop, lambda it: it >= 0, "how far the score may fall, 0 or more"
+        )
+    return sparsity, budget, max_drop
 
 
 def _batches(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import traceback
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import onnx
 
-from gossamer import machine
+from gossamer import arguments, machine
 from gossamer.errors import (
     DataError,
     GossamerError,
@@ -532,13 +531,7 @@ def _check_kinds(ports: Ports) -> None:
 def _checked_threads(threads: int | None) -> int | None:
     if threads is None:
         return None
-    try:
-        number = operator.index(threads)
-    except TypeError:
-        raise OptionError(f"threads must be a whole number, not {threads!r}") from None
-    if number < 1:
-        raise OptionError(f"threads must be at least 1, not {number}")
-    return number
+    return arguments.whole("threads", threads, 1)
 
 
 def _make_contiguous(node: Node) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from gossamer.errors import OptionError
+from gossamer.errors import OptionError, shown
 from gossamer.sparsity.registry import checked_sparsity, named
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def get_pattern(name: str) -> Pattern:
         OptionError: if there is none; the message lists the known ones, or says what fits.
     """
     if not isinstance(name, str):
-        raise OptionError(f"a pattern is a name such as 'unstructured' or '2:4', not {name!r}")
+        raise OptionError(f"a pattern is a name such as 'unstructured' or '2:4', not {shown(name)}")
     found = re.fullmatch(r"(\d{1,4}):(\d{1,4})", name)
     if found is not None:
         kept, of = int(found[1]), int(found[2])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from gossamer.errors import OptionError
+from gossamer import arguments
+from gossamer.errors import OptionError, shown
 
 T = TypeVar("T")
 
@@ -17,7 +18,9 @@ def named(kind: str, name: str, known: Mapping[str, T]) -> T:
         OptionError: if there is no such name; the message lists those that there are.
     """
     if not isinstance(name, str) or name not in known:
-        raise OptionError(f"unknown {kind} {name!r}; choose one of: {', '.join(sorted(known))}")
+        raise OptionError(
+            f"unknown {kind} {shown(name)}; choose one of: {', '.join(sorted(known))}"
+        )
     return known[name]
 
 
@@ -27,12 +30,6 @@ def checked_sparsity(sparsity: float) -> float:
     Raises:
         OptionError: if it is not a number from 0 to 1.
     """
-    try:
-        number = float(sparsity)
-    except (TypeError, ValueError, OverflowError):
-        number = float("nan")
-    if not 0.0 <= number <= 1.0:
-        raise OptionError(
-            f"sparsity is {sparsity!r}; give the fraction of zeros, a number from 0 to 1"
-        )
-    return number
+    return arguments.number(
+        "sparsity", sparsity, lambda it: 0 <= it <= 1, "the fraction of zeros, a number from 0 to 1"
+    )

@@ -45,5 +45,5 @@ def test_a_power_that_the_user_gives_is_the_estimate_s(machine: Any, counter: An
     measured, estimate = default_meters(watts_per_core=3.0)
     assert measured.name == "RAPL"
     assert "3 W per core (as given)" in estimate.method
-    with pytest.raises(OptionError, match="is no power"):
+    with pytest.raises(OptionError, match="watts_per_core is -1; give the watts"):
         find_meters(watts_per_core=-1)

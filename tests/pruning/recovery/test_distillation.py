@@ -163,8 +163,8 @@ def test_weights_are_checked() -> None:
     ("losses", "message"),
     [
         ({"hiden": 1.0}, "unknown loss 'hiden'; choose one of: blocks"),
-        ({"hidden": -1.0}, "'hidden' by -1.0"),
-        ({"hidden": "much"}, "'hidden' by 'much'"),
+        ({"hidden": -1.0}, "'hidden' in losses= is -1.0; give"),
+        ({"hidden": "much"}, "'hidden' in losses= is 'much'; give"),
         ({"hidden": 0.0}, "nothing to train for"),
         ({"task": 1.0}, "give task_loss="),
     ],

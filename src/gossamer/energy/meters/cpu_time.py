@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 
 import psutil
 
+from gossamer import arguments
 from gossamer.energy.environment import processor
 from gossamer.energy.meters.meter import Kind, not_started
 from gossamer.energy.meters.published_power import published_power
-from gossamer.errors import OptionError
 
 # Between a laptop's two or three watts and the six to eight of a server core at full vector load;
 # ratios between candidates hardly depend on it. For processors whose maker's figure is not known.
@@ -42,12 +41,12 @@ class CpuTimeEstimate:
     shortest_seconds = 0.0
 
     def __init__(self, watts_per_core: float | None = None) -> None:
-        if watts_per_core is not None and not (
-            math.isfinite(watts_per_core) and watts_per_core > 0
-        ):
-            raise OptionError(
-                f"watts_per_core={watts_per_core} is no power; give the watts that one busy "
-                f"core takes, such as {DEFAULT_WATTS_PER_CORE:g}"
+        if watts_per_core is not None:
+            watts_per_core = arguments.number(
+                "watts_per_core",
+                watts_per_core,
+                lambda it: it > 0,
+                f"the watts that one busy core takes, such as {DEFAULT_WATTS_PER_CORE:g}",
             )
         self.watts_per_core, self._source = _power(watts_per_core)
         self._process = psutil.Process()

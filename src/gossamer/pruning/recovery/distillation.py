@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gossamer.errors import OptionError
+from gossamer import arguments
+from gossamer.errors import OptionError, shown
 from gossamer.models.padding import Padding, without_padding
 from gossamer.pruning.recovery.observing import Output, Seen
 from gossamer.sparsity.registry import named
@@ -159,14 +160,19 @@ def checked_losses(losses: Mapping[str, float], *, labelled: bool) -> dict[str, 
         OptionError: if a name is unknown, a weight is no finite number from 0 up, or all are 0.
     """
     weights = {TASK: 1.0} if labelled else {}
+    if not isinstance(losses, Mapping):
+        raise OptionError(
+            f"losses is {shown(losses)}; give weights by the names of terms, such as "
+            "{'outputs': 1}"
+        )
     for name, weight in losses.items():
         if name == TASK and not labelled:
             raise OptionError("losses= weighs 'task'; give task_loss= too")
         if name != TASK:
             named("loss", name, TERMS)
-        if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
-            raise OptionError(f"losses= weighs {name!r} by {weight!r}; give a number from 0 up")
-        weights[name] = float(weight)
+        weights[name] = arguments.number(
+            f"the weight of {name!r} in losses=", weight, lambda it: it >= 0, "a number from 0 up"
+        )
     weights = {name: weight for name, weight in weights.items() if weight > 0}
     if not weights:
         raise OptionError("losses= leaves nothing to train for; give a term a weight above 0")

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from gossamer.errors import OptionError
+from gossamer.errors import OptionError, shown
 
 # They scatter or rewrite the parameters, which masks need whole.
 _UNSUPPORTED = ("FSDP", "DEEPSPEED", "MEGATRON_LM", "XLA")
@@ -99,6 +99,10 @@ class Accelerated(Distributed):
     """One of the processes of an `accelerate.Accelerator`, be it the only one."""
 
     def __init__(self, accelerator: Any) -> None:
+        if not hasattr(accelerator, "distributed_type"):
+            raise OptionError(
+                f"accelerator is {shown(accelerator)}; give an accelerate.Accelerator"
+            )
         Processes.__init__(self, accelerator.device)
         kind = str(accelerator.distributed_type).rpartition(".")[2]
         if kind in _UNSUPPORTED:
@@ -201,9 +205,9 @@ def _device(device: str | torch.device | None, default: torch.device) -> torch.d
     try:
         found = default if device is None else torch.device(device)
         torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         raise OptionError(
-            f"device is {str(device)!r}, which torch cannot use here; give cpu, or cuda where "
+            f"device is {shown(device)}, which torch cannot use here; give cpu, or cuda where "
             "there is one"
         ) from error
     return found

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from gossamer import arguments
 from gossamer.energy import Spender, Spending
 from gossamer.energy.meters import CpuTimeEstimate
 from gossamer.errors import OptionError
@@ -24,7 +25,7 @@ from gossamer.models.torch_batches import to_tensors
 from gossamer.models.torch_model import TorchModel
 from gossamer.models.torch_norms import measured_statistics, replace_statistics
 from gossamer.progress import ProgressLike, showing
-from gossamer.pruning.evaluation import Evaluate, Evaluation, compare, score
+from gossamer.pruning.evaluation import Evaluate, Evaluation, check_evaluation, compare, score
 from gossamer.pruning.masks import Masks
 from gossamer.pruning.recovery.checkpoint import Checkpoint
 from gossamer.pruning.recovery.distillation import TASK, checked_losses
@@ -37,12 +38,15 @@ from gossamer.pruning.recovery.schedules import SCHEDULES, scheduler
 from gossamer.pruning.recovery.training import Feed, State, Training, Watch, shorten, state_of
 from gossamer.pruning.result import Scores, SparsifyResult
 from gossamer.sparsity.registry import named
+from gossamer.user_code import describe
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 """From the parameters to train to their optimizer."""
+
+_MAKES = "a list of parameters to a torch.optim.Optimizer"
 
 _LEARNING_RATE = 5e-4
 # Mini-batches that the statistics of batch normalisation are taken from.
@@ -131,19 +135,25 @@ def recover(
         EvaluationError: if `evaluate` or `task_loss` raises or does not give what it must.
         OutputError: if the folder cannot be written.
     """
-    _check_whole(steps=steps, batch_size=batch_size)
-    _check_positive(
-        learning_rate=learning_rate,
-        temperature=temperature,
-        max_grad_norm=max_grad_norm,
-        max_cpu_minutes=max_cpu_minutes,
+    steps = arguments.whole("steps", steps, 1)
+    batch_size = arguments.whole("batch_size", batch_size, 1)
+    seed = arguments.whole("seed", seed, 0)
+    temperature = _positive("temperature", temperature)
+    max_grad_norm = _positive("max_grad_norm", max_grad_norm)
+    if learning_rate is not None:
+        learning_rate = _positive("learning_rate", learning_rate)
+    if max_cpu_minutes is not None:
+        max_cpu_minutes = _positive("max_cpu_minutes", max_cpu_minutes)
+    warmup = arguments.number(
+        "warmup", warmup, lambda it: 0 <= it <= 1, "a fraction of the steps, 0 to 1"
     )
+    check_evaluation("evaluate", evaluate)
+    arguments.check_function(
+        "task_loss", task_loss, "from what the model returns and the mini-batch to a scalar tensor"
+    )
+    arguments.check_function("optimizer", optimizer, f"from {_MAKES}")
     if optimizer is not None and learning_rate is not None:
         raise OptionError("optimizer= has a learning rate of its own; leave out learning_rate=")
-    if not 0 <= warmup <= 1:
-        raise OptionError(f"warmup is {warmup!r}; give a fraction of the steps, 0 to 1")
-    if not isinstance(seed, int) or seed < 0:
-        raise OptionError(f"seed is {seed!r}; give a whole number from 0 up")
     named("schedule", schedule, SCHEDULES)
     labelled = task_loss is not None
     wanted = None if losses is None else checked_losses(losses, labelled=labelled)
@@ -323,11 +333,15 @@ def _optimizer(
             "no parameter of the sparse model requires a gradient; call requires_grad_() on it"
         )
     if make is not None:
-        made = make(parameters)
+        try:
+            made = make(parameters)
+        except Exception as error:
+            raise OptionError(
+                f"optimizer= failed: {describe(error)}; give a function from {_MAKES}"
+            ) from error
         if not isinstance(made, torch.optim.Optimizer):
             raise OptionError(
-                f"optimizer= returned a {type(made).__name__}; give a function from a list of "
-                "parameters to a torch.optim.Optimizer"
+                f"optimizer= returned a {type(made).__name__}; give a function from {_MAKES}"
             )
         return made
     peak = _LEARNING_RATE if learning_rate is None else learning_rate
@@ -383,13 +397,5 @@ def _notes(
     return tuple(notes)
 
 
-def _check_whole(**given: int) -> None:
-    for name, value in given.items():
-        if not isinstance(value, int) or value < 1:
-            raise OptionError(f"{name} is {value!r}; give a whole number from 1 up")
-
-
-def _check_positive(**given: float | None) -> None:
-    for name, value in given.items():
-        if value is not None and not 0 < value < float("inf"):
-            raise OptionError(f"{name} is {value!r}; give a number above 0")
+def _positive(name: str, given: float) -> float:
+    return arguments.number(name, given, lambda it: it > 0, "a number above 0")

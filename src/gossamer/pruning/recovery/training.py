@@ -298,7 +298,7 @@ def shorten(
     own = torch.tensor(statistics.fmean(taken[1:] or taken), device=processes.device)
     each = max(processes.size * float(processes.mean(own)), 1e-9)
     left = 60 * cpu_minutes - state.spent.cpu_seconds
-    state.steps = max(1, min(state.steps, int(_MARGIN * left / each)))
+    state.steps = max(1, int(min(state.steps, _MARGIN * left / each)))
 
 
 def progress_of(state: State) -> dict[str, Any]:
