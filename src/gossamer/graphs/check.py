@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import onnx
 from onnx import helper
@@ -38,24 +38,30 @@ def check(model: onnx.ModelProto) -> None:
             if not _is_complete(info):
                 stated.append((info, info.SerializeToString()))
                 info.CopyFrom(helper.make_tensor_value_info(info.name, onnx.TensorProto.FLOAT, []))
-    withdrawn = []
-    if any(18 <= entry.version < 21 for entry in model.opset_import if _is_plain(entry.domain)):
-        withdrawn = [
-            (node, node.SerializeToString())
-            for node in with_inner(graph.node)
-            if node.op_type == _WITHDRAWN and _is_plain(node.domain)
-        ]
+    withdrawn = [(node, node.SerializeToString()) for node in _withdrawn(model)]
     for node, _ in withdrawn:
         node.domain = _UNKNOWN
-    if withdrawn:
-        model.opset_import.add(domain=_UNKNOWN, version=1)
+    importing = [model, *model.functions] if withdrawn else []
+    for owner in importing:
+        owner.opset_import.add(domain=_UNKNOWN, version=1)
     try:
         onnx.checker.check_model(model)
     finally:
         for message, content in (*stated, *withdrawn):
             message.ParseFromString(content)
-        if withdrawn:
-            model.opset_import.pop()
+        for owner in importing:
+            owner.opset_import.pop()
+
+
+def _withdrawn(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of withdrawn versions; a function's are of the version that it names."""
+    bodies = [(model.opset_import, model.graph.node)]
+    bodies += [(function.opset_import, function.node) for function in model.functions]
+    for imports, nodes in bodies:
+        if any(18 <= entry.version < 21 for entry in imports if _is_plain(entry.domain)):
+            for node in with_inner(nodes):
+                if node.op_type == _WITHDRAWN and _is_plain(node.domain):
+                    yield node
 
 
 def _check_names(graph: onnx.GraphProto) -> None:

@@ -1,12 +1,12 @@
-"""Functions that an ONNX model brings along, replaced by their nodes."""
+"""ONNX models without functions of their own, whose layers are then found like any others."""
 
 from __future__ import annotations
 
 import onnx
-import onnx.inliner
 
 from gossamer.errors import ModelError, first_line
 from gossamer.formats.onnx_message import without_elements
+from gossamer.graphs.functions import inline
 
 # Below this, elements stay in the message that the inliner reads and writes.
 _SMALL = 1024
@@ -24,7 +24,7 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
 
     bounds.check_functions(model)
     try:
-        flat = onnx.inliner.inline_local_functions(without_elements(model, keep=_SMALL))
+        flat = inline(without_elements(model, keep=_SMALL))
     except Exception as error:
         raise ModelError(
             f"the model's functions cannot be inlined ({first_line(error)}); export it without them"

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx.inliner
 from onnx import helper
 
 from gossamer.errors import ModelError, OptionError, UnsafeModelError, first_line
 from gossamer.files import is_file
 from gossamer.graphs.check import check
 from gossamer.graphs.external_data import MissingData, is_external, load, locate, tensors
+from gossamer.graphs.functions import inline
 from gossamer.graphs.tensors import tensor_array
 from gossamer.runtime import bounds
 from gossamer.runtime.graph import Array
@@ -77,7 +77,7 @@ def read(
         check(parts.model)
         if parts.model.functions:
             bounds.check_functions(parts.model)
-            flat = onnx.inliner.inline_local_functions(parts.model)
+            flat = inline(parts.model)
             parts = Parts(flat, parts.weights)
     except (MissingData, UnsafeModelError):
         raise
