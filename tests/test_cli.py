@@ -106,7 +106,7 @@ def test_a_modules_layers_are_called_alike_by_every_verb(
 ) -> None:
     pytest.importorskip("torch")
     # Names are looked at, and no figures.
-    monkeypatch.setattr("gossamer.advice._MOST_SECONDS", 0.1)
+    monkeypatch.setattr("gossamer.verbs.advise._MOST_SECONDS", 0.1)
     (tmp_path / "model.py").write_text(
         "from torch import nn\n"
         "def net():\n"
@@ -128,7 +128,7 @@ def test_advise_times_what_is_asked_for(
     run: Any, small_onnx: Path, small_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("onnxruntime")
-    monkeypatch.setattr("gossamer.advice._MOST_SECONDS", 2.0)
+    monkeypatch.setattr("gossamer.verbs.advise._MOST_SECONDS", 2.0)
     ran = run(
         "advise", small_onnx, "--inputs", small_data, "--batch", 8, "--threads", 1,
         "--sparsity", 0.9, "--pattern", "block:4x1", "--seconds", 0.1, "--json",
@@ -486,7 +486,7 @@ def test_a_bug_shows_its_traceback(monkeypatch: pytest.MonkeyPatch, small_onnx: 
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("gossamer.api.inspect", broken)
+    monkeypatch.setattr("gossamer.verbs.inspect.inspect", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         main(["inspect", str(small_onnx)])
 
@@ -593,8 +593,9 @@ def test_importing_gossamer_is_light() -> None:
 
 STOPPED = """
 import os, signal, sys, tempfile
-from gossamer import api, files
+from gossamer import files
 from gossamer.cli import main
+from gossamer.verbs import inspect as verb
 
 def inspect(*arguments):
     with files.temporary_folder() as folder:
@@ -602,7 +603,7 @@ def inspect(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         raise AssertionError("it went on")
 
-api.inspect = inspect
+verb.inspect = inspect
 main(["inspect", "model.onnx"])
 """
 

@@ -6,23 +6,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from gossamer import errors
+from gossamer.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from gossamer.api import (
-        advise,
-        compare,
-        compile,
-        export,
-        inspect,
-        load,
-        recover,
-        save,
-        sparsify,
-    )
     from gossamer.integrations.onnxruntime import InferenceSession
     from gossamer.pruning.sparsifier import Sparsifier
+    from gossamer.verbs.advise import advise
+    from gossamer.verbs.compare import compare
+    from gossamer.verbs.compile import compile
+    from gossamer.verbs.export import export
+    from gossamer.verbs.inspect import inspect
+    from gossamer.verbs.load import load
+    from gossamer.verbs.recover import recover
+    from gossamer.verbs.save import save
+    from gossamer.verbs.sparsify import sparsify
 
-__version__ = "0.1.0"
 __all__ = [
     "InferenceSession",
     "Sparsifier",
@@ -55,5 +53,5 @@ def __getattr__(name: str) -> Any:
     if name == "InferenceSession":
         return importlib.import_module("gossamer.integrations.onnxruntime").InferenceSession
     if name in __all__:
-        return getattr(importlib.import_module("gossamer.api"), name)
+        return getattr(importlib.import_module(f"gossamer.verbs.{name}"), name)
     raise AttributeError(f"module 'gossamer' has no attribute {name!r}")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gossamer import __version__, command_line
+import gossamer as gs
+from gossamer import command_line
 from gossamer.command_line import print_json
 from gossamer.models.places import FORMS
 
@@ -71,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"gossamer {__version__}")
+        print(f"gossamer {gs.__version__}")
         raise typer.Exit
 
 
@@ -107,9 +108,7 @@ def demo(
 @app.command(epilog="Example: gossamer inspect model.onnx")
 def inspect(model: ModelArgument, inputs: Inputs = None, as_json: Json = False) -> None:
     """List the model's layers, with their weights, zeros, bytes and multiply-adds."""
-    from gossamer import api
-
-    found = api.inspect(model, _example(model, inputs)).to_dict()
+    found = gs.inspect(model, _example(model, inputs)).to_dict()
     if as_json:
         print_json(found)
         return
@@ -129,7 +128,6 @@ def explain(
     """Compile the model and say how each node runs here: its kernel, and its share of the time."""
     from dataclasses import asdict
 
-    from gossamer import api
     from gossamer.models.source import named, one_inference
     from gossamer.progress import showing
 
@@ -138,7 +136,7 @@ def explain(
         shown.start("compiling")
         graph, names = named(model, example)
         feeds = one_inference(graph, example)
-        with api.compile(graph, threads=threads) as session:
+        with gs.compile(graph, threads=threads) as session:
             shown.start("timing each node")
             lines = session.explain(feeds)
         nodes = [asdict(line) | {"name": names.get(line.name, line.name)} for line in lines]
@@ -173,13 +171,13 @@ def advise(
     as_json: Json = False,
 ) -> None:
     """Time what each sparsity and pattern would save on this machine, before any pruning."""
-    from gossamer import advice, api
+    from gossamer.verbs.advise import PATTERNS, SPARSITIES
 
-    found = api.advise(
+    found = gs.advise(
         model,
         _example(model, inputs, batch),
-        sparsities=sparsity or advice.SPARSITIES,
-        patterns=pattern or advice.PATTERNS,
+        sparsities=sparsity or SPARSITIES,
+        patterns=pattern or PATTERNS,
         threads=threads,
         min_time=seconds,
         progress=True,
@@ -274,12 +272,11 @@ def sparsify(
     as_json: Json = False,
 ) -> None:
     """Remove weights to a stated sparsity or budget, or as far as an accuracy drop allows."""
-    from gossamer import api
     from gossamer.folders import check_folder
     from gossamer.models.python_file import load_function
 
     check_folder(out)
-    result = api.sparsify(
+    result = gs.sparsify(
         model,
         calibration,
         sparsity=sparsity,
@@ -366,12 +363,11 @@ def recover(
     as_json: Json = False,
 ) -> None:
     """Win back accuracy by training the weights that are left; zeros stay where they are."""
-    from gossamer import api
     from gossamer.folders import check_folder
     from gossamer.models.python_file import load_function
 
     check_folder(out)
-    result = api.recover(
+    result = gs.recover(
         sparse,
         dense,
         data,
@@ -414,13 +410,12 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a model in another form."""
-    from gossamer import api
     from gossamer.progress import showing
 
     with showing() as shown:
         shown.start("exporting and writing")
         example = _example(model, inputs)
-        written = api.export(model, out, to=to, example_inputs=example)
+        written = gs.export(model, out, to=to, example_inputs=example)
     if as_json:
         print_json(written.to_dict())
         return
@@ -484,7 +479,6 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Measure dense, its rivals and sparse in turn: time, energy, memory, size, accuracy."""
-    from gossamer import api
     from gossamer.models.python_file import load_function
 
     if report is not None:
@@ -492,12 +486,12 @@ def compare(
 
         check_report(report)
     if card is not None:
-        from gossamer.proof import is_known
         from gossamer.report.model_card import check_card
+        from gossamer.verbs.compare import is_known
 
         check_card(card, is_known(sparse))
     scoring = load_function(evaluate) if evaluate else None
-    found = api.compare(
+    found = gs.compare(
         dense,
         sparse,
         _example(dense, inputs, batch),

@@ -19,7 +19,7 @@ from gossamer.models import open_model
 from gossamer.models.evaluated import Evaluated, Outputs
 from gossamer.models.onnx_model import OnnxModel
 from gossamer.models.source import as_onnx
-from gossamer.proof import scored
+from gossamer.verbs.compare import scored
 
 Evaluate = Callable[[Any], Any]
 
@@ -434,7 +434,7 @@ def test_compare_hands_both_models_to_a_function_for_the_module(
     def stop(*_: Any, **__: Any) -> None:
         raise InterruptedError
 
-    monkeypatch.setattr("gossamer.proof.measure", stop)
+    monkeypatch.setattr("gossamer.verbs.compare.measure", stop)
     with pytest.raises(InterruptedError):
         gs.compare(classifier, forms["sparse"], X, evaluate=evaluate, threads=1, rivals=False)
     assert seen == ["Classifier", "Evaluated"]

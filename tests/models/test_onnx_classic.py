@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from gossamer.inspection import inspect_graph
 from gossamer.models.onnx_classic import classic_notes
+from gossamer.verbs.inspect import inspect_graph
 
 
 def _model(op: str, **attributes: Any) -> onnx.ModelProto:

@@ -9,8 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-import gossamer
-from gossamer import machine
+from gossamer import machine, version
 from gossamer.errors import DataError, ModelError, OptionError
 from gossamer.runtime import compile, contest, session, trial
 from gossamer.runtime.codegen import cache
@@ -173,7 +172,7 @@ def test_what_is_not_certain_is_timed_anew(model: Any, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("module", "what"), [(gossamer, "__version__"), (machine, "processor_name")]
+    ("module", "what"), [(version, "__version__"), (machine, "processor_name")]
 )
 def test_an_outcome_is_not_that_of_another_version_or_processor(
     model: Any, timed: list[Any], monkeypatch: pytest.MonkeyPatch, module: Any, what: str

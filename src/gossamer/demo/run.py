@@ -27,9 +27,9 @@ from gossamer.models.places import ONNX_FILE
 from gossamer.models.source import as_onnx
 from gossamer.models.writing import Subject, write_forms
 from gossamer.progress import by_fraction, showing
-from gossamer.proof import Proof, compare
 from gossamer.report.html import write_report
 from gossamer.report.model_card import CARD_FILE, write_card
+from gossamer.verbs.compare import Proof, compare
 
 if TYPE_CHECKING:
     from gossamer.demo.documents import Documents, Forward

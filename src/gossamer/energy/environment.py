@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import Any
 
 from gossamer import machine
+from gossamer.version import __version__
 
 _PACKAGES = (
     "gossamer",
@@ -40,8 +41,6 @@ def describe() -> dict[str, Any]:
 @cache
 def _versions() -> dict[str, str]:
     """Return what is installed; read once in a process, since it takes tens of milliseconds."""
-    import gossamer
-
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -49,7 +48,7 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     # Run from its sources, the package is not installed.
-    versions["gossamer"] = gossamer.__version__
+    versions["gossamer"] = __version__
     return versions
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-import gossamer
 from gossamer.errors import MeterError
 from gossamer.files import temporary_folder
 
@@ -43,7 +42,7 @@ def run_fresh(
         (folder / _NAMES).write_text(json.dumps(list(feeds)), encoding="utf-8")
         environment = dict(os.environ)
         # -P keeps the working folder off the path; the package is found where this one was.
-        paths = [str(Path(gossamer.__file__).parents[1]), environment.get("PYTHONPATH", "")]
+        paths = [str(Path(__file__).parents[2]), environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         try:
             done = subprocess.run(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 
 if TYPE_CHECKING:
-    from gossamer.proof import Proof
     from gossamer.pruning import SparsifyResult
+    from gossamer.verbs.compare import Proof
 
 _PARAMETERS = ("solver", "pattern", "allocation", "objective", "max_drop", "requested_sparsity")
 _METRICS = ("sparsity", "model_sparsity", "cost", "score", "drop", "final_score", "final_drop")

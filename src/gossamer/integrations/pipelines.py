@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from transformers import Pipeline, PreTrainedModel
 
-import gossamer
 from gossamer.errors import OptionError
 from gossamer.models.evaluated import FORM_ALONE, as_array
 from gossamer.models.torch_evaluated import Likeness
+from gossamer.verbs.compile import compile
 
 if TYPE_CHECKING:
     from gossamer.runtime import Session
@@ -107,7 +107,7 @@ class Forward:
             return self._model.forward(*args, **kwargs)
         key = tuple(sorted(feeds))
         if key not in self.sessions:
-            self.sessions[key] = gossamer.compile(self._model, feeds, threads=self._threads)
+            self.sessions[key] = compile(self._model, feeds, threads=self._threads)
         session = self.sessions[key]
         taken = {port.name for port in session.get_inputs()}
         arrays = {name: as_array(value) for name, value in feeds.items() if name in taken}

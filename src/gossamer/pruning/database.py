@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer import __version__, arguments
+from gossamer import arguments
 from gossamer.errors import ModelError, OptionError
 from gossamer.formats import load, save
 from gossamer.models.adapter import Batch, Layer, ModelAdapter
@@ -26,6 +26,7 @@ from gossamer.sparsity.allocation import Choice
 from gossamer.sparsity.patterns import Pattern
 from gossamer.sparsity.solvers import Solver
 from gossamer.sparsity.statistics import LayerStatistics
+from gossamer.version import __version__
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gossamer import __version__
 from gossamer.energy.environment import processor
 from gossamer.models.adapter import ModelAdapter
 from gossamer.pruning.allocations import ALLOCATIONS, Plan
@@ -20,6 +19,7 @@ from gossamer.pruning.result import LayerResult, Scores, Trial
 from gossamer.pruning.search import STEPS, highest_accepted
 from gossamer.sparsity.allocation import Choice
 from gossamer.sparsity.patterns import get_pattern
+from gossamer.version import __version__
 
 
 @dataclass(frozen=True)

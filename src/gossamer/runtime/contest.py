@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-import gossamer
-from gossamer import machine
+from gossamer import machine, version
 from gossamer.errors import GossamerError, ModelError, first_line
 from gossamer.graphs.dims import Size, number
 from gossamer.runtime import trial
@@ -162,7 +161,7 @@ def _count(shape: tuple[Size, ...] | None, sizes: Mapping[str, int]) -> float:
 
 def _key(program: Program, sizes: Mapping[str, int]) -> str:
     """What the outcome depends on: both engines, processor, threads, kernels, shapes, sparsity."""
-    versions = gossamer.__version__, importlib.metadata.version("onnxruntime")
+    versions = version.__version__, importlib.metadata.version("onnxruntime")
     parts: list[Any] = [*versions, machine.processor_name(), program.team.threads]
 
     def shape(value: Value) -> list[int]:

@@ -12,10 +12,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from gossamer.advice import Advice, Timed, advise, prune_graph
 from gossamer.energy import Interval
 from gossamer.errors import DataError, ModelError, OptionError
-from gossamer.inspection import inspect
+from gossamer.verbs.advise import Advice, Timed, advise, prune_graph
+from gossamer.verbs.inspect import inspect
 
 pytest.importorskip("onnxruntime")
 
@@ -41,7 +41,7 @@ told: list[float] = []
 def hurried() -> Iterator[None]:
     """Figures need not be precise, which takes minutes on a busy machine."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gossamer.advice._MOST_SECONDS", 2.0)
+        patch.setattr("gossamer.verbs.advise._MOST_SECONDS", 2.0)
         yield
 
 

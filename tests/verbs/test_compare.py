@@ -13,11 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 import gossamer as gs
-from gossamer.advice import prune_graph
 from gossamer.cli import app
 from gossamer.energy.meters import CpuTimeEstimate
 from gossamer.errors import EvaluationError, OptionError
-from gossamer.proof import DENSE, REFERENCE, SPARSE, Proof
+from gossamer.verbs.advise import prune_graph
+from gossamer.verbs.compare import DENSE, REFERENCE, SPARSE, Proof
 
 pytest.importorskip("onnxruntime")
 X = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)
@@ -174,7 +174,7 @@ def test_an_evaluation_of_another_length_is_found_before_anything_is_measured(
     def measured(*given: Any, **options: Any) -> None:
         raise AssertionError("measured in vain")
 
-    monkeypatch.setattr("gossamer.proof.measure", measured)
+    monkeypatch.setattr("gossamer.verbs.compare.measure", measured)
     with pytest.raises(EvaluationError, match=r"gave 3 score\(s\) .* and 4 for a sparse one"):
         quick(small_onnx, sparse_onnx, evaluate=lambda session: [1.0] * next(lengths))
 
@@ -188,8 +188,8 @@ def test_what_fails_after_the_measuring_is_noted_and_the_rest_is_kept(
     def fail(*given: Any) -> None:
         raise ModelError("no time to tell")
 
-    monkeypatch.setattr("gossamer.proof.compare_layers", fail)
-    monkeypatch.setattr("gossamer.proof.spinning_seconds", fail)
+    monkeypatch.setattr("gossamer.verbs.compare.compare_layers", fail)
+    monkeypatch.setattr("gossamer.verbs.compare.spinning_seconds", fail)
     proof = quick(small_onnx, sparse_onnx)
     assert proof.layers == ()
     assert proof.spinning_seconds is None
@@ -223,12 +223,12 @@ def test_options_out_of_range_are_refused(
 def test_a_rival_that_does_not_run_is_left_out_and_said(
     small_onnx: Path, sparse_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gossamer.baselines import Baseline
+    from gossamer.verbs.baselines import Baseline
 
     broken = small_onnx.with_name("broken.onnx")
     broken.write_text("hello")
     rival = Baseline("int8, Elsewhere", broken, "onnxruntime")
-    monkeypatch.setattr("gossamer.proof.baselines", lambda *given: ([rival], ["No int4."]))
+    monkeypatch.setattr("gossamer.verbs.compare.baselines", lambda *given: ([rival], ["No int4."]))
     found = quick(small_onnx, sparse_onnx, rivals=True)
     assert [one.name for one in found.measured.candidates] == [REFERENCE, DENSE, SPARSE]
     assert found.notes[0] == "No int4."

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from gossamer.errors import DataError, ModelError
 from gossamer.formats import save
-from gossamer.inspection import inspect
+from gossamer.verbs.inspect import inspect
 
 
 def test_counts_the_layers_of_an_onnx_file(small_onnx: Path) -> None:

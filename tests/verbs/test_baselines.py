@@ -10,10 +10,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from gossamer import baselines as module
-from gossamer.baselines import baselines, quantize
 from gossamer.energy.engines import open_model
 from gossamer.errors import ModelError
+from gossamer.verbs import baselines as module
+from gossamer.verbs.baselines import baselines, quantize
 
 pytest.importorskip("onnxruntime")
 FEEDS = {"x": np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)}

@@ -9,8 +9,8 @@ from typing import Any
 import onnx
 from numpy.typing import NDArray
 
-from gossamer.inspection import inspect_graph
 from gossamer.models.onnx_layers import OnnxLayer, find_layers, name_uses
+from gossamer.verbs.inspect import inspect_graph
 
 Array = NDArray[Any]
 

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
-from gossamer.advice import prune_graph
-from gossamer.layer_comparison import compare_layers
+from gossamer.verbs.advise import prune_graph
+from gossamer.verbs.layer_comparison import compare_layers
 
 FEEDS = {"x": np.ones((4, 64), np.float32)}
 

@@ -13,7 +13,6 @@ import onnx
 from numpy.typing import NDArray
 
 from gossamer import arguments
-from gossamer.baselines import Baseline, baselines
 from gossamer.energy import (
     Candidate,
     Grid,
@@ -32,13 +31,14 @@ from gossamer.errors import GossamerError, OptionError, first_line
 from gossamer.files import temporary_folder
 from gossamer.formats import save, save_onnx
 from gossamer.formats.result_file import read_result
-from gossamer.inspection import Inspection, inspect_graph
-from gossamer.layer_comparison import LayerTimes, compare_layers
 from gossamer.models.opening import open_model, read_onnx
 from gossamer.models.places import SPARSE_FILE
 from gossamer.models.source import named, one_inference, onnx_file, sparse_file
 from gossamer.progress import ProgressLike, showing
 from gossamer.summary import Summary
+from gossamer.verbs.baselines import Baseline, baselines
+from gossamer.verbs.inspect import Inspection, inspect_graph
+from gossamer.verbs.layer_comparison import LayerTimes, compare_layers
 
 if TYPE_CHECKING:
     from gossamer.energy import CandidateResult, Comparison
