@@ -6,9 +6,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from gossamer import errors
+from gossamer.engines import ENGINES
 from gossamer.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gossamer.engines import OpenModel
     from gossamer.integrations.onnxruntime import InferenceSession
     from gossamer.pruning.sparsifier import Sparsifier
     from gossamer.verbs.advise import advise
@@ -55,3 +59,13 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         return getattr(importlib.import_module(f"gossamer.verbs.{name}"), name)
     raise AttributeError(f"module 'gossamer' has no attribute {name!r}")
+
+
+def _open(path: Path, threads: int) -> OpenModel:
+    """Open a model file in the engine of this package, which is imported when it is first used."""
+    from gossamer.verbs.engine import open_file
+
+    return open_file(path, threads)
+
+
+ENGINES["gossamer"] = _open

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
+from gossamer.energy import Candidate
 from gossamer.energy.engines import open_model
+from gossamer.engines import ENGINES, OpenModel
 from gossamer.errors import DataError, ModelError, OptionError
 from gossamer.formats import save
 
@@ -82,9 +84,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             engine="gossamer",
         )
 
-    runtime = ModuleType("gossamer.runtime")
-    runtime.compile = compile  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "gossamer.runtime", runtime)
+    monkeypatch.setattr("gossamer.runtime.compile", compile)
     return seen
 
 
@@ -105,6 +105,14 @@ def test_gossamer_compiles_a_sparse_file_from_its_graph(
     graph, _, weights = compiled[0]
     assert isinstance(graph, onnx.ModelProto)
     assert set(dict(weights)) <= {tensor.name for tensor in graph.graph.initializer}
+
+
+def test_whoever_has_an_engine_enters_it(small_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = OpenModel(lambda feeds: [feeds["x"] + 1], lambda: None, "mine")
+    monkeypatch.setitem(ENGINES, "mine", lambda path, threads: mine)
+    candidate = Candidate.from_file(small_onnx, engine="mine", threads=1)
+    np.testing.assert_array_equal(candidate.run(X)[0], X["x"] + 1)
+    assert candidate.ran_by == "mine"
 
 
 def test_inputs_that_do_not_fit_are_named(small_onnx: Path, compiled: list[Any]) -> None:

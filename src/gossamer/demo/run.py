@@ -33,7 +33,6 @@ from gossamer.verbs.compare import Proof, compare
 
 if TYPE_CHECKING:
     from gossamer.demo.documents import Documents, Forward
-    from gossamer.energy.engines import EngineName
     from gossamer.pruning import SparsifyResult
 
 MAX_DROP = 0.02
@@ -237,7 +236,7 @@ def _difference(
     from gossamer.energy import Candidate
 
     outputs = []
-    engines: tuple[EngineName, ...] = ("gossamer", "onnxruntime")
+    engines: tuple[str, ...] = ("gossamer", "onnxruntime")
     for engine in engines:
         candidate = Candidate.from_file(folder / ONNX_FILE, engine=engine, threads=threads)
         outputs.append(candidate.run(document)[0])

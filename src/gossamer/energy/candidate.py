@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from gossamer import machine
-from gossamer.energy.engines import EngineName, Feeds, open_model
+from gossamer.energy.engines import open_model
+from gossamer.engines import Feeds
 from gossamer.errors import OptionError
 
 _DEFLATED_AT_MOST = 256 << 20
@@ -39,7 +40,7 @@ class Candidate:
     name: str
     run: Callable[[dict[str, np.ndarray[Any, Any]]], Any]
     file: Path | None = None
-    engine: EngineName | None = None
+    engine: str | None = None
     threads: int | None = None
     close: Callable[[], None] = _nothing
     ran_by: str | None = None
@@ -49,7 +50,7 @@ class Candidate:
         cls,
         path: str | Path,
         *,
-        engine: EngineName = "onnxruntime",
+        engine: str = "onnxruntime",
         threads: int | None = None,
         name: str | None = None,
     ) -> Candidate:
@@ -57,7 +58,8 @@ class Candidate:
 
         Args:
             path: an ONNX file, or a sparse Gossamer file that carries its graph.
-            engine: "gossamer", "onnxruntime" with spinning off, or "openvino".
+            engine: "gossamer", "onnxruntime" with spinning off, "openvino", or what else was
+                entered in `gossamer.engines.ENGINES`.
             threads: for one inference; by default a physical core each that this process may use.
             name: by default the file's and the engine's.
 

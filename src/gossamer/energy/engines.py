@@ -1,62 +1,42 @@
-"""Engines that run a model file. The one place where measuring knows what it measures.
+"""Model files in the engines that were entered, and ONNX Runtime and OpenVINO among these.
 
-Every import is made when the engine is asked for, so that measuring itself stands alone.
+These are imported when they are asked for, so that measuring itself stands alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-import numpy as np
+from typing import Any
 
 from gossamer import arguments
-from gossamer.errors import DataError, ModelError, OptionError, first_line
+from gossamer.engines import ENGINES, Feeds, OpenModel
+from gossamer.errors import DataError, ModelError, OptionError, first_line, shown
 from gossamer.onnx_runtime import session_class
 
-EngineName = Literal["gossamer", "onnxruntime", "openvino"]
-Feeds = Mapping[str, np.ndarray[Any, Any]]
 SPARSE_SUFFIX = ".safetensors"
 
 
-@dataclass(frozen=True)
-class OpenModel:
-    """A model file that an engine has loaded.
-
-    Attributes:
-        run: takes inputs by name and returns the outputs.
-        close: frees threads and memory; the model runs no more.
-        ran_by: the engine that really runs it.
-    """
-
-    run: Callable[[Feeds], list[Any]]
-    close: Callable[[], None]
-    ran_by: str
-
-
-def open_model(path: Path, engine: EngineName, threads: int) -> OpenModel:
+def open_model(path: Path, engine: str, threads: int) -> OpenModel:
     """Load a model file into an engine.
 
     Args:
         path: an ONNX file, or a sparse Gossamer file that carries its graph.
         engine: "gossamer"; "onnxruntime" with spinning off, since its threads would otherwise
             burn CPU for 100 ms into the window of whatever runs next; or "openvino" with its
-            defaults for latency, bf16 where the processor has it.
+            defaults for latency, bf16 where the processor has it; or what else was entered in
+            `gossamer.engines.ENGINES`.
         threads: for one inference.
 
     Raises:
         ModelError: if the file is missing or the engine cannot load it.
         OptionError: if the engine is unknown or not installed, or `threads` is below 1.
     """
-    if engine not in get_args(EngineName):
-        names = ", ".join(get_args(EngineName))
-        raise OptionError(f"engine {engine!r} is unknown; choose one of {names}")
+    if not isinstance(engine, str) or engine not in ENGINES:
+        raise OptionError(f"engine {shown(engine)} is unknown; choose one of {', '.join(ENGINES)}")
     threads = arguments.whole("threads", threads, 1)
     if not path.is_file():
         raise ModelError(f"{path} does not exist; check the path of the model")
-    return _OPENERS[engine](path, threads)
+    return ENGINES[engine](path, threads)
 
 
 def _open_onnxruntime(path: Path, threads: int) -> OpenModel:
@@ -86,27 +66,9 @@ def _open_onnxruntime(path: Path, threads: int) -> OpenModel:
         ) from error
     names = [value.name for value in session.get_inputs()]
     return OpenModel(
-        lambda feeds: list(session.run(None, _checked(feeds, names, path))),
+        lambda feeds: list(session.run(None, checked_feeds(feeds, names, path))),
         lambda: None,
         "onnxruntime",
-    )
-
-
-def _open_gossamer(path: Path, threads: int) -> OpenModel:
-    from gossamer.runtime import compile
-
-    if path.suffix == SPARSE_SUFFIX:
-        from gossamer.formats import load
-
-        graph, weights = load(path).onnx_parts()
-        session = compile(graph, weights=weights, threads=threads)
-    else:
-        session = compile(path, threads=threads)
-    names = [value.name for value in session.get_inputs()]
-    return OpenModel(
-        lambda feeds: list(session.run(None, _checked(feeds, names, path))),
-        session.close,
-        session.engine,
     )
 
 
@@ -133,13 +95,18 @@ def _open_openvino(path: Path, threads: int) -> OpenModel:
     request = compiled.create_infer_request()
 
     def run(feeds: Feeds) -> list[Any]:
-        found = request.infer(dict(_checked(feeds, names, path)))
+        found = request.infer(dict(checked_feeds(feeds, names, path)))
         return [found[output] for output in compiled.outputs]
 
     return OpenModel(run, lambda: None, "openvino")
 
 
-def _checked(feeds: Feeds, names: list[str], path: Path) -> Feeds:
+def checked_feeds(feeds: Feeds, names: list[str], path: Path) -> Feeds:
+    """Return the inputs by name that a model file takes.
+
+    Raises:
+        DataError: if they are others.
+    """
     if set(feeds) != set(names):
         raise DataError(
             f"inputs named {', '.join(sorted(feeds)) or '(none)'} do not fit {path}, which takes "
@@ -148,8 +115,4 @@ def _checked(feeds: Feeds, names: list[str], path: Path) -> Feeds:
     return feeds
 
 
-_OPENERS: dict[EngineName, Callable[[Path, int], OpenModel]] = {
-    "gossamer": _open_gossamer,
-    "onnxruntime": _open_onnxruntime,
-    "openvino": _open_openvino,
-}
+ENGINES.update(onnxruntime=_open_onnxruntime, openvino=_open_openvino)

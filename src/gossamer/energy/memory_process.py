@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from gossamer.energy.engines import EngineName, open_model
+from gossamer.energy.engines import open_model
 from gossamer.energy.fresh_process import read_feeds
 from gossamer.errors import GossamerError
 
@@ -40,7 +40,7 @@ def _status(field: str) -> int | None:
     return None
 
 
-def _main(file: str, engine: EngineName, threads: str, inputs: str) -> None:
+def _main(file: str, engine: str, threads: str, inputs: str) -> None:
     feeds = read_feeds(inputs)
     try:
         model = open_model(Path(file), engine, int(threads))
@@ -54,4 +54,4 @@ def _main(file: str, engine: EngineName, threads: str, inputs: str) -> None:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4])  # type: ignore[arg-type]
+    _main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4])

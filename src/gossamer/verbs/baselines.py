@@ -9,15 +9,12 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.errors import GossamerError, ModelError, first_line
-
-if TYPE_CHECKING:
-    from gossamer.energy.engines import EngineName
 
 Array = NDArray[Any]
 
@@ -28,7 +25,7 @@ class Baseline:
 
     name: str
     file: Path
-    engine: EngineName
+    engine: str
 
 
 def baselines(
