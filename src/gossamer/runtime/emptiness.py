@@ -154,8 +154,8 @@ def guard(model: onnx.ModelProto, checked: Collection[str]) -> None:
     sources = _Sources(model, checked)
     _guard(model.graph.node, model.opset_import, sources.are_checked)
     for function in model.functions:
-        # Who calls it may give it anything.
-        _guard(function.node, function.opset_import, lambda name: False)
+        # Who calls it may give it anything. ONNX Runtime goes by the model's operator sets.
+        _guard(function.node, model.opset_import, lambda name: False)
 
 
 def refusal(message: str) -> str:

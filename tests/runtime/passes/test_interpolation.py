@@ -186,3 +186,41 @@ def test_integers_are_looked_up_but_not_interpolated(model: Any, agrees: Any) ->
             scales=along_height(1.4),
         )
         agrees(small, {"x": x}, native=native, engine="gossamer" if native else "auto")
+
+
+@pytest.mark.parametrize("coordinates", MODES[:5])
+@pytest.mark.parametrize("filtering", ["", ", antialias=1"])
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+def test_infinities_and_nan_reach_what_they_have_a_weight_for(
+    model: Any, reference: Any, coordinates: str, filtering: str, mode: str
+) -> None:
+    """ONNX Runtime multiplies them by zeros too: it may give NaN where we give none."""
+    attributes = f'mode="{mode}", coordinate_transformation_mode="{coordinates}"{filtering}'
+    for scale in (0.5, 0.7, 1.5, 2.0):
+        small = model(
+            f"""(float[2, 1, 6, 5] x) => (float[2, 1, A, B] y) {{
+                y = Resize<{attributes}>(x, , scales) }}""",
+            19,
+            scales=np.array([1, 1, scale, scale]),
+        )
+        x = np.random.default_rng(0).standard_normal((2, 1, 6, 5)).astype(f32)
+        # In a corner, at an edge and within.
+        x[0, 0, 0, 0], x[0, 0, 1, 4], x[0, 0, 1, 2], x[1, 0, 5, 4] = np.inf, -np.inf, np.inf, np.nan
+        (ours,) = compile(small, engine="gossamer").run(None, {"x": x})
+        (theirs,) = reference(small, {"x": x})
+        told = ~np.isnan(theirs)
+        np.testing.assert_allclose(ours[told], theirs[told], rtol=1e-4, atol=1e-5)
+
+
+def test_a_place_on_an_element_takes_nothing_of_its_neighbours(model: Any) -> None:
+    small = model(
+        """(float[1, 1, 3] x) => (float[1, 1, A] y) {
+            y = Resize<mode="cubic", coordinate_transformation_mode="align_corners">(x, , scales)
+        }""",
+        13,
+        scales=np.array([1, 1, 2.0]),
+    )
+    x = np.array([1, np.inf, 2], f32).reshape(1, 1, 3)
+    (y,) = compile(small, engine="gossamer").run(None, {"x": x})
+    assert (y[0, 0, 0], y[0, 0, -1]) == (1, 2)
+    assert np.isinf(y[0, 0, 1:-1]).all()

@@ -120,15 +120,31 @@ def _places(
 def _interpolated(e: Expansion, x: Value, axis: int, taps: Indices, weights: Floats) -> Value:
     rank = len(shape_of(x))
     total: Value | None = None
-    for tap, weight in zip(taps.T, weights.T, strict=True):
-        if not weight.any() and total is not None:
-            continue
+    for tap, weight in zip(*_shared(taps, weights), strict=True):
         part = e("Gather", x, e.constant(tap), axis=axis)
         if not (weight == 1).all():
             part = e("Mul", part, e.constant(_along(weight, axis, rank)))
         total = part if total is None else e("Add", total, part)
     assert total is not None
     return total
+
+
+def _shared(taps: Indices, weights: Floats) -> tuple[Indices, Floats]:
+    """`[tap, output]` the taps, none of them without a weight: nothing times infinity is NaN.
+
+    Halves of halves of the output's heaviest one, which are exact, take their place.
+    """
+    used = weights.any(axis=0) | (np.arange(weights.shape[1]) == 0)
+    taps, weights = taps[:, used].copy(), weights[:, used].copy()
+    heaviest = np.abs(weights).argmax(axis=1)
+    outputs = np.arange(len(weights))
+    for column in range(weights.shape[1]):
+        idle = outputs[weights[:, column] == 0]
+        from_ = heaviest[idle]
+        weights[idle, from_] /= _F(2)
+        weights[idle, column] = weights[idle, from_]
+        taps[idle, column] = taps[idle, from_]
+    return taps.T, weights.T
 
 
 def _along(numbers: NDArray[Any], axis: int, rank: int) -> NDArray[Any]:
@@ -178,7 +194,13 @@ def _smooth_taps(
     inside = (taps >= 0) & (taps < size)
     kept = inside if node.attributes.get("exclude_outside", 0) else inside.any(axis=1)[:, None]
     weights = np.where((taps < last[:, None]) & kept, weights, _F(0))
-    return np.clip(taps, 0, size - 1), _normalized(weights)
+    taps = np.clip(taps, 0, size - 1)
+    # What lies beyond an edge is the edge's own element, and counts as one with it.
+    for column in range(1, taps.shape[1]):
+        again = taps[:, column] == taps[:, column - 1]
+        weights[again, column] += weights[again, column - 1]
+        weights[again, column - 1] = 0
+    return taps, _normalized(weights)
 
 
 def _normalized(weights: Floats) -> Floats:
