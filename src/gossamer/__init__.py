@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from gossamer import errors
 from gossamer.engines import ENGINES
+from gossamer.moved import Moved
 from gossamer.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -69,3 +71,4 @@ def _open(path: Path, threads: int) -> OpenModel:
 
 
 ENGINES["gossamer"] = _open
+sys.meta_path.append(Moved())
