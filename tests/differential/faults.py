@@ -73,43 +73,47 @@ class Edit:
 
 FAULTS: dict[str, tuple[Edit, ...]] = {
     "address 0 for a view of a constant": (
-        Edit("plans", "        self._check()\n", ""),
+        Edit("runtime.plans", "        self._check()\n", ""),
         Edit(
-            "steps",
+            "runtime.steps",
             "                self._places[step.output] = self._places[step.source]",
             "                pass",
         ),
         Edit(
-            "folding",
+            "runtime.folding",
             "    if total is None or (",
             "    if total is None or (node.op == 'Reshape' and node.attributes) or (",
         ),
     ),
-    "a slice of an open axis that may be shorter": (Edit("movement_shapes", "", _OLD_CUT),),
+    "a slice of an open axis that may be shorter": (Edit("graphs.ops.slice", "", _OLD_CUT),),
     "batch normalisation folded by users of before": (
         Edit(
-            "passes.fold_batch_norm",
+            "runtime.passes.fold_batch_norm",
             "    for node in list(graph.nodes):",
             "    users = graph.users()\n    for node in list(graph.nodes):",
         ),
         Edit(
-            "passes.fold_batch_norm",
+            "runtime.passes.fold_batch_norm",
             "        if graph.only_user(conv.output) is not node:",
             "        if len(users.get(conv.output, [])) != 1 or conv.output in graph.outputs:",
         ),
     ),
     "half of a gelu taken for a gelu": (
-        Edit("passes.fuse_gelu", "            if half_seen or abs(", "            if abs("),
+        Edit("runtime.passes.fuse_gelu", "            if half_seen or abs(", "            if abs("),
     ),
     "batch normalisation in training mode": (
-        Edit("passes.fold_batch_norm", "return tested and not training and", "return tested and"),
+        Edit(
+            "runtime.passes.fold_batch_norm",
+            "return tested and not training and",
+            "return tested and",
+        ),
     ),
     "a layer norm that loses an axis": (
-        Edit("passes.fuse_layer_norm", "    if not reason_against(fused):", "    if True:"),
+        Edit("runtime.passes.fuse_layer_norm", "    if not reason_against(fused):", "    if True:"),
     ),
     "a clip whose least is above its most": (
         Edit(
-            "codegen.math",
+            "runtime.codegen.math",
             "    x = b.select(x < low, b.number(x.type, low), x)\n"
             "    return b.select(x > high, b.number(x.type, high), x)",
             "    x = b.select(x > high, b.number(x.type, high), x)\n"
@@ -117,59 +121,65 @@ FAULTS: dict[str, tuple[Edit, ...]] = {
         ),
     ),
     "outputs without a name shared": (
-        Edit("passes.share", "attributes, _asked(node))", "attributes, len(node.outputs))"),
+        Edit("runtime.passes.share", "attributes, _asked(node))", "attributes, len(node.outputs))"),
     ),
     "gelu far below zero": (
         Edit(
-            "codegen.math",
+            "runtime.codegen.math",
             "    value = x * _polynomial",
             "    x = _clamp(b, x, -limit, limit)\n    return x * _polynomial",
         ),
     ),
     "the largest of what holds NaN": (
         Edit(
-            "kernels.reduction",
+            "runtime.kernels.reduction",
             "    return further | extreme.compare(",
             "    return further\n    return further | extreme.compare(",
         ),
     ),
     "sizes of a resize in 64 bits": (
-        Edit("resizing", "int(np.float32(old) * factor)", "int(old * float(factor))"),
+        Edit("graphs.ops.resize", "int(np.float32(old) * factor)", "int(old * float(factor))"),
     ),
     "places of a resize in 64 bits": (
         Edit(
-            "passes.interpolation",
+            "runtime.passes.interpolation",
             "    place = np.arange(after, dtype=_F)",
             "    place = np.arange(after, dtype=np.float64)",
         ),
         Edit(
-            "passes.interpolation",
+            "runtime.passes.interpolation",
             "e.constant(_along(weight, axis, rank))",
             "e.constant(_along(weight.astype(_F), axis, rank))",
         ),
     ),
-    "constants by ONNX's reference evaluator": (Edit("folding", "", _BY_REFERENCE),),
+    "constants by ONNX's reference evaluator": (Edit("runtime.folding", "", _BY_REFERENCE),),
     "stale notes of inner values": (
         Edit(
-            "hints",
+            "runtime.hints",
             "        found |= _by_onnx_runtime(bare, wanted, symbols)",
             "        found |= {info.name: declared_value(info) for info in model.graph.value_info}",
         ),
     ),
     "attributes without a type": (
         Edit(
-            "protos", "        if formal is not None and not formal.required:", "        if False:"
+            "runtime.protos",
+            "        if formal is not None and not formal.required:",
+            "        if False:",
         ),
         Edit(
-            "protos", "        elif isinstance(value, list) and not value:", "        elif False:"
+            "runtime.protos",
+            "        elif isinstance(value, list) and not value:",
+            "        elif False:",
         ),
     ),
     "swish of a type that nobody runs": (
-        Edit("passes.fuse_swish", "        if not reason_against(fused):", "        if True:"),
+        Edit(
+            "runtime.passes.fuse_swish", "        if not reason_against(fused):", "        if True:"
+        ),
     ),
     "indices of 32 bits": (
         Edit(
-            "kernels.movement",
+            "runtime.kernels.movement",
             "w.b.cast(w.element(indices, index[axis : axis + depth]), I64)",
             "w.element(indices, index[axis : axis + depth])",
         ),
@@ -179,12 +189,11 @@ FAULTS: dict[str, tuple[Edit, ...]] = {
 
 def undo(name: str) -> None:
     """Put a fault back, before anything of the compiler is imported."""
-    package = "gossamer.runtime"
-    if package in sys.modules:
+    if "gossamer.runtime" in sys.modules or "gossamer.graphs" in sys.modules:
         raise RuntimeError("the compiler is imported already")
     edits: dict[str, list[Edit]] = {}
     for edit in FAULTS[name]:
-        edits.setdefault(f"{package}.{edit.module}", []).append(edit)
+        edits.setdefault(f"gossamer.{edit.module}", []).append(edit)
     sys.meta_path.insert(0, _Finder(edits))
 
 
@@ -243,7 +252,7 @@ def check_edits() -> None:
     """Raise RuntimeError if an edit no longer applies."""
     for edits in FAULTS.values():
         for module in {edit.module for edit in edits}:
-            name = f"gossamer.runtime.{module}"
+            name = f"gossamer.{module}"
             spec = importlib.util.find_spec(name)
             if spec is None or spec.origin is None:
                 raise RuntimeError(f"there is no {name} any more; mend the edit")

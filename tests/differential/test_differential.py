@@ -35,12 +35,13 @@ def test_nearly_all_models_are_valid_and_pass_onnx_checker() -> None:
 
 
 def test_every_operator_that_has_a_rule_is_generated() -> None:
+    from gossamer.graphs.ops import OPERATORS
     from gossamer.runtime.kernels.elements import ELEMENTWISE
-    from gossamer.runtime.onnx_import import RULES
     from gossamer.runtime.passes.expand import _RULES
 
     known = {op for op, _ in definitions()}
-    ruled = {op for op in {*RULES, *_RULES, *ELEMENTWISE} if onnx.defs.has(op)}
+    typed = {op for op, operator in OPERATORS.items() if operator.typed}
+    ruled = {op for op in {*typed, *_RULES, *ELEMENTWISE} if onnx.defs.has(op)}
     # Constants are among the operands of all others.
     assert ruled - known <= {"Constant"}
     assert len({growth.name for growth in GROWTHS}) == len(GROWTHS)
@@ -139,9 +140,9 @@ def test_faults_that_were_mended_can_still_be_put_back() -> None:
 @pytest.mark.parametrize(
     "edit",
     [
-        faults.Edit("folding", "what is not there", "else"),
-        faults.Edit("folding", "", "def fold(node):\n    pass\n"),
-        faults.Edit("there_is_none", "", "x = 1\n"),
+        faults.Edit("runtime.folding", "what is not there", "else"),
+        faults.Edit("runtime.folding", "", "def fold(node):\n    pass\n"),
+        faults.Edit("runtime.there_is_none", "", "x = 1\n"),
     ],
     ids=["text", "parameters", "module"],
 )

@@ -101,5 +101,5 @@ def test_forty_lengths_keep_the_memory_of_the_longest(model: Any, tmp_path: Path
         text=True,
         check=True,
     )
-    # A run holds some 20 MiB; kept one by one, they took 960 MiB.
-    assert int(done.stdout) < 16 << 20
+    # The allocator may keep what one run held, some 20 MiB; plan by plan it was 960 MiB.
+    assert int(done.stdout) < 48 << 20

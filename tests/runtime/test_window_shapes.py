@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from gossamer.graphs.dims import UnknownSize
+from gossamer.graphs.inferred import Inferred
+from gossamer.graphs.ops import facts
+from gossamer.graphs.windows import window
 from gossamer.runtime.graph import Node, Value
-from gossamer.runtime.shapes import Inferred
-from gossamer.runtime.window_shapes import WINDOW_SHAPES, window
 
 f32 = np.dtype(np.float32)
 PADDINGS: list[dict[str, Any]] = [
@@ -26,7 +27,7 @@ PADDINGS: list[dict[str, Any]] = [
 
 def read(node: Node, x: Any, kernel: int) -> Any:
     """What a node of one axis gives, window by window, where its shape rule says that they lie."""
-    ((_, shape),) = WINDOW_SHAPES[node.op](node, Inferred(22, []))
+    ((_, shape),) = facts(node).typed(node, Inferred(22, []))
     (before,), (after,), (stride,), (dilation,) = window(node, x.shape, [kernel])
     (count,) = shape[2:]
     starts = np.arange(count)[:, None] * stride - before

@@ -21,10 +21,11 @@ import numpy as np
 from gossamer import machine, version
 from gossamer.errors import GossamerError, ModelError, first_line
 from gossamer.graphs.dims import Size, number
+from gossamer.graphs.operation import Array
 from gossamer.runtime import trial
 from gossamer.runtime.codegen import cache
 from gossamer.runtime.fallback import FallbackRegion
-from gossamer.runtime.graph import Array, Graph, Node, Value
+from gossamer.runtime.graph import Graph, Node, Value
 from gossamer.runtime.ort import Spinning
 from gossamer.runtime.passes.partition import HEAVY
 from gossamer.runtime.program import Program

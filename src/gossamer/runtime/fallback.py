@@ -10,8 +10,9 @@ from onnx import helper
 
 from gossamer.errors import ModelError
 from gossamer.graphs.dims import Dim
+from gossamer.graphs.operation import Array
 from gossamer.runtime import emptiness, ort
-from gossamer.runtime.graph import Array, Graph, Node, Value
+from gossamer.runtime.graph import Graph, Node, Value
 from gossamer.runtime.onnx_import import has_rule
 from gossamer.runtime.ports import type_of
 from gossamer.runtime.protos import declared_value, to_proto

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from gossamer import arguments
 from gossamer.errors import DataError, OptionError, first_line
 from gossamer.graphs.dims import Dim
+from gossamer.graphs.operation import Array
 from gossamer.runtime import bounds
-from gossamer.runtime.graph import Array
 
 _TEXT = np.dtype(object)
 

@@ -17,11 +17,12 @@ import onnx
 from onnx import helper
 
 from gossamer.graphs.dims import Dim, product
+from gossamer.graphs.inferred import Inferred
+from gossamer.graphs.operation import Array
+from gossamer.graphs.ops import facts
 from gossamer.runtime import emptiness, ort
-from gossamer.runtime.exact import EXACT, VIEWS
-from gossamer.runtime.graph import RANDOM, Array, Node, Value, constant
+from gossamer.runtime.graph import Node, Value, constant
 from gossamer.runtime.protos import to_proto
-from gossamer.runtime.shapes import Inferred
 
 _KEPT_SESSIONS = 16
 
@@ -34,10 +35,10 @@ def fold(node: Node, inferred: Inferred) -> None:
     """
     if any(output.data is not None for output in node.outputs) or "captured" in node.attributes:
         return
-    if node.op in RANDOM or any(v is not None and v.data is None for v in node.inputs):
+    if facts(node).is_random or any(v is not None and v.data is None for v in node.inputs):
         return
     total = _bytes(node.outputs)
-    if total is None or (total > inferred.may_fold and node.op not in VIEWS):
+    if total is None or (total > inferred.may_fold and not facts(node).is_view):
         return
     results = _exactly(node, inferred)
     if results is None:
@@ -77,7 +78,7 @@ def _bytes(values: Sequence[Value]) -> int | None:
 
 def _exactly(node: Node, inferred: Inferred) -> list[Array] | None:
     """By a rule of ours; None where there is none for such a node."""
-    rule = None if node.domain else EXACT.get(node.op)
+    rule = facts(node).exact
     if rule is None:
         return None
     try:

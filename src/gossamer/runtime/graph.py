@@ -11,18 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.graphs.dims import Size
+from gossamer.graphs.operation import Array, Shape
 from gossamer.runtime.layouts import PLAIN, Padded, Plain, Planes, Tokens
 
-Array: TypeAlias = NDArray[Any]
-Shape: TypeAlias = tuple[Size, ...]
 Layout: TypeAlias = Plain | Padded | Planes | Tokens
-
-
-RANDOM = {
-    *("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"),
-    *("Multinomial", "Bernoulli", "Dropout"),
-}
-"""ONNX's operators whose output is drawn anew each time: neither constant nor to be shared."""
 
 
 @dataclass(eq=False)

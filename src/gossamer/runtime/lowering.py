@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gossamer.graphs.dims import Size, product
+from gossamer.graphs.operation import shape_of
+from gossamer.graphs.ops.reduction import reduced_axes
 from gossamer.runtime import tuning
 from gossamer.runtime.codegen.target import Target
 from gossamer.runtime.graph import Node, Value
@@ -32,7 +34,6 @@ from gossamer.runtime.kernels.softmax import Softmax
 from gossamer.runtime.kernels.surround import Surround
 from gossamer.runtime.layouts import GROUP, PLAIN, TILE, TOKENS, Plain, Planes
 from gossamer.runtime.passes.partition import ALIASES
-from gossamer.runtime.shapes import reduced_axes, shape_of
 from gossamer.runtime.steps import Alias, Argument, Call, Flag, Scratch, Sizes
 from gossamer.runtime.tuning import CHUNKS
 

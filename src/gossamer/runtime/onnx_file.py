@@ -24,9 +24,9 @@ from gossamer.files import is_file
 from gossamer.graphs.check import check
 from gossamer.graphs.external_data import MissingData, is_external, load, locate, tensors
 from gossamer.graphs.functions import inline
+from gossamer.graphs.operation import Array
 from gossamer.graphs.tensors import tensor_array
 from gossamer.runtime import bounds
-from gossamer.runtime.graph import Array
 from gossamer.runtime.memory import empty
 from gossamer.runtime.wire import BinaryFile, Field, fields, read_bytes
 

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 import onnx
 
 from gossamer.errors import ModelError
+from gossamer.graphs.contents import LIMIT
 from gossamer.graphs.dims import LARGEST, Dim, Misfit, Size, UnknownSize
+from gossamer.graphs.inferred import Inferred
+from gossamer.graphs.operation import Array, Shape
+from gossamer.graphs.ops import OPERATORS, facts
 from gossamer.graphs.tensors import tensor_array
-from gossamer.runtime.contents import CONTENT, LIMIT
 from gossamer.runtime.folding import fold
-from gossamer.runtime.graph import Array, Graph, Node, Shape, Value, constant
+from gossamer.runtime.graph import Graph, Node, Value, constant
 from gossamer.runtime.hints import fits, hints
-from gossamer.runtime.movement_shapes import MOVEMENT_SHAPES
-from gossamer.runtime.norm_shapes import NORM_SHAPES
 from gossamer.runtime.protos import (
     attributes_of,
     captured_by,
@@ -22,11 +23,9 @@ from gossamer.runtime.protos import (
     declared_value,
     sparse_array,
 )
-from gossamer.runtime.resizing import RESIZE_SHAPES
-from gossamer.runtime.shapes import SHAPES, Inferred
-from gossamer.runtime.window_shapes import WINDOW_SHAPES
 
-RULES = {**SHAPES, **NORM_SHAPES, **MOVEMENT_SHAPES, **RESIZE_SHAPES, **WINDOW_SHAPES}
+# Operators whose types and shapes need no other's word.
+_RULED = {"Constant", *(name for name, operator in OPERATORS.items() if operator.typed)}
 
 # Bytes of constants that are computed ahead, in all, beside so many times those of the model's own:
 # enough for masks and tables that exporters write as operators, and for weights stored in 8 bits or
@@ -98,7 +97,7 @@ class _Importer:
         for info in source.input:
             if info.name not in self.values:
                 inputs.append(self._add(self._input(info)))
-        found = hints(self.model, inputs, {*RULES, "Constant"})
+        found = hints(self.model, inputs, _RULED)
         for proto in source.node:
             self._node(proto, found)
         try:
@@ -113,7 +112,7 @@ class _Importer:
 
     def runs_nowhere(self, graph: Graph) -> bool:
         """Whether sizes do not fit each other, wherever the inputs are within the limits."""
-        return self.inferred.misfits or not fits(self.model, graph, {*RULES, "Constant"})
+        return self.inferred.misfits or not fits(self.model, graph, _RULED)
 
     def _input(self, info: onnx.ValueInfoProto) -> Value:
         value = declared_value(info)
@@ -194,7 +193,7 @@ def infer(node: Node, inferred: Inferred, hints: Mapping[str, Value]) -> None:
         inferred: the operator set that the node is of; takes limits on the input's sizes.
         hints: values of known type and shape by name, for operators without a rule.
     """
-    rule = RULES.get(node.op)
+    rule = facts(node).typed
     if rule is not None:
         limits = list(inferred.limits)
         try:
@@ -223,7 +222,7 @@ def _follow(node: Node, hints: Mapping[str, Value]) -> None:
     What ONNX infers of an operator that has a rule is not relied on, nor what follows from that:
     where an axis is open it errs (a Slice of operator set 10 keeps its length).
     """
-    relied_on = (node.domain or node.op not in RULES) and all(
+    relied_on = facts(node).typed is None and all(
         value is None or _is_taken_for_what_it_is(value, hints) for value in node.inputs
     )
     for output in node.outputs:
@@ -245,7 +244,7 @@ def follows_rule(node: Node) -> bool:
     Where they come from elsewhere (the model itself may state them), generated code must not rely
     on them.
     """
-    rule = RULES.get(node.op)
+    rule = facts(node).typed
     if rule is None:
         return True
     try:
@@ -258,7 +257,7 @@ def follows_rule(node: Node) -> bool:
 
 def has_rule(node: Node) -> bool:
     """Whether there is a rule for the types and shapes of a node's outputs, and they follow it."""
-    return not node.domain and node.op in RULES and follows_rule(node)
+    return facts(node).typed is not None and follows_rule(node)
 
 
 def why_unknown(node: Node) -> str:
@@ -271,7 +270,7 @@ def why_unknown(node: Node) -> str:
         verb = "are" if all(missing.values()) else "is"
         named = repr(value.name) if value.name else "an output without a name"
         reason = f"the {kinds} of {named} {verb} known only when the model runs"
-        rule = None if node.domain or value in node.inputs else RULES.get(node.op)
+        rule = None if value in node.inputs else facts(node).typed
         try:
             if rule is not None:
                 rule(node, Inferred(0, []))
@@ -297,7 +296,7 @@ def _bound_below(shape: Shape, inferred: Inferred) -> None:
 
 def _infer_content(node: Node, inferred: Inferred) -> None:
     """Follow integer tensors that hold sizes, so that reshapes are known before they run."""
-    rule = CONTENT.get(node.op)
+    rule = facts(node).content
     output = node.outputs[0]
     if rule is None or output.dtype is None or output.dtype.kind not in "ib":
         return

@@ -11,9 +11,9 @@ import onnx
 from onnx import helper, numpy_helper
 
 from gossamer.errors import ModelError, first_line
+from gossamer.graphs.operation import Array
 from gossamer.onnx_runtime import session_class
 from gossamer.runtime import emptiness, hazards
-from gossamer.runtime.graph import Array
 
 Spinning: TypeAlias = Literal["default", "within runs", "never"]
 """When threads of ONNX Runtime that have nothing to do spin rather than sleep. By default they do

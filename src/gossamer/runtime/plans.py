@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gossamer.errors import DataError, ModelError
+from gossamer.graphs.operation import Array
 from gossamer.runtime import bounds
 from gossamer.runtime.fallback import FallbackRegion
-from gossamer.runtime.graph import Array, Graph, Value
+from gossamer.runtime.graph import Graph, Value
 from gossamer.runtime.memory import Arena, Lifetime, align, plan
 from gossamer.runtime.solo import Solo
 from gossamer.runtime.steps import Alias, Argument, Call, Constants, Flag, Scratch, Sizes, Step

@@ -11,7 +11,8 @@ from onnx import TensorProto, helper
 
 from gossamer.graphs.check import check_value_names
 from gossamer.graphs.dims import Dim
-from gossamer.runtime.graph import Array, Value
+from gossamer.graphs.operation import Array
+from gossamer.runtime.graph import Value
 
 # Since this version of the format an initializer that is listed among the inputs is a default.
 _FIRST_WITH_DEFAULTS = 4

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gossamer.errors import DataError, ModelError
+from gossamer.graphs.operation import Array
 from gossamer.runtime import bounds, samples
 from gossamer.runtime.fallback import FallbackRegion
-from gossamer.runtime.graph import Array, Graph, Value
+from gossamer.runtime.graph import Graph, Value
 from gossamer.runtime.memory import view
 from gossamer.runtime.plans import Plan, Plans, too_much
 from gossamer.runtime.steps import Alias, Call, Constants, Sizes, Step

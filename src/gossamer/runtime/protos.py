@@ -11,9 +11,10 @@ from onnx import helper, numpy_helper
 from gossamer.errors import ModelError
 from gossamer.graphs.dims import Dim, Size
 from gossamer.graphs.nodes import subgraphs
+from gossamer.graphs.operation import Array
 from gossamer.graphs.sparse_tensors import unfold
 from gossamer.graphs.tensors import tensor_array
-from gossamer.runtime.graph import Array, Node, Value
+from gossamer.runtime.graph import Node, Value
 
 _NUMBERS = (onnx.AttributeProto.INT, onnx.AttributeProto.FLOAT)
 _LISTS = (

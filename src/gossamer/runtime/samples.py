@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gossamer.graphs.dims import Dim, symbols_of
+from gossamer.graphs.ops.transpose import permutation
 from gossamer.runtime.graph import Graph, Node, Value
 from gossamer.runtime.kernels.elements import ELEMENTWISE
-from gossamer.runtime.shapes import permutation
 
 _LAST_CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
 _USUAL_CACHE = 16 << 20

@@ -23,6 +23,7 @@ from gossamer.errors import (
     first_line,
 )
 from gossamer.graphs.dims import worded
+from gossamer.graphs.operation import Array
 from gossamer.runtime import bounds, contest, emptiness, fallback, lowering, passes, samples
 from gossamer.runtime.codegen.target import target as find_target
 from gossamer.runtime.feeds import (
@@ -35,7 +36,7 @@ from gossamer.runtime.feeds import (
     match,
     of_type,
 )
-from gossamer.runtime.graph import Array, Graph, Node, Value
+from gossamer.runtime.graph import Graph, Node, Value
 from gossamer.runtime.memory import give_back
 from gossamer.runtime.onnx_file import InvalidOnnx
 from gossamer.runtime.onnx_import import import_model

@@ -10,8 +10,9 @@ import numpy as np
 
 from gossamer.errors import DataError
 from gossamer.graphs.dims import LARGEST, Size, number
+from gossamer.graphs.operation import Array
 from gossamer.runtime.fallback import FallbackRegion
-from gossamer.runtime.graph import Array, Value
+from gossamer.runtime.graph import Value
 from gossamer.runtime.memory import ConstantMemory
 
 

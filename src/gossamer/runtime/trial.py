@@ -11,7 +11,8 @@ import numpy as np
 
 from gossamer.errors import DataError
 from gossamer.graphs.dims import number, symbols_of, worded
-from gossamer.runtime.graph import Array, Graph, Value
+from gossamer.graphs.operation import Array
+from gossamer.runtime.graph import Graph, Value
 from gossamer.runtime.samples import leading_symbols
 
 CLEARLY_SLOWER = 1.05

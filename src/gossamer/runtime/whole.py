@@ -14,9 +14,9 @@ import onnx
 
 from gossamer.errors import DataError
 from gossamer.graphs.nodes import nodes
+from gossamer.graphs.operation import Array
 from gossamer.runtime import emptiness, hazards, onnx_file, ort
 from gossamer.runtime import feeds as feeding
-from gossamer.runtime.graph import Array
 from gossamer.runtime.metadata import metadata
 from gossamer.runtime.outline import fingerprint, outline
 from gossamer.runtime.ports import Port, Sizes, declared, fix_sizes

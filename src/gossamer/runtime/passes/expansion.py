@@ -8,9 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gossamer.graphs.dims import Dim, Size, UnknownSize
-from gossamer.runtime.graph import Array, Node, Shape, Value, constant, derived
+from gossamer.graphs.inferred import Inferred
+from gossamer.graphs.operation import Array, Shape
+from gossamer.runtime.graph import Node, Value, constant, derived
 from gossamer.runtime.onnx_import import infer
-from gossamer.runtime.shapes import Inferred
 
 OPSET = 18
 """The operator set that expansions are written in, whatever the model's is: all that a node becomes

@@ -8,19 +8,13 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from gossamer.graphs.dims import Size, UnknownSize, divide, product
+from gossamer.graphs.operation import content_of, dtype_of, numbers_of, shape_of
+from gossamer.graphs.ops.reduction import keeps_axes, reduced_axes
+from gossamer.graphs.ops.split import parts_of
 from gossamer.runtime.graph import Node, Value
-from gossamer.runtime.movement_shapes import parts_of
 from gossamer.runtime.passes.expansion import Expansion, Rule
 from gossamer.runtime.passes.fold_batch_norm import by_running_statistics
 from gossamer.runtime.passes.partition import reason_against
-from gossamer.runtime.shapes import (
-    content_of,
-    dtype_of,
-    keeps_axes,
-    numbers_of,
-    reduced_axes,
-    shape_of,
-)
 
 _LONGEST_SCAN = 4096
 """Elements along an axis that are added up in quadratic time; what is longer is left."""

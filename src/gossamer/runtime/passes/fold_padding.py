@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from gossamer.graphs.dims import UnknownSize
+from gossamer.graphs.operation import fixed
+from gossamer.graphs.ops.pad import pads_of
 from gossamer.runtime.graph import Graph, Node, scalar
-from gossamer.runtime.movement_shapes import pads_of
 from gossamer.runtime.onnx_import import follows_rule
-from gossamer.runtime.shapes import fixed
 
 
 def fold_padding(graph: Graph) -> None:

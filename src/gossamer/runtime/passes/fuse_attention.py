@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gossamer.graphs.dims import Size, UnknownSize, divide
-from gossamer.runtime.graph import Graph, Node, Shape, Value, derived, scalar
+from gossamer.graphs.operation import Shape
+from gossamer.runtime.graph import Graph, Node, Value, derived, scalar
 from gossamer.runtime.layouts import PADDED
 from gossamer.runtime.onnx_import import follows_rule
 

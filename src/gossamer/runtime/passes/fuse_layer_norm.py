@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from gossamer.graphs.dims import UnknownSize
-from gossamer.runtime.graph import Array, Graph, Node, Value, constant, derived, scalar
+from gossamer.graphs.operation import Array, axes_of
+from gossamer.graphs.ops.reduction import keeps_axes
+from gossamer.runtime.graph import Graph, Node, Value, constant, derived, scalar
 from gossamer.runtime.passes.partition import reason_against
-from gossamer.runtime.shapes import axes_of, keeps_axes
 
 
 def fuse_layer_norm(graph: Graph) -> None:

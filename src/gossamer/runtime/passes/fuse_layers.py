@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gossamer.runtime.graph import Array, Graph, Node, Value, constant, derived, scalar
+from gossamer.graphs.operation import Array
+from gossamer.runtime.graph import Graph, Node, Value, constant, derived, scalar
 from gossamer.runtime.kernels.epilogue import Step
 from gossamer.runtime.onnx_import import follows_rule
 from gossamer.runtime.passes.place_images import image_reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gossamer.graphs.dims import Dim, Size, UnknownSize
+from gossamer.graphs.operation import shape_of
 from gossamer.runtime.graph import Graph, Node, Value, scalar
 from gossamer.runtime.kernels.elements import ELEMENTWISE, FLOAT_ONLY
 from gossamer.runtime.kernels.movement import MOVEMENT
@@ -13,7 +14,6 @@ from gossamer.runtime.kernels.reduction import REDUCTIONS
 from gossamer.runtime.layouts import PLAIN
 from gossamer.runtime.onnx_import import why_unknown
 from gossamer.runtime.passes.operands import operands_of
-from gossamer.runtime.shapes import shape_of
 
 # Cheap enough to compute again for each that takes them, instead of storing them once.
 _CHEAP = {

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.graphs.dims import UnknownSize
+from gossamer.graphs.operation import fixed, shape_of
+from gossamer.graphs.ops.resize import is_old, resized
 from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.passes.expansion import Expansion, Rule
-from gossamer.runtime.resizing import is_old, resized
-from gossamer.runtime.shapes import fixed, shape_of
 
 Floats: TypeAlias = NDArray[np.float32]
 Indices: TypeAlias = NDArray[np.int64]

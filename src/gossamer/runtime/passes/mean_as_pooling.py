@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from gossamer.graphs.dims import UnknownSize
+from gossamer.graphs.operation import axes_of
+from gossamer.graphs.ops.reduction import keeps_axes
 from gossamer.runtime.graph import Graph, Node, Value, derived
 from gossamer.runtime.onnx_import import follows_rule
-from gossamer.runtime.shapes import axes_of, keeps_axes
 
 
 def mean_as_pooling(graph: Graph) -> None:

@@ -8,17 +8,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gossamer.graphs.dims import Size, UnknownSize
+from gossamer.graphs.inferred import Inferred
+from gossamer.graphs.operation import axes_of, content_of, dtype_of, shape_of
+from gossamer.graphs.ops.pad import pads_of
+from gossamer.graphs.ops.reshape import squeezed_axes
+from gossamer.graphs.ops.slice import slices
+from gossamer.graphs.ops.transpose import permutation
 from gossamer.runtime.graph import Node, Value, constant, scalar
-from gossamer.runtime.movement_shapes import pads_of, slices
-from gossamer.runtime.shapes import (
-    Inferred,
-    axes_of,
-    content_of,
-    dtype_of,
-    permutation,
-    shape_of,
-    squeezed_axes,
-)
 
 Operands: TypeAlias = "list[Value | Size]"
 Attributes: TypeAlias = "tuple[tuple[str, Any], ...]"

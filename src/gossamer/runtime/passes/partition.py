@@ -7,13 +7,14 @@ import math
 import numpy as np
 
 from gossamer.graphs.dims import UnknownSize
+from gossamer.graphs.operation import shape_of
+from gossamer.graphs.ops.reduction import reduced_axes
 from gossamer.runtime.graph import Graph, Node
 from gossamer.runtime.kernels.pointwise import REGISTER_TYPES
 from gossamer.runtime.kernels.reduction import REDUCTIONS
 from gossamer.runtime.onnx_import import follows_rule, why_unknown
 from gossamer.runtime.passes.group_pointwise import pointwise_reason
 from gossamer.runtime.passes.place_images import IMAGE_OPS, image_reason
-from gossamer.runtime.shapes import reduced_axes, shape_of
 
 ALIASES = {"Reshape", "Flatten"}
 """Operators that only look at the same elements under another shape."""

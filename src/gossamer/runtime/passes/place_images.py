@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from gossamer.graphs.dims import Dim
+from gossamer.graphs.windows import window
 from gossamer.runtime.graph import Graph, Node, Value, derived
 from gossamer.runtime.kernels.elements import ELEMENTWISE
 from gossamer.runtime.kernels.planes import Tap, meeting
 from gossamer.runtime.layouts import Planes, cut
 from gossamer.runtime.onnx_import import why_unknown
-from gossamer.runtime.window_shapes import window
 
 _POOLS = ("MaxPool", "AveragePool")
 _WINDOWS = ("Convolution", *_POOLS)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gossamer.runtime.graph import RANDOM, Graph, Node, Value
+from gossamer.graphs.ops import facts
+from gossamer.runtime.graph import Graph, Node, Value
 
 # Operators of other sets may draw or keep what nobody here knows of.
 _KNOWN = ("", "ai.onnx.ml")
@@ -23,7 +24,7 @@ def share(graph: Graph) -> None:
     for node in graph.nodes:
         node.inputs = [same.get(v, v) if v is not None else None for v in node.inputs]
         attributes = _frozen(node.attributes)
-        if attributes is None or node.op in RANDOM or node.domain not in _KNOWN:
+        if attributes is None or facts(node).is_random or node.domain not in _KNOWN:
             continue
         key = (node.op, node.domain, tuple(map(_identity, node.inputs)), attributes, _asked(node))
         earlier = first.setdefault(key, node.outputs)

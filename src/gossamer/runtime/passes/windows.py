@@ -12,12 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from gossamer.graphs.dims import Size, UnknownSize, product
-from gossamer.runtime.graph import Array, Node, Value
+from gossamer.graphs.operation import Array, fixed, shape_of
+from gossamer.graphs.windows import transposed_window, window
+from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.passes.expansion import Expansion, Rule
 from gossamer.runtime.passes.partition import LARGEST_WINDOW
 from gossamer.runtime.passes.place_images import image_reason
-from gossamer.runtime.shapes import fixed, shape_of
-from gossamer.runtime.window_shapes import transposed_window, window
 
 
 def _windows(

@@ -1,16 +1,15 @@
-"""Shapes of convolutions and pooling: rules like those of `shapes.py`."""
+"""What the windows of convolutions and pooling cover."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from gossamer.graphs.dims import Misfit, Size, UnknownSize
-from gossamer.runtime.graph import Node
-from gossamer.runtime.shapes import Inferred, Rule, Typed, dtype_of, fixed, shape_of
+from gossamer.graphs.operation import Operation
 
 
 def window(
-    node: Node, size: Sequence[Size], kernel: Sequence[int]
+    node: Operation, size: Sequence[Size], kernel: Sequence[int]
 ) -> tuple[list[int], list[int], list[int], list[int]]:
     """Padding before and after, stride and dilation of a convolution or pooling, for each axis.
 
@@ -31,11 +30,11 @@ def window(
     if not mode.startswith("SAME"):
         return pads[:rank], pads[rank:], stride, dilation
     before, after = [], []
+    # A pooling has no weights; ONNX Runtime pads it as if it were not dilated.
+    pools = node.input(1) is None
     for length, extent, step, gap in zip(size, kernel, stride, dilation, strict=True):
         if not isinstance(length, int):
             raise UnknownSize("padding depends on the input's size")
-        # ONNX Runtime pads a pooling as if it were not dilated.
-        pools = node.is_a("MaxPool", "AveragePool")
         reach = extent if pools else (extent - 1) * gap + 1
         total = (-(-length // step) - 1) * step + reach - length
         # Negative where a stride is longer than its window; integers divide towards zero.
@@ -47,7 +46,8 @@ def window(
     return before, [max(0, more) for more in after], stride, dilation
 
 
-def _windowed(node: Node, size: Sequence[Size], kernel: Sequence[int]) -> list[Size]:
+def windowed(node: Operation, size: Sequence[Size], kernel: Sequence[int]) -> list[Size]:
+    """How many windows there are along each axis."""
     before, after, stride, dilation = window(node, size, kernel)
     up = node.attributes.get("ceil_mode", 0)
     result: list[Size] = []
@@ -64,27 +64,8 @@ def _windowed(node: Node, size: Sequence[Size], kernel: Sequence[int]) -> list[S
     return result
 
 
-def _conv(node: Node, inferred: Inferred) -> list[Typed]:
-    shape, weight = shape_of(node.input(0)), shape_of(node.input(1))
-    kernel = [size for size in weight[2:] if isinstance(size, int)]
-    if len(shape) != len(weight) or len(kernel) != len(shape) - 2:
-        raise UnknownSize("a convolution whose ranks differ")
-    group = node.attributes.get("group", 1)
-    rows, each = fixed(weight[:2])
-    if not rows or not each:
-        raise UnknownSize("a convolution without weights")
-    if group < 1 or rows % group:
-        raise UnknownSize("a convolution whose channels do not fit its groups")
-    inferred.same(shape[1], each * group)
-    bias = node.input(2)
-    if bias is not None and shape_of(bias) != (rows,):
-        raise UnknownSize("a convolution whose bias does not fit its outputs")
-    sizes = _windowed(node, shape[2:], kernel)
-    return [(dtype_of(node.input(0)), (shape[0], weight[0], *sizes))]
-
-
 def transposed_window(
-    node: Node, size: Sequence[int], kernel: Sequence[int]
+    node: Operation, size: Sequence[int], kernel: Sequence[int]
 ) -> tuple[list[int], list[int], list[int], list[int]]:
     """Padding before, stride, dilation and output size of a transposed convolution."""
     rank = len(kernel)
@@ -111,48 +92,3 @@ def transposed_window(
     # Where a stride is longer than what the kernel reaches there is less than that.
     out = [all_ - less for all_, less in zip(whole, total, strict=True)]
     return before, stride, dilation, out if wanted is None else list(wanted)
-
-
-def _conv_transpose(node: Node, inferred: Inferred) -> list[Typed]:
-    shape, weight = shape_of(node.input(0)), fixed(shape_of(node.input(1)))
-    group = node.attributes.get("group", 1)
-    if len(shape) != len(weight) or group < 1 or weight[0] % group:
-        raise UnknownSize("a convolution whose channels do not fit its groups")
-    inferred.same(shape[1], weight[0])
-    bias = node.input(2)
-    if bias is not None and shape_of(bias) != (weight[1] * group,):
-        raise UnknownSize("a convolution whose bias does not fit its outputs")
-    _, _, _, out = transposed_window(node, fixed(shape[2:]), weight[2:])
-    if min(out) < 1:
-        raise Misfit("a window larger than what it slides over")
-    return [(dtype_of(node.input(0)), (shape[0], weight[1] * group, *out))]
-
-
-def _pool(node: Node, inferred: Inferred) -> list[Typed]:
-    shape = shape_of(node.input(0))
-    kernel = list(node.attributes["kernel_shape"])
-    if len(kernel) != len(shape) - 2:
-        raise UnknownSize("a pooling whose ranks differ")
-    before, after, _, dilation = window(node, shape[2:], kernel)
-    if any(pad >= size for pad, size in zip(before + after, kernel + kernel, strict=True)):
-        raise UnknownSize("a pooling with padding as large as its window")
-    for length, less, more, gap in zip(shape[2:], before, after, dilation, strict=True):
-        # All taps may lie beside a shorter axis: the largest, or the mean, of nothing.
-        if less or more:
-            inferred.at_least(length, gap)
-    return [(dtype_of(node.input(0)), (*shape[:2], *_windowed(node, shape[2:], kernel)))]
-
-
-def _global_pool(node: Node, inferred: Inferred) -> list[Typed]:
-    shape = shape_of(node.input(0))
-    return [(dtype_of(node.input(0)), (*shape[:2], *([1] * (len(shape) - 2))))]
-
-
-WINDOW_SHAPES: dict[str, Rule] = {
-    "Conv": _conv,
-    "ConvTranspose": _conv_transpose,
-    "MaxPool": _pool,
-    "AveragePool": _pool,
-    "GlobalAveragePool": _global_pool,
-    "GlobalMaxPool": _global_pool,
-}

@@ -1,4 +1,4 @@
-"""The sizes and factors of Resize and Upsample, as ONNX Runtime computes them: in float32.
+"""Resize, Upsample: sizes and factors, as ONNX Runtime computes them, in float32.
 
 0.7 in 32 bits times 10 is 7; in 64 bits it is a little less, and would be rounded down to 6.
 """
@@ -10,12 +10,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gossamer.graphs.axes import Axes, labels, labels_of
 from gossamer.graphs.dims import Size, UnknownSize
-from gossamer.runtime.graph import Node, Value
-from gossamer.runtime.shapes import Inferred, Rule, Typed, content_of, dtype_of, fixed, shape_of
+from gossamer.graphs.inferred import Inferred
+from gossamer.graphs.operation import Operand, Operation, content_of, dtype_of, fixed, shape_of
+from gossamer.graphs.operator import Operator, Typed
 
 
-def resized(node: Node) -> tuple[list[Size], list[np.float32 | None]]:
+def resized(node: Operation) -> tuple[list[Size], list[np.float32 | None]]:
     """The sizes that a Resize or Upsample gives, and its factor along each axis.
 
     A factor is None where it depends on the input.
@@ -60,23 +62,32 @@ def _ratio(old: Size, new: Size) -> np.float32 | None:
     return np.float32(new) / np.float32(old)
 
 
-def _given_factors(node: Node) -> Sequence[np.float32]:
+def _given_factors(node: Operation) -> Sequence[np.float32]:
     if "scales" in node.attributes:
         return [np.float32(factor) for factor in node.attributes["scales"]]
-    scales: Value | None = node.input(1 if is_old(node) else 2)
+    scales: Operand | None = node.input(1 if is_old(node) else 2)
     if scales is None or scales.data is None:
         raise UnknownSize("a size is scaled by what is known only when the model runs")
     return [np.float32(factor) for factor in scales.data]
 
 
-def is_old(node: Node) -> bool:
+def is_old(node: Operation) -> bool:
     """Whether a node is an Upsample, or a Resize of operator set 10, which had two inputs and knew
     neither coordinates but asymmetric ones nor ways to round."""
     return node.op == "Upsample" or len(node.inputs) == 2
 
 
-def _resize(node: Node, inferred: Inferred) -> list[Typed]:
+def _typed(node: Operation, inferred: Inferred) -> list[Typed]:
     return [(dtype_of(node.input(0)), tuple(resized(node)[0]))]
 
 
-RESIZE_SHAPES: dict[str, Rule] = {"Resize": _resize, "Upsample": _resize}
+def _axes(node: Operation, opset: int) -> Axes:
+    given = labels(shape_of(node.input(0)))
+    sizes = zip(shape_of(node.input(0)), shape_of(node.output), given, strict=True)
+    out = tuple(axis if before == after else labels([after])[0] for before, after, axis in sizes)
+    changed = [axes for axes in zip(given, out, strict=True) if axes[0] is not axes[1]]
+    opaque = labels_of(axis for axes in changed for axis in axes)
+    return Axes((given, *[None] * (len(node.inputs) - 1)), (out,), opaque=opaque)
+
+
+OPERATORS = {name: Operator(_typed, _axes) for name in ("Resize", "Upsample")}
