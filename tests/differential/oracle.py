@@ -212,9 +212,9 @@ def _node_in_double(
     taken = {name: values[name] for name in names if name in values}
     if any(attribute.type == onnx.AttributeProto.GRAPH for attribute in node.attribute):
         return None
-    if node.op_type in _BY_HAND and not node.domain:
+    first, *rest = [taken[name] for name in node.input if name] or [np.zeros(0)]
+    if node.op_type in _BY_HAND and not node.domain and first.dtype.kind == "f":
         with np.errstate(all="ignore"):
-            first, *rest = (taken[name] for name in node.input if name)
             return [_BY_HAND[node.op_type](first, node, opsets[""], *rest)]
     if node.op_type in _LOSES_NAN and any(np.isnan(a).any() for a in _floats(taken)):
         # ONNX Runtime keeps a NaN or drops it, by where it lies; here it stays.
