@@ -7,6 +7,18 @@ from dataclasses import dataclass, field
 from gossamer.graphs.dims import Misfit, Size, UnknownSize, equal, limit_below, solved
 from gossamer.graphs.operation import Shape
 
+# Beside sizes that only a run can know: what a rule meets in a broken node, which will be refused
+# with its reason by ONNX Runtime.
+NOT_INFERRED = (
+    UnknownSize,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+
 
 @dataclass
 class Inferred:

@@ -22,6 +22,7 @@ from gossamer import machine, version
 from gossamer.errors import GossamerError, ModelError, first_line
 from gossamer.graphs.dims import Size, number
 from gossamer.graphs.operation import Array
+from gossamer.graphs.ops import facts
 from gossamer.runtime import trial
 from gossamer.runtime.codegen import cache
 from gossamer.runtime.fallback import FallbackRegion
@@ -142,18 +143,13 @@ def lost(
 
 
 def _work(node: Node, sizes: Mapping[str, int]) -> tuple[float, float]:
-    """Multiply-adds of a dense layer of a node's shape, and the fraction of nonzero weights."""
-    if node.op not in HEAVY:
+    """Multiply-adds of a node as if it were dense, and the fraction of nonzero weights."""
+    rule = facts(node).work
+    if node.op not in HEAVY or rule is None:
         return 0.0, 1.0
-
-    output = node.output.shape or ()
-    if node.op == "Attention":
-        keys = node.source(1).shape or ()
-        return 2 * _count(output, sizes) * _count(keys[1:2], sizes), 1.0
     weights = node.source(1).data
-    assert weights is not None
-    positions = output[:-1] if node.op == "Linear" else (output[0], *output[2:])
-    return _count(positions, sizes) * weights.size, np.count_nonzero(weights) / max(weights.size, 1)
+    kept = 1.0 if weights is None else np.count_nonzero(weights) / max(weights.size, 1)
+    return float(number(rule(node), sizes)), kept
 
 
 def _count(shape: tuple[Size, ...] | None, sizes: Mapping[str, int]) -> float:

@@ -9,7 +9,7 @@ import onnx
 from gossamer.errors import ModelError
 from gossamer.graphs.contents import LIMIT
 from gossamer.graphs.dims import LARGEST, Dim, Misfit, Size, UnknownSize
-from gossamer.graphs.inferred import Inferred
+from gossamer.graphs.inferred import NOT_INFERRED, Inferred
 from gossamer.graphs.operation import Array, Shape
 from gossamer.graphs.ops import OPERATORS, facts
 from gossamer.graphs.tensors import tensor_array
@@ -170,19 +170,6 @@ class _Importer:
             and inputs[0].data is not None
             and proto.output[0] not in self.outputs
         )
-
-
-# Beside sizes that only a run can know: what a rule meets in a broken node, which will be refused
-# with its reason by ONNX Runtime.
-NOT_INFERRED = (
-    UnknownSize,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-)
 
 
 def infer(node: Node, inferred: Inferred, hints: Mapping[str, Value]) -> None:

@@ -4,13 +4,13 @@ in the cache."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
+from gossamer.graphs.axes import Axes, labels_of
 from gossamer.graphs.dims import Dim, symbols_of
-from gossamer.graphs.ops.transpose import permutation
+from gossamer.graphs.inferred import NOT_INFERRED
+from gossamer.graphs.ops import facts
 from gossamer.runtime.graph import Graph, Node, Value
-from gossamer.runtime.kernels.elements import ELEMENTWISE
 
 _LAST_CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
 _USUAL_CACHE = 16 << 20
@@ -33,7 +33,7 @@ def batch_symbol(graph: Graph) -> str | None:
             return None
         if any(_symbol(value) != symbol for value in [*taken, *node.outputs]):
             return None
-        if not _by_sample(node, taken):
+        if not _by_sample(node, graph.opset):
             return None
     return symbol
 
@@ -45,26 +45,23 @@ def leading_symbols(graph: Graph) -> set[str]:
     along other axes too (what attends to every place has it twice), is summed away, or is what a
     recurrent layer walks along.
     """
-    nodes = [node for node in graph.nodes if node.op not in ("Shape", "Size")]
+    nodes = [node for node in graph.nodes if all(o.content is None for o in node.outputs)]
     values = [*graph.inputs, *(value for node in nodes for value in node.outputs)]
     leading = {s for value in values for s in _symbols(value, slice(1))}
     leading -= {s for value in values for s in _symbols(value, slice(1, None))}
     for node in nodes:
         taken = {s for v in node.inputs if v is not None for s in _symbols(v, slice(1))}
-        if node.op in _WALKING and not (node.op != "CumSum" and node.attributes.get("layout")):
+        axes = _axes(node, graph.opset)
+        if axes is not None and _runs_through(axes):
             leading -= taken
         for output in node.outputs:
-            if output.shape is not None and output.content is None:
+            if output.shape is not None:
                 leading -= taken - _symbols(output, slice(1))
     return leading
 
 
 def _symbols(value: Value, axes: slice) -> set[str]:
     return symbols_of((value.shape or ())[axes])
-
-
-# Operators that go along the first axis, place after place.
-_WALKING = {"LSTM", "GRU", "RNN", "Scan", "CumSum"}
 
 
 def _symbol(value: Value) -> str | None:
@@ -79,31 +76,29 @@ def _symbol(value: Value) -> str | None:
     return next((name for name in first.symbols if first == Dim.symbol(name)), None)
 
 
-def _by_sample(node: Node, taken: list[Value]) -> bool:
-    if node.domain == "gossamer":
-        return node.op in ("Linear", "Convolution", "Attention")
-    if node.op in ELEMENTWISE:
-        rank = len(node.output.shape or ())
-        return all(len(value.shape or ()) == rank for value in taken)
-    rule = _RULES.get(node.op)
-    return rule is not None and rule(node)
+def _by_sample(node: Node, opset: int) -> bool:
+    """Whether the first axis of all that is no constant is the same, and each place in it apart."""
+    axes = _axes(node, opset)
+    if axes is None:
+        return False
+    given = zip(axes.inputs, node.inputs, strict=True)
+    taken = [found for found, value in given if value is not None and value.data is None]
+    first = {found[:1] if found else None for found in (*taken, *axes.outputs)}
+    return len(first) == 1 and first != {None} and not _runs_through(axes)
 
 
-def _transpose(node: Node) -> bool:
-    return permutation(node, len(node.source(0).shape or ()))[0] == 0
+def _runs_through(axes: Axes) -> bool:
+    """Whether what lies along the first axis of the output depends on what lies beside it."""
+    first = labels_of(axis for found in axes.outputs for axis in (found or ())[:1])
+    return bool(first & (axes.mixed | axes.opaque))
 
 
-def _layer_norm(node: Node) -> bool:
-    return len(node.source(0).shape or ()) > 1
-
-
-_RULES: dict[str, Callable[[Node], bool]] = {
-    # Their sizes say that the first axis stays what it is.
-    **dict.fromkeys(("Reshape", "Flatten", "Identity"), lambda _: True),
-    **dict.fromkeys(("MaxPool", "AveragePool", "GlobalAveragePool"), lambda _: True),
-    "LayerNormalization": _layer_norm,
-    "Transpose": _transpose,
-}
+def _axes(node: Node, opset: int) -> Axes | None:
+    rule = facts(node).axes
+    try:
+        return None if rule is None else rule(node, opset)
+    except NOT_INFERRED:
+        return None
 
 
 def together(count: int, memory: int, threads: int) -> int:

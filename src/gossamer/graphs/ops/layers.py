@@ -41,7 +41,7 @@ def _convolution_work(node: Operation) -> Size:
 
 
 def _attention_axes(node: Operation, opset: int) -> Axes:
-    """`[batch, places, heads * size]` of queries, keys and values; the mask has no part in it."""
+    """`[batch, places, heads * size]` of queries, keys and values; a mask of each head's scores."""
     shape, keys = shape_of(node.input(0)), shape_of(node.input(1))
     heads = node.attributes["heads"]
     batch, places, keyed, head, inner, outer = labels(
@@ -50,12 +50,13 @@ def _attention_axes(node: Operation, opset: int) -> Axes:
             divide(shape_of(node.output)[2], heads),
         ]
     )
+    scores = (batch, head, places, keyed)
     return Axes(
         (
             (batch, places, (*head, *inner)),
             (batch, keyed, (*head, *inner)),
             (batch, keyed, (*head, *outer)),
-            *[None] * (len(node.inputs) - 3),
+            *(aligned(known_shape(mask), scores) for mask in node.inputs[3:]),
         ),
         ((batch, places, (*head, *outer)),),
     )

@@ -14,8 +14,9 @@ import onnx.inliner
 from onnx import helper
 
 from gossamer.graphs.dims import Dim, UnknownSize
+from gossamer.graphs.inferred import NOT_INFERRED
 from gossamer.runtime.graph import Graph, Node, Value
-from gossamer.runtime.onnx_import import NOT_INFERRED, follows_rule
+from gossamer.runtime.onnx_import import follows_rule
 from gossamer.runtime.passes.expansion import Expansion, Rule
 from gossamer.runtime.passes.expansions import EXPANSIONS
 from gossamer.runtime.passes.interpolation import INTERPOLATIONS
