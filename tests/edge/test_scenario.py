@@ -202,5 +202,5 @@ def test_text_that_the_parser_cannot_take_is_one_line(tmp_path: Path, text: str,
 
 
 def test_a_path_that_no_system_takes_is_named() -> None:
-    with pytest.raises(ScenarioError, match="cannot be read"):
+    with pytest.raises(OptionError, match="names no file"):
         read_scenario("a\0b.yaml")

@@ -199,8 +199,10 @@ def test_a_pattern_with_a_sparsity_of_its_own_is_one_level(kind: type[TwoOfFour]
 
 
 def test_levels_that_cannot_be_are_refused() -> None:
-    for bad in ((), (0.0,), (1.0,), (2.0,), (float("nan"),)):
+    for bad in ((), (0.0,), (1.0,), (2.0,)):
         with pytest.raises(OptionError, match="between 0 and 1"):
             levels_of([get_pattern("unstructured")], bad)
+    with pytest.raises(OptionError, match="must be a list of numbers"):
+        levels_of([get_pattern("unstructured")], (float("nan"),))
     with pytest.raises(OptionError, match="'two of four' can have none"):
         levels_of([Strict()], (0.3, 0.9))
