@@ -108,6 +108,17 @@ def test_an_error_is_one_line_and_code_2(capsys: pytest.CaptureFixture[str]) -> 
     assert stop.value.code == 2 and capsys.readouterr().err == "gossamer: no good\n"
 
 
+def test_a_users_function_that_ends_the_program_is_one_line_and_code_2(
+    small_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "task.py"
+    file.write_text("import sys\ndef score(session):\n    sys.exit(0)\n")
+    arguments = ["--solver", "magnitude", "--sparsity", "0.5", "--evaluate", f"{file}:score"]
+    assert _code("sparsify", str(small_onnx), "--out", str(tmp_path / "out"), *arguments) == 2
+    *_, said = capsys.readouterr().err.splitlines()
+    assert "the user's code ends the program (SystemExit: 0 at task.py:3); leave out" in said
+
+
 @pytest.mark.parametrize(
     ("number", "folder", "words"),
     [

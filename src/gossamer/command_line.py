@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import typer
 
 from gossamer.errors import GossamerError
-from gossamer.user_code import users_traceback
+from gossamer.user_code import describe, passed_through, users_traceback
 
 # Parameters of functions whose option has another name.
 _OPTIONS = {"example_inputs": "--inputs", "threads": "--threads"}
@@ -41,13 +41,26 @@ def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> None:
             if users := users_traceback(error):
                 print(users, file=sys.stderr)
             raise SystemExit(2) from error
+        except SystemExit as error:
+            if not passed_through(error):
+                raise
+            print(
+                f"gossamer: the user's code ends the program ({describe(error)}); leave out what "
+                "does so, such as sys.exit()",
+                file=sys.stderr,
+            )
+            raise SystemExit(2) from error
         except _Ended as ended:
             print(f"gossamer: {_how_to_go_on(app, given)}", file=sys.stderr)
             raise SystemExit(ended.code) from None
 
 
-class _Ended(SystemExit):
+class _Ended(BaseException):
     """A signal told the process to end."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 @contextmanager

@@ -27,6 +27,11 @@ def describe(error: BaseException) -> str:
     return f"{told} at {Path(frames[-1].filename).name}:{frames[-1].lineno}"
 
 
+def passed_through(error: BaseException) -> bool:
+    """Return whether an exception came out of a user's code."""
+    return any(map(_is_users, traceback.extract_tb(error.__traceback__)))
+
+
 def users_traceback(error: BaseException) -> str:
     """Return the part of a traceback that shows the user's code; empty where there is none.
 

@@ -72,10 +72,11 @@ def test_big_endian_arrays_are_converted() -> None:
     [
         (lambda: "bert", "entry 'w' is a str, not a tensor; leave it out"),
         (lambda: torch.empty(2, device="meta"), "'w' has no data .*; load"),
+        (lambda: torch.nn.LazyLinear(3).weight, "'w' has no values yet.*; run one through"),
         (lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "quantized;"),
         (lambda: torch.ones(2, dtype=torch.complex32), "'w' holds torch.complex32.*; convert"),
     ],
-    ids=["text", "meta", "quantized", "complex32"],
+    ids=["text", "meta", "lazy", "quantized", "complex32"],
 )
 @pytest.mark.filterwarnings("ignore")
 def test_what_is_no_plain_tensor_is_refused_by_name(entry: Callable[[], Any], message: str) -> None:

@@ -181,6 +181,11 @@ def test_bfloat16_tensors_are_read() -> None:
     assert batch["x"].dtype == np.float32
 
 
+def test_bytes_in_another_order_are_the_same_numbers() -> None:
+    (batch,) = read_batches({"x": np.ones((2, 3), ">f4")}, INPUTS)
+    assert batch["x"].dtype.isnative and batch["x"].sum() == 6
+
+
 def test_a_model_of_fixed_batch_size_gets_batches_of_that_size() -> None:
     inputs = [Input("x", required=True, shape=(20, 2), floating=True)]
     assert [len(batch["x"]) for batch in read_batches({"x": x}, inputs)] == [20, 20, 20]
@@ -232,6 +237,9 @@ def test_sentences_padded_at_the_start_are_left_as_they_are() -> None:
         ({"x": np.float32(3)}, "single number"),
         ({"x": np.full((2, 2), np.nan)}, "NaN"),
         ({"x": np.array(["a", "b"])}, "not an array of numbers"),
+        ({"x": np.array([[1.0, -np.inf]])}, "'x' holds NaN or infinity"),
+        ({"x": torch.ones(2, 3, device="meta")}, "'x' is no array"),
+        (torch.nested.nested_tensor([torch.ones(3), torch.ones(5)]), "'x' is no array"),
         ([{"x": x}, {"x": x + np.inf}], "batch 2: 'x' holds NaN or infinity"),
         ([(x, x)], "has 2 elements but the model requires 1"),
         ([7], "is a int"),

@@ -24,6 +24,7 @@ def test_each_kind_of_path_is_opened(
 def test_what_cannot_be_opened_is_said(tmp_path: Path) -> None:
     (tmp_path / "m.py").write_text(
         "def fails():\n    raise ValueError('no weights')\ndef text():\n    return 'x'\n"
+        "def ends():\n    raise SystemExit(0)\n"
     )
     (tmp_path / "m.bin").write_text("")
     (tmp_path / "m.onnx").write_text("not onnx")
@@ -33,6 +34,7 @@ def test_what_cannot_be_opened_is_said(tmp_path: Path) -> None:
         ("m.onnx", r"m\.onnx"),
         ("m.py:fails", "ValueError: no weights"),
         ("m.py:text", "is a str"),
+        ("m.py:ends", "SystemExit: 0"),
         (".", "no config.json"),
     ):
         with pytest.raises(ModelError, match=message):

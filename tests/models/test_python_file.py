@@ -20,6 +20,7 @@ def test_the_function_is_found_and_runs(tmp_path: Path) -> None:
     [
         ("", "missing", "no function 'missing'"),
         ("1 / 0", "f", "ZeroDivisionError: division by zero"),
+        ("raise SystemExit(0)", "f", r"fails when run: SystemExit: 0 at mine.py:1"),
         ("f = 3", "f", "no function 'f'"),
     ],
 )

@@ -527,6 +527,15 @@ def test_models_that_cannot_be_pruned_are_refused() -> None:
     broken[2].weight.data[0, 0] = torch.nan
     with pytest.raises(ModelError, match="'2' has NaN"):
         gs.Sparsifier(0.5, steps=1).prepare(broken, sgd(broken))
+    lazy = nn.Sequential(nn.LazyLinear(3), nn.LazyLinear(3), nn.LazyLinear(3))
+    with pytest.raises(ModelError, match=r"has no values yet.*; run one through the model first"):
+        gs.Sparsifier(0.5, steps=1).prepare(lazy, sgd(network()))
+    with pytest.raises(ModelError, match="on the meta device"):
+        gs.Sparsifier(0.5, steps=1).prepare(network().to("meta"), sgd(network()))
+    with torch.inference_mode():
+        fixed = network()
+    with pytest.raises(ModelError, match=r"made in torch.inference_mode\(\)"):
+        gs.Sparsifier(0.5, steps=1).prepare(fixed, sgd(network()))
     empty = nn.Sequential(nn.LayerNorm(3))
     with pytest.raises(ModelError, match="no prunable layers"):
         gs.Sparsifier(0.5, steps=1).prepare(empty, sgd(empty))

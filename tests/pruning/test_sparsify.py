@@ -339,6 +339,15 @@ def test_an_evaluation_that_fails_does_so_before_anything_is_solved(
         sparsify(model, x, sparsity=0.5, **{name: lambda m: "good"})
 
 
+def test_whatever_a_forward_raises_is_one_line() -> None:
+    class Divides(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return super().forward(input) / (1 // 0)
+
+    with pytest.raises(DataError, match=r"does not run through the model .ZeroDivisionError"):
+        sparsify(nn.Sequential(*(Divides(8, 8) for _ in range(3))), x, sparsity=0.5)
+
+
 def test_numbers_of_other_libraries_are_numbers_in_the_result(model: nn.Module) -> None:
     found = sparsify(model, x, sparsity=np.float32(0.5), threads=np.int64(1))  # type: ignore[arg-type]
     assert json.loads(json.dumps(found.to_dict()))["requested_sparsity"] == 0.5

@@ -108,6 +108,22 @@ def test_a_module_is_asked_through_its_adapter() -> None:
     assert inspect(module, {"input": np.zeros((3, 16), np.float32)}).multiply_adds == 3 * 160
 
 
+def test_a_module_without_layers_runs_its_example_all_the_same() -> None:
+    torch = pytest.importorskip("torch")
+    found = inspect(torch.nn.ReLU(), {"input": np.zeros((3, 16), np.float32)})
+    assert found.layers == () and found.inputs == {"input": (3, 16)}
+
+
+def test_a_module_of_float8_is_counted_and_has_nothing_to_prune() -> None:
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Linear(4, 2, bias=False)
+    with torch.no_grad():
+        module.weight[0] = 0
+    found = inspect(module.to(torch.float8_e4m3fn))
+    assert (found.layers, found.weights, found.zeros) == ((), 8, 4)
+    assert any("elements of torch.float8_e4m3fn" in note for note in found.notes)
+
+
 def test_an_example_of_another_model_is_refused(small_onnx: Path) -> None:
     with pytest.raises(
         DataError, match="'pixels', which the model does not take; its inputs are: x"

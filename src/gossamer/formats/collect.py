@@ -80,7 +80,13 @@ def _torch_memory(tensor: torch.Tensor) -> tuple[Any, ...]:
 
 def _from_torch(name: str, tensor: torch.Tensor) -> Array:
     import torch
+    from torch.nn.parameter import is_lazy
 
+    if is_lazy(tensor):
+        raise ModelError(
+            f"tensor {name!r} has no values yet: it takes its size from the first batch; run one "
+            "through the model before saving it"
+        )
     if tensor.is_meta or tensor.is_quantized:
         state = "has no data (it is on the meta device)" if tensor.is_meta else "is quantized"
         raise ModelError(f"tensor {name!r} {state}; load or dequantize the model before saving it")

@@ -293,7 +293,7 @@ def _read(text: str) -> Any:
         function = load_function(text)
         try:
             made = function()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise DataError(f"{text} fails: {describe(error)}") from error
         return batches_in(made, text) if isinstance(made, Iterator) else made
     path = Path(text)
@@ -312,7 +312,11 @@ def _read(text: str) -> Any:
 
 
 def _is_array(item: Any) -> bool:
-    return hasattr(item, "shape") and hasattr(item, "__array__")
+    try:
+        return hasattr(item, "shape") and hasattr(item, "__array__")
+    except RuntimeError:
+        # A nested tensor of torch, which has no shape to tell.
+        return True
 
 
 def labels_in(item: Any, others: Iterable[str]) -> set[str]:
@@ -349,11 +353,11 @@ def _entry(value: Any, wanted: Input, place: str) -> np.ndarray[Any, Any]:
 
 def _array(value: Any, wanted: Input, place: str) -> np.ndarray[Any, Any]:
     name = wanted.name
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        if str(value.dtype) == "torch.bfloat16":
-            value = value.float()
     try:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu()
+            if str(value.dtype) == "torch.bfloat16":
+                value = value.float()
         array = np.asarray(value)
     except Exception as error:
         raise DataError(f"{place}: {name!r} is no array ({describe(error)})") from error
@@ -368,7 +372,8 @@ def _array(value: Any, wanted: Input, place: str) -> np.ndarray[Any, Any]:
             f"{place}: {name!r} is not an array of numbers but of {array.dtype}; give numbers in "
             "arrays of one length"
         )
-    return array
+    # Torch takes bytes in this machine's order alone.
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _names(inputs: Sequence[Input]) -> list[str]:
@@ -435,7 +440,8 @@ def _check_array(array: np.ndarray[Any, Any], wanted: Input, place: str) -> None
 
 
 def _check_numbers(array: np.ndarray[Any, Any], wanted: Input, place: str) -> None:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    # NaN and infinity show in the extremes, for which nothing as large as the data is made.
+    if array.dtype.kind == "f" and array.size and not np.isfinite([array.min(), array.max()]).all():
         raise DataError(f"{place}: {wanted.name!r} holds NaN or infinity; clean the data")
     if wanted.floating is not None and wanted.floating != (array.dtype.kind == "f"):
         takes = "floating-point numbers" if wanted.floating else "whole numbers"

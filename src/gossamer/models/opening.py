@@ -47,7 +47,7 @@ def open_model(model: Any, *, trainable: bool = False) -> ModelAdapter:
         function = load_function(str(model))
         try:
             module = function()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModelError(f"{model} fails: {describe(error)}") from error
         return _open_module(module, str(model))
     if place.kind == "hugging_face":

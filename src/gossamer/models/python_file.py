@@ -41,7 +41,7 @@ def load_function(specification: str) -> Callable[..., Any]:
     module = importlib.util.module_from_spec(module_specification)
     try:
         module_specification.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise OptionError(f"{path} fails when run: {describe(error)}") from error
     function = getattr(module, match["function"], None)
     if not callable(function):

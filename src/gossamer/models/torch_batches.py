@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gossamer.errors import DataError
+from gossamer.errors import DataError, GossamerError
 from gossamer.models.adapter import ANY, Batch, Input
 from gossamer.models.hugging_face import is_transformers_model
 from gossamer.user_code import describe
@@ -62,7 +62,9 @@ def run(model: nn.Module, batch: Batch, number: int) -> Any:
     """
     try:
         return model(**to_tensors(model, batch))
-    except (RuntimeError, IndexError, TypeError, ValueError, AssertionError, KeyError) as error:
+    except GossamerError:
+        raise
+    except Exception as error:  # A forward is the user's code: anything may come out of it.
         raise DataError(
             f"calibration batch {number} does not run through the model "
             f"({describe(error)}); check its shapes and values"

@@ -44,7 +44,7 @@ def opened(model: nn.Module) -> tuple[nn.Module, list[str]]:
             "that it was made from"
         )
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        _check_present(name, tensor)
+        check_present(name, tensor)
     computed = computed_weights(model)
     if not computed:
         return model, []
@@ -113,7 +113,12 @@ def adapters(model: nn.Module) -> list[str]:
     ]
 
 
-def _check_present(name: str, tensor: Tensor) -> None:
+def check_present(name: str, tensor: Tensor) -> None:
+    """See that a parameter or buffer has its values here.
+
+    Raises:
+        ModelError: if it is uninitialized, on the meta device, or sharded over processes.
+    """
     if is_lazy(tensor):
         raise ModelError(
             f"'{name}' has no values yet: it takes its size from the first batch; run one through "
@@ -126,7 +131,8 @@ def _check_present(name: str, tensor: Tensor) -> None:
         )
     if type(tensor.data).__name__ == "DTensor":
         raise ModelError(
-            f"'{name}' is sharded over processes; give the model as one process holds it whole"
+            f"'{name}' is sharded over processes; give the model as one process holds it whole, as "
+            "with DistributedDataParallel"
         )
 
 

@@ -71,7 +71,7 @@ def find_layers(model: nn.Module) -> list[TorchLayer]:
         return next((block for block in blocks if name.startswith(f"{block}.")), None)
 
     def add(name: str, weight: Any, groups: int, transposed: bool, bias: Any = None) -> None:
-        if not isinstance(weight, nn.Parameter):
+        if not isinstance(weight, nn.Parameter) or not _is_prunable(weight):
             return
         if id(weight) in found:
             known = found[id(weight)]
@@ -102,7 +102,7 @@ def find_layers(model: nn.Module) -> list[TorchLayer]:
 
     def add_gainless(owner: str, module: nn.Module, form: Gainless) -> None:
         weight = getattr(module, form.attribute)
-        if id(weight) in found or not weight.is_floating_point() or not weight.numel():
+        if id(weight) in found or not _is_prunable(weight):
             return
         name = owner if form.attribute == "weight" else f"{owner}.{form.attribute}"
         layer = Layer(
@@ -164,6 +164,8 @@ def left_out(model: nn.Module) -> list[LeftOut]:
             reason = "an adapter; merge it (merge_and_unload) to prune what it adds"
         elif _hides_layers(module) or ".parametrizations." in f".{name}":
             reason = "its weights are not seen where they are multiplied"
+        elif not _is_prunable(parameter):
+            reason = f"its weight has no element, or elements of {parameter.dtype}"
         elif isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
             reason = "its weight is computed at every call"
         else:
@@ -199,6 +201,11 @@ def _hides_layers(module: nn.Module) -> bool:
     return isinstance(module, nn.MultiheadAttention) or torch.nn.utils.parametrize.is_parametrized(
         module
     )
+
+
+def _is_prunable(weight: Tensor) -> bool:
+    """Whether a weight holds real numbers that torch can calculate with: not float8, for one."""
+    return weight.is_floating_point() and weight.element_size() > 1 and weight.numel() > 0
 
 
 def _is_transformers_conv1d(module: nn.Module) -> bool:

@@ -135,7 +135,9 @@ class TorchModel:
         total = zeros = 0
         for parameter in self.model.parameters():
             total += parameter.numel()
-            zeros += parameter.numel() - int(torch.count_nonzero(parameter))
+            # Of float8 torch cannot count.
+            counted = parameter.float() if parameter.element_size() == 1 else parameter
+            zeros += parameter.numel() - int(torch.count_nonzero(counted))
         return total, zeros
 
     def walk(
@@ -158,7 +160,7 @@ class TorchModel:
 
     def capture(self, batches: Sequence[Batch], names: Sequence[str], seen: Seen) -> None:
         """See `ModelAdapter.capture`."""
-        groups = [list(names)]
+        groups = [list(names)] if names else []
         walk = Walk(
             self.model, batches, self._chosen(groups), lambda name, inputs, _: seen(name, inputs)
         )

@@ -30,8 +30,8 @@ from gossamer.models.torch_layers import TorchLayer, find_blocks, find_layers
 from gossamer.models.torch_targets import Aiming, DenseCalls, in_pieces
 
 
-class _Stop(Exception):
-    """Everything wanted of this run has been seen."""
+class _Stop(BaseException):
+    """Everything wanted of this run has been seen; no error that a forward might catch."""
 
 
 @dataclass

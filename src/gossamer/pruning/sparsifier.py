@@ -14,7 +14,7 @@ from torch import nn
 from gossamer import arguments
 from gossamer.errors import ModelError, OptionError, shown
 from gossamer.models.selection import choose_layers
-from gossamer.models.torch_forms import computed_weights
+from gossamer.models.torch_forms import check_present, computed_weights
 from gossamer.models.torch_layers import find_layers
 from gossamer.models.writing import Written, save_folder
 from gossamer.pruning.masks import Masks, named_parameters, unwrapped
@@ -324,6 +324,8 @@ class Sparsifier:
                 "remove_weight_norm or parametrize.remove_parametrizations first",
                 stacklevel=3,
             )
+        for name, parameter in model.named_parameters():
+            check_present(name, parameter)
         found = find_layers(model)
         chosen = {layer.name for layer in choose_layers([one.layer for one in found], self._choice)}
         layers = [one for one in found if one.layer.name in chosen]
@@ -332,10 +334,10 @@ class Sparsifier:
             {one.layer.name: tuple(one.parameter.shape) for one in layers}, self.sparsity
         )
         for one in layers:
-            if type(one.parameter.data).__name__ == "DTensor":
+            if one.parameter.is_inference():
                 raise ModelError(
-                    f"the weight of '{one.layer.name}' is sharded over processes; train with "
-                    "DistributedDataParallel, which keeps it whole"
+                    f"the weight of '{one.layer.name}' was made in torch.inference_mode(), where "
+                    "nothing learns; make or load the model outside of it"
                 )
             if not one.parameter.isfinite().all():
                 raise ModelError(f"the weight of '{one.layer.name}' has NaN or infinite values")

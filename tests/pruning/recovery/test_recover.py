@@ -399,6 +399,27 @@ def test_models_that_do_not_fit_are_told_so(dense: Any, sparse: Any, x: Any) -> 
         recover(sparse, dense, x[:, :7])
 
 
+def test_a_later_mini_batch_that_does_not_run_is_told_so(dense: Any, sparse: Any, x: Any) -> None:
+    """A tuple of arrays is a list of batches: this one's second has one axis."""
+    with pytest.raises(DataError, match="does not run through the sparse model"):
+        recover(sparse, dense, (x, x[:, 0]), steps=40, batch_size=4, seed=2)
+
+
+@pytest.mark.parametrize("options", [{}, {"max_cpu_minutes": 1}])
+def test_a_model_through_which_no_gradient_goes_is_told_so(options: Any, x: Any) -> None:
+    class InPlace(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            found = super().forward(input)
+            found.exp_().mul_(2)
+            return found
+
+    given = InPlace(12, 5)
+    with torch.no_grad():
+        given.weight[:2] = 0
+    with pytest.raises(ModelError, match="gradient of the sparse model cannot be computed"):
+        recover(given, InPlace(12, 5), x, steps=2, **options)
+
+
 def test_a_task_loss_must_give_a_number(dense: Any, sparse: Any, x: Any) -> None:
     with pytest.raises(EvaluationError, match="task_loss failed: KeyError: 'y'"):
         recover(sparse, dense, x, task_loss=lambda outputs, batch: batch["y"])

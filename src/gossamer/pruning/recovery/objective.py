@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gossamer.errors import DataError, EvaluationError, ModelError
+from gossamer.errors import DataError, EvaluationError, GossamerError, ModelError
 from gossamer.models.padding import Padding
 from gossamer.models.torch_batches import calibrating
 from gossamer.pruning.recovery.distillation import TASK, TERMS, Setting, default_losses
@@ -63,11 +64,12 @@ class Objective(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss, and each term by name without its weight and without gradient."""
         inputs = {name: batch[name] for name in self._inputs if name in batch}
-        sparse = self._observe(inputs)
+        with _fitting("sparse"):
+            sparse = self._observe(inputs)
         terms = {}
         if set(self._losses) != {TASK}:
             module, observe = self._dense
-            with calibrating(module):
+            with _fitting("dense"), calibrating(module):
                 dense = observe(inputs)
             setting = Setting(
                 self._padding,
@@ -110,14 +112,8 @@ def probe(
     blocks = wanted is not None and "blocks" in wanted
     shown = []
     for which, module in (("dense", dense), ("sparse", sparse)):
-        try:
-            with calibrating(module):
-                shown.append(Observer(module, blocks=blocks)(inputs))
-        except (RuntimeError, IndexError, TypeError, ValueError, KeyError, AssertionError) as error:
-            raise DataError(
-                f"a mini-batch of the data does not run through the {which} model "
-                f"({describe(error)}); check its shapes and values"
-            ) from error
+        with _fitting(which), calibrating(module):
+            shown.append(Observer(module, blocks=blocks)(inputs))
 
     def shapes(tensors: Mapping[str, Tensor]) -> dict[str, list[tuple[int, ...]]]:
         places = Observer(dense, blocks=blocks)(tensors).places()
@@ -142,6 +138,20 @@ def probe(
                 f"{theirs} and the sparse model's {own}; leave it out of losses="
             )
     return weights
+
+
+@contextmanager
+def _fitting(which: str) -> Iterator[None]:
+    """Say of a mini-batch that does not run through a model that it does not."""
+    try:
+        yield
+    except GossamerError:
+        raise
+    except Exception as error:  # A forward is the user's code: anything may come out of it.
+        raise DataError(
+            f"a mini-batch of the data does not run through the {which} model "
+            f"({describe(error)}); check its shapes and values"
+        ) from error
 
 
 def _shapes(seen: Seen, part: str) -> list[tuple[int, ...]]:

@@ -11,7 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from gossamer.errors import OptionError, shown
+from gossamer.errors import ModelError, OptionError, shown
+from gossamer.user_code import describe
 
 # They scatter or rewrite the parameters, which masks need whole.
 _UNSUPPORTED = ("FSDP", "DEEPSPEED", "MEGATRON_LM", "XLA")
@@ -45,7 +46,8 @@ class Processes:
 
     def backward(self, loss: Tensor) -> None:
         """Give each parameter its gradient, the mean over the processes."""
-        loss.backward()  # type: ignore[no-untyped-call]
+        with trainable():
+            loss.backward()  # type: ignore[no-untyped-call]
 
     def clip(self, parameters: list[nn.Parameter], norm: float) -> Tensor:
         """Shorten the gradient to a norm; return the norm that it had."""
@@ -58,6 +60,22 @@ class Processes:
     def gather(self, rows: Tensor) -> Tensor:
         """Return the rows of all processes in order of rank; gradients reach the own ones."""
         return rows
+
+
+@contextmanager
+def trainable() -> Iterator[None]:
+    """Say of a model through which no gradient goes, in the block, that it cannot be trained.
+
+    Raises:
+        ModelError: if it is such a model.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise ModelError(
+            f"the gradient of the sparse model cannot be computed ({describe(error)}); its forward "
+            "must not change in place what it computes with, and a mini-batch must fit into memory"
+        ) from error
 
 
 class Distributed(Processes):
@@ -138,7 +156,8 @@ class Accelerated(Distributed):
 
     def backward(self, loss: Tensor) -> None:
         """Give each parameter its gradient, in the accelerator's precision."""
-        self._accelerator.backward(loss)
+        with trainable():
+            self._accelerator.backward(loss)
 
     def clip(self, parameters: list[nn.Parameter], norm: float) -> Tensor:
         """Shorten the gradient to a norm; return the norm that it had."""

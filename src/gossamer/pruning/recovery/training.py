@@ -18,7 +18,7 @@ from gossamer.progress import Progress
 from gossamer.pruning.masks import Masks
 from gossamer.pruning.recovery.checkpoint import Checkpoint
 from gossamer.pruning.recovery.objective import Objective
-from gossamer.pruning.recovery.processes import Processes
+from gossamer.pruning.recovery.processes import Processes, trainable
 from gossamer.pruning.recovery.samples import Samples
 
 # Points that the history of the losses keeps at most.
@@ -291,7 +291,8 @@ def shorten(
     for step in range(min(_TIMED, state.steps)):
         started = time.process_time()
         loss, _ = objective(to_tensors(objective.sparse, feed[step]))
-        loss.backward()
+        with trainable():
+            loss.backward()
         objective.zero_grad()
         taken.append(time.process_time() - started)
     watch.read(together=True)
