@@ -45,7 +45,7 @@ def _scratch(name: str) -> Path:
 def read_model(data: bytes) -> None:
     """ONNX's readers and the importer; the first byte says what the model behind it is given as."""
     from gossamer.formats import load_onnx, save_onnx
-    from gossamer.runtime import emptiness, hazards, onnx_file
+    from gossamer.runtime import hazards, onnx_file
     from gossamer.runtime.onnx_import import import_model
     from gossamer.runtime.whole import Source
 
@@ -71,7 +71,7 @@ def read_model(data: bytes) -> None:
         save_onnx(loaded, again, sparse_initializers=True)
         load_onnx(again)
         hazards.mend(loaded)
-        emptiness.guard(loaded, ())
+        hazards.guard(loaded, ())
         hazards.check_external(loaded, ())
         return
     else:
@@ -315,6 +315,8 @@ TARGETS = {
             "runtime/outline.py",
             "runtime/hazards.py",
             "runtime/emptiness.py",
+            "runtime/division.py",
+            "runtime/guards.py",
             "formats/onnx_io.py",
             "graphs/external_data.py",
             "graphs/check.py",

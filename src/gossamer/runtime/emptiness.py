@@ -7,19 +7,18 @@ take all elements away (a Slice does), the model gets nodes that refuse to go on
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper
 
 from gossamer.errors import DataError, UnsafeModelError
 from gossamer.graphs.external_data import is_external
 from gossamer.graphs.nodes import graphs, subgraphs, with_inner
 from gossamer.graphs.tensors import tensor_array
+from gossamer.runtime.guards import Guard, named
 
 _MOST_AXES = 64
 
@@ -84,11 +83,6 @@ class _Need:
         return named(self.node)
 
 
-def named(node: onnx.NodeProto) -> str:
-    """A node, for the message of an error."""
-    return f"{node.op_type} {node.name or next(filter(None, node.output), '')!r}"
-
-
 def check(model: onnx.ModelProto) -> None:
     """Refuse a model that states an input or a weight without elements where there must be some.
 
@@ -145,7 +139,7 @@ def needs_guards(model: onnx.ModelProto) -> bool:
 
 
 def guard(model: onnx.ModelProto, checked: Collection[str]) -> None:
-    """Let a model refuse, in place, to run nodes on nothing; `refusal` tells of it.
+    """Let a model refuse, in place, to run nodes on nothing; `guards.refusal` tells of it.
 
     Args:
         model: the message.
@@ -156,12 +150,6 @@ def guard(model: onnx.ModelProto, checked: Collection[str]) -> None:
     for function in model.functions:
         # Who calls it may give it anything. ONNX Runtime goes by the model's operator sets.
         _guard(function.node, model.opset_import, lambda name: False)
-
-
-def refusal(message: str) -> str:
-    """What a guard said, in the message of an error of ONNX Runtime; empty if none did."""
-    found = re.search(r"(?:Name:'|Node \()<(.*)>(?:' Status|\) Op)", message)
-    return f"{found[1]}, of which ONNX Runtime dies; leave it some" if found else ""
 
 
 def _needs(nodes: Iterator[onnx.NodeProto]) -> Iterator[_Need]:
@@ -283,27 +271,17 @@ def _guard(
 
 def _guards(need: _Need, opset: int) -> list[onnx.NodeProto]:
     """Nodes that give a value as it is, or fail where an axis that must not be empty is."""
-    name = f"{next(filter(None, need.node.output))}/gossamer.some{need.place}"
-    made: list[onnx.NodeProto] = []
-
-    def add(op: str, *inputs: str, **attributes: Any) -> str:
-        output = f"{name}.{len(made)}"
-        made.append(helper.make_node(op, list(inputs), [output], **attributes))
-        return output
-
-    def number(value: int) -> str:
-        tensor = helper.make_tensor("", onnx.TensorProto.INT64, [1], [value])
-        return add("Constant", value=tensor)
-
-    shape = sizes = add("Shape", need.value)
+    made = Guard(need.node, f"some{need.place}")
+    shape = sizes = made.add("Shape", need.value)
     if need.axes != slice(None):
         start, end = need.axes.start or 0, need.axes.stop or _MOST_AXES
         if opset < 10:
-            sizes = add("Slice", shape, starts=[start], ends=[end])
+            sizes = made.add("Slice", shape, starts=[start], ends=[end])
         else:
-            sizes = add("Slice", shape, number(start), number(end))
-    empty = add("Cast", add("Equal", sizes, number(0)), to=onnx.TensorProto.INT64)
+            sizes = made.add("Slice", shape, made.number(start), made.number(end))
+    empty = made.add("Equal", sizes, made.number(0))
+    count = made.add("ReduceSum", made.add("Cast", empty, to=onnx.TensorProto.INT64))
     # With one more along each axis there would be some, and Reshape refuses to make them.
-    add("Reshape", need.value, add("Add", shape, add("ReduceSum", empty)))
-    made[-1].name = f"<{_reason(need.by, need.value)}>"
-    return made
+    reason = f"{_reason(need.by, need.value)}, of which ONNX Runtime dies; leave it some"
+    made.add("Reshape", need.value, made.add("Add", shape, count), refusing=reason)
+    return made.nodes

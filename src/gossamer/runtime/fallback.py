@@ -11,7 +11,7 @@ from onnx import helper
 from gossamer.errors import ModelError
 from gossamer.graphs.dims import Dim
 from gossamer.graphs.operation import Array
-from gossamer.runtime import emptiness, ort
+from gossamer.runtime import hazards, ort
 from gossamer.runtime.graph import Graph, Node, Value
 from gossamer.runtime.onnx_import import has_rule
 from gossamer.runtime.ports import type_of
@@ -93,7 +93,7 @@ def _session(
     some = [
         value.name for value in region.inputs if value.shape is not None and 0 not in value.shape
     ]
-    emptiness.guard(model, some)
+    hazards.guard(model, some)
     return ort.open_session(
         model,
         model,

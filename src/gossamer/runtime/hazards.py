@@ -1,12 +1,13 @@
 """What no engine may be given: models that would end the process, or take all of its memory.
 
 ONNX's checker lets some models pass that ONNX Runtime dies of, and others go to it unchecked, so
-they are refused here, wherever a model is handed over. `emptiness.py` has what dies of too little.
+they are refused here, wherever a model is handed over. Where only a run can tell, the model itself
+gets nodes that refuse it: `emptiness.py`, `division.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import onnx
 
@@ -14,7 +15,8 @@ from gossamer.errors import UnsafeModelError
 from gossamer.graphs.external_data import is_external, tensors
 from gossamer.graphs.nodes import nodes
 from gossamer.graphs.sparse_tensors import check_sparse
-from gossamer.runtime import bounds, emptiness
+from gossamer.runtime import bounds, division, emptiness
+from gossamer.runtime.guards import named
 
 # Operators of which ONNX Runtime reads every input of a list, whether it has a name or not.
 _LISTS = {"Max", "Min", "Sum", "Mean"}
@@ -45,23 +47,23 @@ def check(model: onnx.ModelProto) -> None:
 def _check_node(node: onnx.NodeProto) -> None:
     if node.domain not in ("", "ai.onnx"):
         return
-    named = emptiness.named(node)
+    name = named(node)
     if node.op_type in _LISTS and "" in node.input:
-        raise UnsafeModelError(f"{named} has an input without a name; export the model anew")
+        raise UnsafeModelError(f"{name} has an input without a name; export the model anew")
     if node.op_type in _ALL_OUTPUTS and "" in node.output:
-        raise UnsafeModelError(f"{named} has an output without a name; export the model anew")
+        raise UnsafeModelError(f"{name} has an output without a name; export the model anew")
     for attribute in node.attribute:
         key = node.op_type, attribute.name
         if key == ("Split", "num_outputs") and attribute.i < len(node.output):
             raise UnsafeModelError(
-                f"{named} has more outputs than its num_outputs; export the model anew"
+                f"{name} has more outputs than its num_outputs; export the model anew"
             )
         if key in _NOT_NEGATIVE and attribute.i < 0:
             raise UnsafeModelError(
-                f"{named} has the negative {attribute.name} {attribute.i}; export the model anew"
+                f"{name} has the negative {attribute.name} {attribute.i}; export the model anew"
             )
         if key in _NOT_ZERO and attribute.i == 0:
-            raise UnsafeModelError(f"{named} has the {attribute.name} 0; export the model anew")
+            raise UnsafeModelError(f"{name} has the {attribute.name} 0; export the model anew")
 
 
 def is_mendable(model: onnx.ModelProto) -> bool:
@@ -78,6 +80,22 @@ def mend(model: onnx.ModelProto) -> None:
     for node in nodes(model):
         for _ in range(_left_out(node)):
             node.input.pop()
+
+
+def needs_guards(model: onnx.ModelProto) -> bool:
+    """Whether a model is safe only with the nodes that `guard` puts in."""
+    return emptiness.needs_guards(model) or division.needs_guards(model)
+
+
+def guard(model: onnx.ModelProto, checked: Collection[str]) -> None:
+    """Let a model refuse, in place, what ONNX Runtime would die of in a run.
+
+    Args:
+        model: the message.
+        checked: inputs of it that have elements.
+    """
+    emptiness.guard(model, checked)
+    division.guard(model)
 
 
 def _left_out(node: onnx.NodeProto) -> int:

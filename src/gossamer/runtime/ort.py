@@ -13,7 +13,8 @@ from onnx import helper, numpy_helper
 from gossamer.errors import ModelError, first_line
 from gossamer.graphs.operation import Array
 from gossamer.onnx_runtime import session_class
-from gossamer.runtime import emptiness, hazards
+from gossamer.runtime import hazards
+from gossamer.runtime.guards import refusal
 
 Spinning: TypeAlias = Literal["default", "within runs", "never"]
 """When threads of ONNX Runtime that have nothing to do spin rather than sleep. By default they do
@@ -108,7 +109,7 @@ def failed(what: str, error: Exception) -> ModelError:
         what: what it did, as in "refuses the model".
         error: what it raised.
     """
-    reason = emptiness.refusal(str(error))
+    reason = refusal(str(error))
     return ModelError(reason or f"ONNX Runtime {what}: {first_line(error)}")
 
 

@@ -96,12 +96,12 @@ class Source:
         wishes = self.wishes if spinning == "default" else None
         # What a user's options hold, such as where weights lie, is for ONNX Runtime to say.
         by_user = wishes is not None and wishes.options is not None
-        unsafe = hazards.is_mendable(outlined) or emptiness.needs_guards(outlined)
+        unsafe = hazards.is_mendable(outlined) or hazards.needs_guards(outlined)
         if unsafe or weights or _is_too_large(self.model):
             parts = onnx_file.take_apart(self.model, weights)
             source = outlined = parts.model
             weights = ort.add_weights(parts.model, parts.weights, whole=by_user)
-            emptiness.guard(parts.model, [info.name for info in parts.model.graph.input])
+            hazards.guard(parts.model, [info.name for info in parts.model.graph.input])
         else:
             source = str(self.model) if isinstance(self.model, Path) else self.model
         if not isinstance(self.model, (str, Path)) and not by_user:
