@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from gossamer.errors import ModelError, OptionError
+from gossamer.errors import ModelError, OptionError, UnsafeModelError
 from gossamer.runtime import compile
 from gossamer.runtime.onnx_file import InvalidOnnx, read
 
@@ -132,3 +132,17 @@ def test_a_damaged_file_is_refused_or_read_but_never_anything_else(data: st.Data
     except ModelError:
         return
     assert all(array.nbytes <= len(content) for array in parts.weights.values())
+
+
+def test_what_is_read_has_no_sparse_tensor_larger_than_memory(model: Any) -> None:
+    """Whoever reads it; a session has refused it before."""
+    broken = model("(float[2, 3] x) => (float[2, 3] y) { y = Add(x, s) }", s=np.ones((2, 3)))
+    del broken.graph.initializer[:]
+    values = helper.make_tensor("v", TensorProto.FLOAT, [1], [1.0])
+    indices = helper.make_tensor("i", TensorProto.INT64, [1], [5])
+    sparse = helper.make_sparse_tensor(values, indices, [40, 40, 1 << 40])
+    node = helper.make_node("Constant", [], ["s"])
+    node.attribute.append(helper.make_attribute("sparse_value", sparse))
+    broken.graph.node.insert(0, node)
+    with pytest.raises(UnsafeModelError, match="sparse tensors that take"):
+        read(broken)

@@ -25,6 +25,7 @@ from gossamer.graphs.check import check
 from gossamer.graphs.external_data import MissingData, is_external, load, locate, tensors
 from gossamer.graphs.functions import inline
 from gossamer.graphs.operation import Array
+from gossamer.graphs.sparse_tensors import check_sparse
 from gossamer.graphs.tensors import tensor_array
 from gossamer.runtime import bounds
 from gossamer.runtime.memory import empty
@@ -65,7 +66,7 @@ def read(
         ModelError: if there is no such file, or what it keeps in others is not there.
         InvalidOnnx: if it is not a valid ONNX model.
         OptionError: if `weights` are none.
-        UnsafeModelError: if its functions become too many nodes.
+        UnsafeModelError: if its functions become too many nodes, or its sparse tensors too large.
     """
     named = str(model) if isinstance(model, (str, Path)) else "the model"
     given = by_name(weights)
@@ -75,6 +76,7 @@ def read(
         parts = take_apart(model, given)
         _declare(parts)
         check(parts.model)
+        check_sparse(parts.model, named)
         if parts.model.functions:
             bounds.check_functions(parts.model)
             flat = inline(parts.model)

@@ -28,10 +28,10 @@ def _typed(node: Operation, inferred: Inferred) -> list[Typed]:
 def _axes(node: Operation, opset: int) -> Axes:
     batch, channels, *pixels = labels(shape_of(node.input(0)))
     out = labels(shape_of(node.output)[2:])
-    given = (batch, channels, *out)
+    # Where the largest lies is counted through all of the input.
     return Axes(
         ((batch, channels, *pixels),),
-        tuple(given for _ in node.outputs),
+        ((batch, channels, *out), *[None] * (len(node.outputs) - 1)),
         opaque=labels_of((*pixels, *out)),
     )
 

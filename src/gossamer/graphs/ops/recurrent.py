@@ -40,7 +40,11 @@ def _axes(node: Operation, opset: int) -> Axes:
         axes if known_shape(value) is not None else None
         for axes, value in zip(inputs, node.inputs, strict=False)
     ]
-    return Axes(tuple(taken), outputs[: len(node.outputs)], opaque=frozenset((*steps, *twice)))
+    return Axes(
+        tuple(taken),
+        outputs[: len(node.outputs)],
+        opaque=frozenset((*steps, *twice, *both, *gates)),
+    )
 
 
 OPERATORS = {

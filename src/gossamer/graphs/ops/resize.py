@@ -83,8 +83,13 @@ def _typed(node: Operation, inferred: Inferred) -> list[Typed]:
 
 def _axes(node: Operation, opset: int) -> Axes:
     given = labels(shape_of(node.input(0)))
-    sizes = zip(shape_of(node.input(0)), shape_of(node.output), given, strict=True)
-    out = tuple(axis if before == after else labels([after])[0] for before, after, axis in sizes)
+    sizes, factors = resized(node)
+    # A part that is cut out decides of every axis.
+    crops = node.attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize"
+    out = tuple(
+        axis if factor == 1 and not crops else labels([size])[0]
+        for axis, size, factor in zip(given, sizes, factors, strict=True)
+    )
     changed = [axes for axes in zip(given, out, strict=True) if axes[0] is not axes[1]]
     opaque = labels_of(axis for axes in changed for axis in axes)
     return Axes((given, *[None] * (len(node.inputs) - 1)), (out,), opaque=opaque)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gossamer.graphs.axes import Axes, mixing
 from gossamer.graphs.elementwise import same
 from gossamer.graphs.operation import Operation, shape_of
@@ -15,4 +17,14 @@ def _axes(node: Operation, opset: int) -> Axes:
     return mixing(node, [axis] if opset >= 13 else range(axis, rank))
 
 
-OPERATORS = {name: Operator(same, _axes) for name in ("Softmax", "LogSoftmax", "Hardmax")}
+def _first_axes(node: Operation, opset: int) -> Axes:
+    """Of several that are the largest, the first counts."""
+    found = _axes(node, opset)
+    return replace(found, opaque=found.mixed)
+
+
+OPERATORS = {
+    "Softmax": Operator(same, _axes),
+    "LogSoftmax": Operator(same, _axes),
+    "Hardmax": Operator(same, _first_axes),
+}
