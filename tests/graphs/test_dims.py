@@ -12,11 +12,13 @@ from gossamer.graphs.dims import (
     Dim,
     Size,
     UnknownSize,
+    ceiling,
     divide,
     equal,
     limit_below,
     number,
     product,
+    solved,
     worded,
 )
 
@@ -26,7 +28,8 @@ whole = st.integers(-20, 20)
 
 
 def combine(children: Any) -> Any:
-    return st.tuples(st.sampled_from("+-*"), children, children)
+    quotients = st.tuples(st.just("/"), children, st.integers(1, 9))
+    return st.tuples(st.sampled_from("+-*"), children, children) | quotients
 
 
 trees = st.recursive(st.one_of(whole, st.sampled_from(SYMBOLS)), combine, max_leaves=8)
@@ -36,7 +39,12 @@ def evaluate(tree: Any, leaf: Any) -> Any:
     if not isinstance(tree, tuple):
         return leaf(tree)
     sign, left, right = tree[0], evaluate(tree[1], leaf), evaluate(tree[2], leaf)
-    return {"+": lambda: left + right, "-": lambda: left - right, "*": lambda: left * right}[sign]()
+    return {
+        "+": lambda: left + right,
+        "-": lambda: left - right,
+        "*": lambda: left * right,
+        "/": lambda: ceiling(left, right),
+    }[sign]()
 
 
 def size_of(tree: Any) -> Size:
@@ -174,6 +182,33 @@ def test_sizes_are_written_as_sums() -> None:
     batch, length = Dim.symbol("batch"), Dim.symbol("length")
     assert str(batch * length * 2 + length + 3) == "length + 2*batch*length + 3"
     assert (batch * length).symbols == {"batch", "length"}  # type: ignore[union-attr]
+
+
+def test_quotients_rounded_up_are_alike_where_they_are_equal() -> None:
+    batch, length = Dim.symbol("batch"), Dim.symbol("length")
+    groups = ceiling(length, 16)
+    assert ceiling(17, 16) == 2
+    assert ceiling(length * 32, 16) == length * 2
+    assert ceiling(batch * groups * 16, 64) == ceiling(batch * groups, 4)
+    assert str(batch * groups) == "batch*ceil((length)/16)"
+    assert groups.symbols == {"length"}  # type: ignore[union-attr]
+
+
+def test_a_quotient_rounded_up_tells_neither_its_bounds_nor_its_symbol() -> None:
+    rounded = ceiling(Dim.symbol("length") - 1, 16)
+    with pytest.raises(UnknownSize, match="depends on the input"):
+        bool(rounded >= 0)
+    assert solved(rounded, 3) is None
+    assert solved(Dim.symbol("length"), 3) == ("length", 3)
+
+
+@given(trees, values)
+def test_sizes_take_the_place_of_symbols(tree: Any, given: dict[str, int]) -> None:
+    """As if they had stood there from the first."""
+    inner: dict[str, Size] = {name: Dim.symbol(name) * 3 + 1 for name in SYMBOLS}
+    size = number(size_of(tree), inner)
+    assert number(size, given) == number_of(tree, {name: 3 * given[name] + 1 for name in SYMBOLS})
+    assert size == evaluate(tree, lambda leaf: inner[leaf] if isinstance(leaf, str) else leaf)
 
 
 def test_the_product_of_nothing_is_one() -> None:

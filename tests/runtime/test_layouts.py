@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossamer.runtime.layouts import GROUP, PADDED, PLAIN, TILE, TOKENS, Planes, cut
+from gossamer.graphs.dims import Dim, number
+from gossamer.runtime.layouts import GROUP, PADDED, PLAIN, TILE, TOKENS, Layout, Planes, cut
 
 
 def test_rows_take_what_their_elements_take() -> None:
@@ -29,6 +30,16 @@ def test_each_sequence_begins_a_group_of_lanes(batch: int, tokens: int, channels
 
 def test_padded_rows_are_whole_groups() -> None:
     assert PADDED.size((2, 17), 4) == 2 * 32 * 4
+
+
+@pytest.mark.parametrize("layout", [PLAIN, TOKENS, PADDED, cut(9, 20)])
+@given(st.integers(1, 5), st.integers(1, 90))
+def test_open_sizes_take_what_their_numbers_take(layout: Layout, batch: int, length: int) -> None:
+    """Of every layout: what is proved of the polynomial holds for the numbers."""
+    opened = (Dim.symbol("batch"), 3, Dim.symbol("length"), 7)
+    elements = layout.elements(opened)
+    values = {"batch": batch, "length": length}
+    assert number(elements, values) * 4 == layout.size((batch, 3, length, 7), 4)
 
 
 planes = st.builds(

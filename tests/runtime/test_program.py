@@ -263,7 +263,10 @@ def test_a_value_that_nothing_gives_a_place_is_refused(model: Any) -> None:
     made = session._program
     (call,) = made.steps
     stranger = Value("stranger", np.dtype(f32), (4,))
-    call.arguments = [stranger if isinstance(a, Value) else a for a in call.arguments]
+    call.arguments = {
+        name: stranger if isinstance(argument, Value) else argument
+        for name, argument in call.arguments.items()
+    }
     with pytest.raises(ModelError, match="nothing gives 'stranger' a place in memory"):
         Program(made.graph, made.steps, Constants(), made.team)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar, cast
 
 Size: TypeAlias = "int | Dim"
 """A size of a shape: a number, or a polynomial where it depends on the input."""
 
-_Terms: TypeAlias = "dict[tuple[str, ...], int]"
+_Number = TypeVar("_Number")
+_Atom: TypeAlias = "str | Ceiling"
+_Terms: TypeAlias = "dict[tuple[_Atom, ...], int]"
 
 
 LARGEST = 2**63 - 1
@@ -47,14 +50,17 @@ class Dim:
     @property
     def symbols(self) -> set[str]:
         """The names that the size depends on."""
-        return {name for monomial in self._terms for name in monomial}
+        atoms = {atom for monomial in self._terms for atom in monomial}
+        inside = [atom.size.symbols for atom in atoms if isinstance(atom, Ceiling)]
+        return {atom for atom in atoms if isinstance(atom, str)}.union(*inside)
 
-    def evaluate(self, values: Mapping[str, int]) -> int:
-        """The number, given the symbols' numbers."""
-        return sum(
-            factor * math.prod(values[name] for name in monomial)
+    def evaluate(self, values: Mapping[str, _Number]) -> _Number:
+        """What the size is, given what the symbols stand for: numbers, or sizes in their turn."""
+        found: Any = sum(
+            factor * math.prod(_value(atom, values) for atom in monomial)
             for monomial, factor in self._terms.items()
         )
+        return cast(_Number, found)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Dim) and self._terms == other._terms
@@ -83,7 +89,7 @@ class Dim:
         total: _Terms = {}
         for left, one in self._terms.items():
             for right, two in _terms(other).items():
-                monomial = tuple(sorted(left + right))
+                monomial = tuple(sorted(left + right, key=str))
                 total[monomial] = total.get(monomial, 0) + one * two
         return _simplest(total)
 
@@ -113,13 +119,29 @@ class Dim:
 
     def __repr__(self) -> str:
         parts = []
-        for monomial, factor in sorted(self._terms.items(), reverse=True):
-            names = "*".join(monomial)
+        terms = {tuple(map(str, monomial)): factor for monomial, factor in self._terms.items()}
+        for words, factor in sorted(terms.items(), reverse=True):
+            names = "*".join(words)
             if not names:
                 parts.append(str(factor))
             else:
                 parts.append(names if factor == 1 else f"{factor}*{names}")
         return " + ".join(parts)
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """A quotient rounded up: how many parts of `by` it takes to hold a size; see `ceiling`."""
+
+    size: Dim
+    by: int
+
+    def __str__(self) -> str:
+        return f"ceil(({self.size})/{self.by})"
+
+
+def _value(atom: _Atom, values: Mapping[str, Any]) -> Any:
+    return values[atom] if isinstance(atom, str) else ceiling(atom.size.evaluate(values), atom.by)
 
 
 def _terms(size: Size) -> _Terms:
@@ -145,6 +167,9 @@ def _range(size: Size) -> tuple[int | None, int | None]:
     None as well where terms of both signs leave it open.
     """
     terms = _terms(size)
+    if any(isinstance(atom, Ceiling) for monomial in terms for atom in monomial):
+        # Unlike a symbol, it may stand for 0 or less.
+        return None, None
     rising = [factor > 0 for monomial, factor in terms.items() if monomial]
     at_one = sum(terms.values())
     return at_one if all(rising) else None, at_one if not any(rising) else None
@@ -190,9 +215,10 @@ def solved(left: Size, right: Size) -> tuple[str, int] | None:
     terms = _terms(difference)
     constant = terms.pop((), 0)
     ((monomial, factor), *others) = terms.items()
-    if others or len(monomial) > 1 or -constant % factor or -constant // factor < 1:
+    (atom, *more) = monomial
+    if others or more or -constant % factor or -constant // factor < 1:
         return None
-    return monomial[0], -constant // factor
+    return (atom, -constant // factor) if isinstance(atom, str) else None
 
 
 def limit_below(size: Size, least: int) -> tuple[Size, int] | None:
@@ -263,6 +289,16 @@ def divide(size: Size, by: Size) -> Size:
     raise UnknownSize(f"{size} is not a multiple of {by}")
 
 
+def ceiling(size: Size, by: int) -> Size:
+    """How many parts of `by` it takes to hold a size; equal ones are written alike."""
+    if not isinstance(size, Dim):
+        return -(-size // by)
+    common = math.gcd(by, *_terms(size).values())
+    if common > 1:
+        return ceiling(divide(size, common), by // common)
+    return Dim({(Ceiling(size, by),): 1}) if by > 1 else size
+
+
 def product(sizes: Iterable[Size]) -> Size:
     """The product of sizes, 1 if there are none."""
     total: Size = 1
@@ -276,6 +312,6 @@ def symbols_of(sizes: Iterable[Size]) -> set[str]:
     return {symbol for size in sizes if isinstance(size, Dim) for symbol in size.symbols}
 
 
-def number(size: Size, values: Mapping[str, int]) -> int:
-    """A size as a number, given the symbols' numbers."""
+def number(size: Size, values: Mapping[str, _Number]) -> int | _Number:
+    """A size as a number, given the symbols' numbers, or whatever else they stand for."""
     return size.evaluate(values) if isinstance(size, Dim) else int(size)

@@ -166,7 +166,7 @@ def _key(program: Program, sizes: Mapping[str, int]) -> str:
 
     for step in program.steps:
         if isinstance(step, Call):
-            taken = [a for a in step.arguments if isinstance(a, Value)]
+            taken = [a for a in step.arguments.values() if isinstance(a, Value)]
             parts.append([step.code, *map(shape, taken), round(step.sparsity or 0, 2)])
         elif isinstance(step, FallbackRegion):
             parts += [[node.op, *(v and shape(v) for v in node.inputs)] for node in step.nodes]

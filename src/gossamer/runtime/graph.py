@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.graphs.dims import Size
 from gossamer.graphs.operation import Array, Shape
-from gossamer.runtime.layouts import PLAIN, Padded, Plain, Planes, Tokens
-
-Layout: TypeAlias = Plain | Padded | Planes | Tokens
+from gossamer.runtime.layouts import PLAIN, Layout
 
 
 @dataclass(eq=False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gossamer.graphs.dims import Size, ceiling, number, product
 
 TILE = 64
 """Lanes of a tile: 256 bytes a channel, four vectors."""
@@ -15,17 +17,29 @@ GROUP = 16
 """Lanes that belong to one sequence: its length is rounded up to a multiple of this."""
 
 
-@dataclass(frozen=True)
-class Plain:
-    """Row-major, as in ONNX and NumPy."""
+class Layout(ABC):
+    """Where the elements of a value of some shape lie."""
+
+    @abstractmethod
+    def elements(self, shape: Sequence[Size]) -> Size:
+        """How many a value of this shape has room for."""
 
     def size(self, shape: Sequence[int], item: int) -> int:
         """Bytes of a value of this shape whose elements take `item` bytes."""
-        return math.prod(shape) * item
+        return number(self.elements(shape), {}) * item
 
 
 @dataclass(frozen=True)
-class Tokens:
+class Plain(Layout):
+    """Row-major, as in ONNX and NumPy."""
+
+    def elements(self, shape: Sequence[Size]) -> Size:
+        """How many a value of this shape has room for."""
+        return product(shape)
+
+
+@dataclass(frozen=True)
+class Tokens(Layout):
     """Tiles `[tile][channel][lane]` of a value `[..., tokens, channels]`.
 
     One nonzero weight then meets whole vectors of activations. The leading axes are sequences;
@@ -33,30 +47,30 @@ class Tokens:
     """
 
     @staticmethod
-    def groups(shape: Sequence[int]) -> int:
+    def groups(shape: Sequence[Size]) -> Size:
         """Groups of lanes that a value of this shape fills."""
-        return math.prod(shape[:-2]) * -(-shape[-2] // GROUP)
+        return product(shape[:-2]) * ceiling(shape[-2], GROUP)
 
-    def tiles(self, shape: Sequence[int]) -> int:
+    def tiles(self, shape: Sequence[Size]) -> Size:
         """Tiles, the last one perhaps in part."""
-        return -(-self.groups(shape) * GROUP // TILE)
+        return ceiling(self.groups(shape), TILE // GROUP)
 
-    def size(self, shape: Sequence[int], item: int) -> int:
-        """Bytes of a value of this shape whose elements take `item` bytes."""
-        return self.tiles(shape) * TILE * shape[-1] * item
+    def elements(self, shape: Sequence[Size]) -> Size:
+        """How many a value of this shape has room for."""
+        return self.tiles(shape) * TILE * shape[-1]
 
 
 @dataclass(frozen=True)
-class Padded:
+class Padded(Layout):
     """Row-major with each row filled up to a whole group of lanes: an attention mask by key."""
 
-    def size(self, shape: Sequence[int], item: int) -> int:
-        """Bytes of a value of this shape whose elements take `item` bytes."""
-        return math.prod(shape[:-1]) * -(-shape[-1] // GROUP) * GROUP * item
+    def elements(self, shape: Sequence[Size]) -> Size:
+        """How many a value of this shape has room for."""
+        return product(shape[:-1]) * ceiling(shape[-1], GROUP) * GROUP
 
 
 @dataclass(frozen=True)
-class Planes:
+class Planes(Layout):
     """Images `[batch, channel, plane]` cut into 16 parts, one a lane.
 
     A vector holds the pixels at one place within each part: vector (t, s) has in lane (j, i) the
@@ -125,9 +139,9 @@ class Planes:
         inside = (rows >= 0) & (rows < self.height) & (columns >= 0) & (columns < self.width)
         return np.where(inside, np.int32(-1), np.int32(0))
 
-    def size(self, shape: Sequence[int], item: int) -> int:
-        """Bytes of a value `[batch, channels, height, width]`."""
-        return shape[0] * shape[1] * self.plane * item
+    def elements(self, shape: Sequence[Size]) -> Size:
+        """How many a value `[batch, channels, height, width]` has room for."""
+        return shape[0] * shape[1] * self.plane
 
 
 def cut(height: int, width: int) -> Planes:

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from gossamer.graphs.dims import Size, product
+from gossamer.graphs.dims import Size, ceiling, product
 from gossamer.graphs.operation import shape_of
 from gossamer.graphs.ops.reduction import reduced_axes
 from gossamer.runtime import tuning
 from gossamer.runtime.codegen.target import Target
 from gossamer.runtime.graph import Node, Value
-from gossamer.runtime.kernels import (
-    dense_conv,
-    dense_linear,
-    dense_plain,
-    dense_rows,
-    rearrange,
-    sparse_conv,
-    sparse_linear,
-)
+from gossamer.runtime.kernels import dense_plain, dense_rows, pointwise, rearrange, tokens
 from gossamer.runtime.kernels.attention import Attention
 from gossamer.runtime.kernels.epilogue import Epilogue
 from gossamer.runtime.kernels.kernel import Kernel, address_of, key_of
 from gossamer.runtime.kernels.layer_norm import LayerNorm
-from gossamer.runtime.kernels.matmul import PANEL, MatMul
+from gossamer.runtime.kernels.matmul import MatMul
 from gossamer.runtime.kernels.planes import Geometry
-from gossamer.runtime.kernels.pointwise import Pointwise
 from gossamer.runtime.kernels.pooling import GlobalAverage, Pool
 from gossamer.runtime.kernels.reduction import REDUCTIONS, ArgReduction, Reduction
 from gossamer.runtime.kernels.softmax import Softmax
 from gossamer.runtime.kernels.surround import Surround
 from gossamer.runtime.layouts import GROUP, PLAIN, TILE, TOKENS, Plain, Planes
 from gossamer.runtime.passes.partition import ALIASES
-from gossamer.runtime.steps import Alias, Argument, Call, Flag, Scratch, Sizes
-from gossamer.runtime.tuning import CHUNKS
+from gossamer.runtime.signature import Given
+from gossamer.runtime.steps import Alias, Call
 
 
 def lower(node: Node, target: Target) -> list[Call | Alias]:
@@ -49,8 +40,9 @@ def lower(node: Node, target: Target) -> list[Call | Alias]:
 
 
 def _call(
-    kernel: Kernel, label: str, target: Target, arguments: list[Argument], node: Node
+    kernel: Kernel, label: str, target: Target, node: Node, given: Mapping[str, Given]
 ) -> Call:
+    """The call of a kernel for a node, checked against what the kernel takes."""
     op, sparsity = node.op, None
     if "nodes" in node.attributes:
         op = "+".join(member.op for member in reversed(node.attributes["nodes"]))
@@ -58,24 +50,9 @@ def _call(
         weights = node.source(1).data
         assert weights is not None
         sparsity = tuning.sparsity(weights)
+    arguments = kernel.signature.bind(given)
     address, code = address_of(kernel, target), key_of(kernel, target)
     return Call(label, address, arguments, node.name, op, sparsity, code)
-
-
-def _tiles(value: Value) -> Argument:
-    return lambda sizes: TOKENS.tiles(sizes.shape(value))
-
-
-def _groups(value: Value) -> Argument:
-    return lambda sizes: TOKENS.groups(sizes.shape(value))
-
-
-def _last_groups(value: Value) -> Argument:
-    def count(sizes: Sizes) -> int:
-        shape = sizes.shape(value)
-        return TOKENS.groups(shape) - (TOKENS.tiles(shape) - 1) * (TILE // GROUP)
-
-    return count
 
 
 def _linear(node: Node, target: Target) -> Call:
@@ -86,99 +63,73 @@ def _linear(node: Node, target: Target) -> Call:
     vector = bias.data if bias is not None else np.zeros(rows, np.float32)
     assert vector is not None
     epilogue = Epilogue(tuple(node.attributes["steps"]))
-    others: list[Argument] = [value for value in node.inputs[3:] if value is not None]
+    operands = dict(zip(epilogue.operands, _others(node), strict=True))
+    given: dict[str, Given] = {"x": x, "y": output, "bias": vector, **operands}
     if output.layout == PLAIN:
-        filled = np.pad(vector, (0, -rows % dense_plain.OUTPUTS))
-        plain: list[Argument] = [x, output, filled, dense_rows.pack(weights, dense_plain.OUTPUTS)]
-        plain += [_size(x, 0), columns, rows, *others]
-        return _call(dense_plain.DensePlain(epilogue), "dense linear", target, plain, node)
-    shared: list[Argument] = [_tiles(x), _last_groups(x), columns * TILE, rows * TILE]
-    assert all(value.layout == TOKENS for value in (x, output, *node.inputs[3:]) if value)
+        given["bias"] = np.pad(vector, (0, -rows % dense_plain.OUTPUTS))
+        given["weights"] = dense_rows.pack(weights, dense_plain.OUTPUTS)
+        given |= {"samples": shape_of(x)[0], "columns": columns, "rows": rows}
+        return _call(dense_plain.DensePlain(epilogue), "dense linear", target, node, given)
+    given |= tokens.arguments(shape_of(x), columns, rows)
     choice = tuning.choose_linear(weights, target)
-    if not choice.sparse:
-        matrix = dense_rows.pack(weights, dense_linear.block_of(target))
-        arguments = [x, output, vector, matrix, *shared, columns, rows, *others]
-        kernel: Kernel = dense_linear.DenseLinear(epilogue)
-        return _call(kernel, "dense linear", target, arguments, node)
-    packed = sparse_linear.pack(weights, choice.block, CHUNKS, choice.together)
-    blocks = [choice.block * TILE, -(-columns // choice.block), CHUNKS]
-    arguments = [x, output, vector, *packed.arrays(), *shared, *blocks, *others]
-    kernel = sparse_linear.SparseLinear(epilogue, choice.together)
-    return _call(kernel, f"{_kind(choice)} linear", target, arguments, node)
+    kernel = tuning.linear_kernel(choice, epilogue, target)
+    given |= tuning.linear_weights(kernel, choice, weights)
+    return _call(kernel, f"{_kind(choice)} linear", target, node, given)
+
+
+def _others(node: Node) -> list[Value]:
+    """What a layer takes beside its input, weights and bias."""
+    return [value for value in node.inputs[3:] if value is not None]
 
 
 def _kind(choice: tuning.Choice) -> str:
+    if not choice.sparse:
+        return "dense"
     return f"block {choice.together}x1 sparse" if choice.together > 1 else "sparse"
 
 
 def _layer_norm(node: Node, target: Target) -> Call:
     x, bias = node.source(0), node.input(2)
-    assert x.shape is not None and isinstance(x.shape[-1], int)
-    shift = bias.data if bias is not None else np.zeros(x.shape[-1], np.float32)
+    channels = shape_of(x)[-1]
+    assert isinstance(channels, int)
+    shift = bias.data if bias is not None else np.zeros(channels, np.float32)
     scale = node.source(1).data
     assert scale is not None and shift is not None
-    arguments: list[Argument] = [x, node.output, scale, shift, _groups(x), x.shape[-1]]
+    given: dict[str, Given] = {"x": x, "y": node.output, "scale": scale, "bias": shift}
+    given |= {"groups": TOKENS.groups(shape_of(x)), "channels": channels}
     kernel = LayerNorm(float(node.attributes.get("epsilon", 1e-5)))
-    return _call(kernel, "layer norm", target, arguments, node)
+    return _call(kernel, "layer norm", target, node, given)
 
 
 def _attention(node: Node, target: Target) -> Call:
-    queries, keys, values = (node.source(i) for i in range(3))
-    mask, given = node.input(3), node.attributes
-    kernel = Attention(given["head"], given["scale"], given["mask"], given["zero_nan"])
-
-    def scratch(sizes: Sizes) -> int:
-        return sizes.shape(keys)[1] * TILE * 4
-
-    def tile(value: Value) -> Argument:
-        return lambda sizes: sizes.shape(value)[-1] * TILE
-
-    room = Scratch(scratch)
-    arguments: list[Argument] = [queries, keys, values, node.output, room]
-    arguments += [
-        lambda sizes: scratch(sizes),
-        _size(queries, 0),
-        given["heads"],
-        _size(queries, 1),
-        _size(keys, 1),
-        tile(queries),
-        tile(keys),
-        tile(values),
-        tile(node.output),
-    ]
+    attributes = node.attributes
+    kernel = Attention(*(attributes[name] for name in ("head", "scale", "mask", "zero_nan")))
+    arrays = {name: node.source(place) for place, name in enumerate(("queries", "keys", "values"))}
+    arrays["output"] = node.output
+    sequences, queries, _ = shape_of(arrays["queries"])
+    given: dict[str, Given] = {"sequences": sequences, "heads": attributes["heads"]}
+    given |= {"query_count": queries, "key_count": shape_of(arrays["keys"])[1], **arrays}
+    given |= {f"{name}_tile": shape_of(value)[-1] * TILE for name, value in arrays.items()}
+    mask = node.input(3)
     if mask is not None:
-        arguments += [mask, *_mask_steps(mask, full=given["mask"] == "full")]
-    return _call(kernel, "attention", target, arguments, node)
+        given |= {"mask": mask, **_mask_steps(shape_of(mask), kernel.full)}
+    return _call(kernel, "attention", target, node, given)
 
 
-def _mask_steps(mask: Value, full: bool) -> list[Argument]:
+def _mask_steps(shape: tuple[Size, ...], full: bool) -> dict[str, Size]:
     """Floats from sequence to sequence, from head to head and from key to key; 0 where shared.
 
     A mask `full` is `[batch, heads, keys, queries]` with padded rows; one by key is
     `[batch, heads, 1, keys]`.
     """
-    assert mask.shape is not None
-    batch, heads, first, _ = mask.shape
-
-    def row(sizes: Sizes) -> int:
-        last = sizes.shape(mask)[3]
-        return -(-last // GROUP) * GROUP if full else last
-
-    def matrix(sizes: Sizes) -> int:
-        return sizes.shape(mask)[2] * row(sizes)
-
-    def sequence(sizes: Sizes) -> int:
-        return 0 if batch == 1 else sizes.shape(mask)[1] * matrix(sizes)
-
-    def head(sizes: Sizes) -> int:
-        return 0 if heads == 1 else matrix(sizes)
-
-    def key(sizes: Sizes) -> int:
-        if full:
-            return 0 if first == 1 else row(sizes)
-        return 0 if mask.shape is not None and mask.shape[3] == 1 else 1
-
-    return [sequence, head, key]
+    batch, heads, first, last = shape
+    row = ceiling(last, GROUP) * GROUP if full else last
+    shared, key = (first == 1, row) if full else (last == 1, 1)
+    return {
+        "mask_sequence": 0 if batch == 1 else heads * first * row,
+        "mask_head": 0 if heads == 1 else first * row,
+        "mask_key": 0 if shared else key,
+    }
 
 
 def _convolution(node: Node, target: Target) -> Call:
@@ -189,36 +140,17 @@ def _convolution(node: Node, target: Target) -> Call:
     weights = weights.reshape(*weights.shape[:2], -1)
     vector = bias.data if bias is not None else np.zeros(rows, np.float32)
     assert vector is not None
-    operands = [value for value in node.inputs[3:] if value is not None]
+    operands = _others(node)
     geometry = _geometry(node, operands)
     epilogue = Epilogue(tuple(node.attributes["steps"]))
     choice = tuning.choose_conv(weights, group, geometry, target)
-    shapes, table = geometry.shapes(choice.tiling), geometry.table(choice.tiling)
-    planes = geometry.source.plane, geometry.output.plane
-    masked = not geometry.output.exact
-    vectors = geometry.output.down * geometry.output.across
-    images: list[Argument] = [
-        table,
-        len(table),
-        vectors,
-        _size(x, 0),
-        weights.shape[1] * group * planes[0],
-    ]
-    last: list[Argument] = [geometry.output.kept()]
-    for value, layout in zip(operands, geometry.operands, strict=True):
-        last += [value, layout.plane]
-    if not choice.sparse:
-        dense = dense_conv.DenseConv(shapes, epilogue, masked)
-        matrix = dense_rows.pack(weights.reshape(rows, -1), dense.block(target))
-        places = dense_conv.places(geometry, weights.shape[1])
-        arguments = [x, output, vector, matrix, places, *images, planes[1], rows, matrix.shape[1]]
-        return _call(dense, "dense convolution", target, [*arguments, *last], node)
-    lists = sparse_conv.pack(weights, group, geometry, choice.block, CHUNKS, choice.together)
-    wide = lists.offsets.itemsize == 4
-    sparse = sparse_conv.SparseConv(shapes, epilogue, wide, masked, choice.together)
-    arguments = [x, output, vector, *lists.arrays(), *images, planes[1], rows]
-    arguments += [choice.block * planes[0], len(lists.segments), CHUNKS]
-    return _call(sparse, f"{_kind(choice)} convolution", target, [*arguments, *last], node)
+    kernel = tuning.conv_kernel(choice, weights, group, geometry, epilogue, target)
+    given: dict[str, Given] = {"x": x, "y": output, "bias": vector, "images": shape_of(x)[0]}
+    given |= tuning.conv_weights(kernel, choice, weights, group, geometry)
+    placed = zip(epilogue.operands, operands, geometry.operands, strict=True)
+    for name, value, layout in placed:
+        given |= {name: value, f"{name}_plane": layout.plane}
+    return _call(kernel, f"{_kind(choice)} convolution", target, node, given)
 
 
 def _geometry(node: Node, operands: Sequence[Value] = ()) -> Geometry:
@@ -229,63 +161,59 @@ def _geometry(node: Node, operands: Sequence[Value] = ()) -> Geometry:
     return Geometry(source, output, node.attributes["strides"], node.attributes["taps"], placed)
 
 
-def _size(value: Value, axis: int) -> Argument:
-    return lambda sizes: sizes.shape(value)[axis]
-
-
-def _planes(value: Value) -> Argument:
-    return lambda sizes: sizes.shape(value)[0] * sizes.shape(value)[1]
+def _planes(value: Value) -> Size:
+    return product(shape_of(value)[:2])
 
 
 def _pool(node: Node, target: Target) -> Call:
     geometry = _geometry(node)
-    kernel = Pool(node.op == "MaxPool", geometry)
-    arguments: list[Argument] = [node.source(0), node.output, geometry.output.kept()]
-    return _call(kernel, "pooling", target, [*arguments, _planes(node.output)], node)
+    given: dict[str, Given] = {"x": node.source(0), "y": node.output}
+    given |= {"kept": geometry.output.kept(), "planes": _planes(node.output)}
+    return _call(Pool(node.op == "MaxPool", geometry), "pooling", target, node, given)
 
 
 def _global_pool(node: Node, target: Target) -> Call:
     x = node.source(0)
     assert isinstance(x.layout, Planes)
-    arguments: list[Argument] = [x, node.output, _planes(node.output)]
-    return _call(GlobalAverage(x.layout), "pooling", target, arguments, node)
+    given: dict[str, Given] = {"x": x, "y": node.output, "planes": _planes(node.output)}
+    return _call(GlobalAverage(x.layout), "pooling", target, node, given)
 
 
 def _surround(node: Node, target: Target) -> Call:
     layout = node.output.layout
     assert isinstance(layout, Planes)
-    arguments: list[Argument] = [node.output, _planes(node.output)]
-    return _call(Surround(layout), "surround", target, arguments, node)
+    given: dict[str, Given] = {"array": node.output, "planes": _planes(node.output)}
+    return _call(Surround(layout), "surround", target, node, given)
 
 
 def _rearrange(node: Node, target: Target) -> Call:
     x, output = node.source(0), node.output
     assert isinstance(x.layout, Plain | Planes) and isinstance(output.layout, Plain | Planes)
-    assert x.shape is not None
-    height, width = x.shape[2:]
+    height, width = shape_of(x)[2:]
     assert isinstance(height, int) and isinstance(width, int)
     strides = node.attributes.get("strides", (1, 1))
     places = rearrange.places((height, width), x.layout, output.layout, strides)
-    planes = [
+    x_plane, y_plane = (
         layout.plane if isinstance(layout, Planes) else height * width
         for layout in (x.layout, output.layout)
-    ]
+    )
+    given: dict[str, Given] = {"x": x, "y": output, "places": places, "count": places.size}
+    given |= {"x_plane": x_plane, "y_plane": y_plane, "planes": _planes(output)}
     kernel = rearrange.Rearrange(node.attributes.get("fill", 0.0))
-    arguments: list[Argument] = [x, output, places, places.size, *planes, _planes(output)]
-    return _call(kernel, "rearrange", target, arguments, node)
-
-
-def _number(size: Size) -> Argument:
-    return lambda sizes: sizes.number(size)
+    return _call(kernel, "rearrange", target, node, given)
 
 
 def _pointwise(node: Node, target: Target) -> Call:
-    expression, sizes = node.attributes["expression"], node.attributes["sizes"]
-    kernel = Pointwise(expression, len(sizes), node.output.layout)
-    arguments: list[Argument] = [node.output, Flag()]
-    arguments += [value for value in node.inputs if value is not None]
-    arguments += [_number(size) for size in sizes]
-    return _call(kernel, "pointwise", target, arguments, node)
+    kernel = pointwise.Pointwise(
+        node.attributes["expression"], len(node.attributes["sizes"]), node.output.layout
+    )
+    return _call(kernel, "pointwise", target, node, _elements(node))
+
+
+def _elements(node: Node) -> dict[str, Given]:
+    """What a kernel over an expression takes."""
+    inputs = [value for value in node.inputs if value is not None]
+    return {"output": node.output, **pointwise.arguments(inputs, node.attributes["sizes"])}
 
 
 def _reduction(node: Node, target: Target) -> Call:
@@ -300,43 +228,38 @@ def _reduction(node: Node, target: Target) -> Call:
     else:
         axes = tuple(sorted(reduced_axes(root, rank)))
         kernel = Reduction(node.op, expression, axes, len(sizes))
-    arguments: list[Argument] = [node.output, Flag()]
-    arguments += [value for value in node.inputs if value is not None]
-    arguments += [_number(size) for size in sizes]
-    return _call(kernel, "reduction", target, arguments, node)
+    return _call(kernel, "reduction", target, node, _elements(node))
 
 
 def _softmax(node: Node, target: Target) -> Call:
     shape = shape_of(node.source(0))
     axis = node.attributes.get("axis", -1) % len(shape)
-    sizes = [product(shape[:axis]), shape[axis], product(shape[axis + 1 :])]
-    kernel = Softmax(node.op == "LogSoftmax", rows=sizes[2] == 1)
-    arguments: list[Argument] = [node.source(0), node.output]
-    arguments += [_number(size) for size in sizes]
-    return _call(kernel, "softmax", target, arguments, node)
+    inner = product(shape[axis + 1 :])
+    given: dict[str, Given] = {"x": node.source(0), "y": node.output, "length": shape[axis]}
+    given |= {"outer": product(shape[:axis]), "inner": inner}
+    kernel = Softmax(node.op == "LogSoftmax", rows=inner == 1)
+    return _call(kernel, "softmax", target, node, given)
 
 
 def _matmul(node: Node, target: Target) -> Call:
     left, right, output = node.source(0), node.source(1), node.output
-    batch = shape_of(output)[:-2]
-    inner = shape_of(left)[-1]
+    *batch, rows, columns = shape_of(output)
+    kernel = MatMul(len(batch))
 
-    def scratch(sizes: Sizes) -> int:
-        return sizes.number(inner) * PANEL * 4
+    def named(name: str, sizes: Sequence[Size]) -> dict[str, Given]:
+        return dict(zip(map(str, kernel.of_axes(name)), sizes, strict=True))
 
-    def steps(value: Value) -> list[Argument]:
+    def steps(value: Value) -> list[Size]:
         """Matrices from one to the next along each axis of the batch; 0 where there is one."""
         own = shape_of(value)[:-2]
         own = (*[1] * (len(batch) - len(own)), *own)
-        return [
-            0 if size == 1 else _number(product(own[axis + 1 :])) for axis, size in enumerate(own)
-        ]
+        return [0 if size == 1 else product(own[axis + 1 :]) for axis, size in enumerate(own)]
 
-    arguments: list[Argument] = [left, right, output, Scratch(scratch)]
-    arguments += [lambda sizes: scratch(sizes), _number(shape_of(output)[-2]), _number(inner)]
-    arguments += [_number(shape_of(output)[-1]), *(_number(size) for size in batch)]
-    arguments += [*steps(left), *steps(right)]
-    return _call(MatMul(len(batch)), "dense product", target, arguments, node)
+    given: dict[str, Given] = {"left": left, "right": right, "output": output}
+    given |= {"rows": rows, "inner": shape_of(left)[-1], "columns": columns}
+    given |= named("size", batch) | named("left_step", steps(left))
+    given |= named("right_step", steps(right))
+    return _call(kernel, "dense product", target, node, given)
 
 
 _LOWERINGS: dict[str, Callable[[Node, Target], Call]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,8 +14,9 @@ from gossamer.runtime import bounds
 from gossamer.runtime.fallback import FallbackRegion
 from gossamer.runtime.graph import Graph, Value
 from gossamer.runtime.memory import Arena, Lifetime, align, plan
+from gossamer.runtime.signature import Address, Argument, Flag, Room
 from gossamer.runtime.solo import Solo
-from gossamer.runtime.steps import Alias, Argument, Call, Constants, Flag, Scratch, Sizes, Step
+from gossamer.runtime.steps import Alias, Call, Constants, Sizes, Step
 
 # Bytes of plans that are kept.
 _KEPT_BYTES = 4 << 20
@@ -91,12 +92,12 @@ class Plans:
         there = set(self._graph.inputs)
         there.update(v for node in self._graph.nodes if node.native for v in node.outputs)
         for step in self._steps:
-            taken: Sequence[Argument] = []
+            taken: Iterable[Argument] = []
             if isinstance(step, FallbackRegion):
                 taken = step.inputs
                 there.update(step.outputs)
             elif isinstance(step, Call):
-                taken = step.arguments
+                taken = step.arguments.values()
             for value in taken:
                 if not isinstance(value, Value) or self._constants.address(value) is not None:
                     continue
@@ -155,10 +156,10 @@ class Plans:
         for position, step in enumerate(self._steps):
             touched: list[Value] = []
             if isinstance(step, Call):
-                touched = [a for a in step.arguments if isinstance(a, Value)]
-                for argument in step.arguments:
-                    if isinstance(argument, Scratch):
-                        size = align(argument.size(sizes)) * self._threads
+                touched = [a for a in step.arguments.values() if isinstance(a, Value)]
+                for argument in step.arguments.values():
+                    if isinstance(argument, Room):
+                        size = align(sizes.number(argument.size)) * self._threads
                         spans[argument] = Lifetime(size, position, position)
             elif isinstance(step, FallbackRegion):
                 touched = list(step.inputs)
@@ -193,12 +194,13 @@ class Plans:
         result = Plan(sizes, places, reach, arguments, (arguments, arguments), table)
         result.solo = Solo(self._threads)
         inside: list[tuple[int, int]] = []
-        for position, argument in enumerate(a for call in calls for a in call.arguments):
-            if isinstance(argument, int):
-                arguments[position] = argument
+        every = [argument for call in calls for argument in call.arguments.values()]
+        for position, argument in enumerate(every):
+            if isinstance(argument, Address):
+                arguments[position] = argument.number
             elif isinstance(argument, Flag):
                 arguments[position] = result.flag.ctypes.data
-            elif isinstance(argument, (Scratch, Value)):
+            elif isinstance(argument, Room | Value):
                 key = self.root(argument) if isinstance(argument, Value) else argument
                 if key in places:
                     inside.append((position, places[key]))
@@ -207,7 +209,7 @@ class Plans:
                     result.outside.setdefault(key, []).append(position)
             else:
                 assert not isinstance(argument, np.ndarray), "constants are placed before"
-                arguments[position] = int(argument(sizes))
+                arguments[position] = sizes.number(argument)
         pairs = np.array(inside, np.int64).reshape(-1, 2)
         result.inside = pairs[:, 0].copy(), pairs[:, 1].copy()
         for output in self._graph.outputs:

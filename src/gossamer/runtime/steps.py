@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from gossamer.errors import DataError
 from gossamer.graphs.dims import LARGEST, Size, number
-from gossamer.graphs.operation import Array
 from gossamer.runtime.fallback import FallbackRegion
 from gossamer.runtime.graph import Value
 from gossamer.runtime.memory import ConstantMemory
+from gossamer.runtime.signature import Address, Argument
 
 
 class Sizes:
@@ -39,21 +39,6 @@ class Sizes:
         return tuple(self.number(size) for size in value.shape)
 
 
-@dataclass(frozen=True)
-class Scratch:
-    """Memory that each thread has for itself during a call; bytes for one thread."""
-
-    size: Callable[[Sizes], int]
-
-
-@dataclass(frozen=True)
-class Flag:
-    """Where a kernel reports that an index from the data lies outside."""
-
-
-Argument: TypeAlias = "Value | Array | Scratch | Flag | int | Callable[[Sizes], int]"
-
-
 @dataclass(eq=False)
 class Call:
     """A kernel with its arguments."""
@@ -61,7 +46,8 @@ class Call:
     kernel: str
     """What kind of kernel, for people to read."""
     address: int
-    arguments: list[Argument]
+    arguments: dict[str, Argument]
+    """By name, in the order in which the kernel finds them in memory."""
     name: str
     op: str
     sparsity: float | None = None
@@ -95,12 +81,13 @@ class Constants:
             if step.source in self._places:
                 self._places[step.output] = self._places[step.source]
         elif isinstance(step, Call):
-            for position, argument in enumerate(step.arguments):
+            for name, argument in step.arguments.items():
                 if isinstance(argument, np.ndarray):
-                    step.arguments[position] = self._memory.place(argument)
+                    step.arguments[name] = Address(self._memory.place(argument))
                 elif isinstance(argument, Value):
                     self._copy(argument)
-                    step.arguments[position] = self._places.get(argument, argument)
+                    if argument in self._places:
+                        step.arguments[name] = Address(self._places[argument])
 
     def address(self, value: Value) -> int | None:
         """Where a constant or a view of one lies; None for what a run computes."""

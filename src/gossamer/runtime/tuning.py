@@ -6,9 +6,9 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,14 @@ from gossamer.runtime.kernels import (
     dense_rows,
     sparse_conv,
     sparse_linear,
+    tokens,
 )
 from gossamer.runtime.kernels.epilogue import Epilogue
 from gossamer.runtime.kernels.kernel import Kernel, address_of, source_of
 from gossamer.runtime.kernels.planes import Geometry, Tiling, tilings
 from gossamer.runtime.layouts import GROUP, TILE
-from gossamer.runtime.memory import ConstantMemory, Region
+from gossamer.runtime.memory import ConstantMemory, Region, view
+from gossamer.runtime.signature import Given
 
 CHUNKS = 16
 """Parts of about equal work into which the rows of a sparse layer are divided."""
@@ -73,6 +75,8 @@ class ConvChoice(Choice):
 
 
 _AnyChoice = TypeVar("_AnyChoice", bound=Choice)
+_Linear: TypeAlias = "dense_linear.DenseLinear | sparse_linear.SparseLinear"
+_Conv: TypeAlias = "dense_conv.DenseConv | sparse_conv.SparseConv"
 
 
 def choose_linear(weight: NDArray[np.float32], target: Target) -> Choice:
@@ -86,7 +90,7 @@ def choose_linear(weight: NDArray[np.float32], target: Target) -> Choice:
             Choice(True, block, together)
             for block in dict.fromkeys(min(block, columns) for block in _BLOCKS)
         ]
-    kernels = {choice: _linear_kernel(choice) for choice in choices}
+    kernels = {choice: linear_kernel(choice, _PLAIN, target) for choice in choices}
     return _fastest(kernels, lambda: _linear_calls(weight, kernels, target), weight, "", target)
 
 
@@ -109,7 +113,9 @@ def choose_conv(
             for tiling in tilings(geometry.output, _DENSE_TILES)
         ]
     geometry = Geometry(geometry.source, geometry.output, geometry.strides, geometry.taps)
-    kernels = {choice: _conv_kernel(choice, weight, group, geometry) for choice in choices}
+    kernels = {
+        choice: conv_kernel(choice, weight, group, geometry, _PLAIN, target) for choice in choices
+    }
     return _fastest(
         kernels,
         lambda: _conv_calls(weight, group, geometry, kernels, target),
@@ -189,95 +195,108 @@ def _key(
     return hashlib.sha256("\0".join(parts).encode()).hexdigest() + ".json"
 
 
-def _linear_kernel(choice: Choice) -> Kernel:
+def linear_kernel(choice: Choice, epilogue: Epilogue, target: Target) -> _Linear:
+    """The kernel of a choice."""
     if not choice.sparse:
-        return dense_linear.DenseLinear(_PLAIN)
-    return sparse_linear.SparseLinear(_PLAIN, choice.together)
+        return dense_linear.DenseLinear(epilogue, target.registers)
+    return sparse_linear.SparseLinear(epilogue, choice.together)
+
+
+def linear_weights(
+    kernel: _Linear, choice: Choice, weight: NDArray[np.float32]
+) -> dict[str, Given]:
+    """What its kernel takes of a matrix `[rows, columns]`."""
+    rows, columns = weight.shape
+    if isinstance(kernel, dense_linear.DenseLinear):
+        packed = dense_rows.pack(weight, kernel.block)
+        return {"weights": packed, "rows": rows, "columns": columns}
+    lists = sparse_linear.pack(weight, choice.block, CHUNKS, choice.together)
+    return {**lists.arguments(), "x_block": choice.block * TILE}
 
 
 def _linear_calls(
-    weight: NDArray[np.float32], kernels: Mapping[Choice, Kernel], target: Target
+    weight: NDArray[np.float32], kernels: Mapping[Choice, _Linear], target: Target
 ) -> Iterator[tuple[Choice, Callable[[], None]]]:
     """Calls on two tiles of activations, such as a sequence of 128 tokens fills."""
     rows, columns = weight.shape
     bench = _Bench(2 * columns * TILE, 2 * rows * TILE, rows)
-    shared = [2, TILE // GROUP, columns * TILE, rows * TILE]
+    bench.given |= tokens.arguments((2 * TILE, columns), columns, rows)
     for choice, kernel in kernels.items():
-        arrays: list[NDArray[Any]]
-        if choice.sparse:
-            arrays = sparse_linear.pack(weight, choice.block, CHUNKS, choice.together).arrays()
-            last = [choice.block * TILE, -(-columns // choice.block), CHUNKS]
-        else:
-            arrays = [dense_rows.pack(weight, dense_linear.block_of(target))]
-            last = [columns, rows]
-        yield choice, bench.call(kernel, target, [*arrays, *shared, *last])
+        yield choice, bench.call(kernel, target, linear_weights(kernel, choice, weight))
 
 
-def _conv_kernel(
-    choice: ConvChoice, weight: NDArray[np.float32], group: int, geometry: Geometry
-) -> Kernel:
+def conv_kernel(
+    choice: ConvChoice,
+    weight: NDArray[np.float32],
+    group: int,
+    geometry: Geometry,
+    epilogue: Epilogue,
+    target: Target,
+) -> _Conv:
+    """The kernel of a choice."""
     shapes, masked = geometry.shapes(choice.tiling), not geometry.output.exact
     if not choice.sparse:
-        return dense_conv.DenseConv(shapes, _PLAIN, masked)
+        return dense_conv.DenseConv(shapes, epilogue, masked, target.registers)
     wide = sparse_conv.is_wide(weight.shape[1] * group if group > 1 else choice.block, geometry)
-    return sparse_conv.SparseConv(shapes, _PLAIN, wide, masked, choice.together)
+    return sparse_conv.SparseConv(shapes, epilogue, wide, masked, choice.together)
+
+
+def conv_weights(
+    kernel: _Conv, choice: ConvChoice, weight: NDArray[np.float32], group: int, geometry: Geometry
+) -> dict[str, Given]:
+    """What its kernel takes of `[outputs, inputs / group, taps]` and of how the planes lie."""
+    given: dict[str, Given] = {"rows": len(weight)}
+    given |= geometry.arguments(choice.tiling, weight.shape[1] * group)
+    if isinstance(kernel, dense_conv.DenseConv):
+        return given | kernel.arguments(weight, geometry)
+    lists = sparse_conv.pack(weight, group, geometry, choice.block, CHUNKS, choice.together)
+    return {**given, **lists.arguments(), "x_block": choice.block * geometry.source.plane}
 
 
 def _conv_calls(
     weight: NDArray[np.float32],
     group: int,
     geometry: Geometry,
-    kernels: Mapping[ConvChoice, Kernel],
+    kernels: Mapping[ConvChoice, _Conv],
     target: Target,
 ) -> Iterator[tuple[ConvChoice, Callable[[], None]]]:
     """Calls on one image."""
     rows, channels = weight.shape[0], weight.shape[1] * group
-    source, output = geometry.source.plane, geometry.output.plane
-    bench = _Bench(channels * source, rows * output, rows)
+    bench = _Bench(channels * geometry.source.plane, rows * geometry.output.plane, rows)
+    bench.given["images"] = 1
     for choice, kernel in kernels.items():
-        table = geometry.table(choice.tiling)
-        images = [
-            table,
-            len(table),
-            geometry.output.down * geometry.output.across,
-            1,
-            channels * source,
-            output,
-            rows,
-        ]
-        kept = geometry.output.kept()
-        arrays: list[NDArray[Any]]
-        if isinstance(kernel, dense_conv.DenseConv):
-            matrix = dense_rows.pack(weight.reshape(rows, -1), kernel.block(target))
-            arrays = [matrix, dense_conv.places(geometry, channels)]
-            last = [matrix.shape[1]]
-        else:
-            lists = sparse_conv.pack(weight, group, geometry, choice.block, CHUNKS, choice.together)
-            arrays = lists.arrays()
-            last = [choice.block * source, len(lists.segments), CHUNKS]
-        yield choice, bench.call(kernel, target, [*arrays, *images, *last, kept])
+        given = conv_weights(kernel, choice, weight, group, geometry)
+        yield choice, bench.call(kernel, target, given)
 
 
 class _Bench:
     """Memory for a layer's input, output and bias, and calls of kernels on it by one thread."""
 
     def __init__(self, inputs: int, outputs: int, rows: int) -> None:
-        x_size, y_size = inputs * 4, outputs * 4
-        self._region = Region(x_size + y_size + rows * 4)
-        x = self._region.address
-        self._pointers = [x, x + x_size, x + x_size + y_size]
+        self._region = Region((inputs + outputs + rows) * 4)
         self._memory = ConstantMemory()
+        self.given: dict[str, Given] = {}
+        """What all calls take."""
+        self._places: dict[str, int] = {}
+        place = self._region.address
+        for name, count in (("x", inputs), ("y", outputs), ("bias", rows)):
+            self.given[name] = view(place, (count,), np.dtype(np.float32))
+            self._places[name] = place
+            place += count * 4
 
     def call(
-        self, kernel: Kernel, target: Target, arguments: Sequence[NDArray[Any] | int]
+        self, kernel: Kernel, target: Target, given: Mapping[str, Given]
     ) -> Callable[[], None]:
-        """A call of a kernel: on input, output and bias, and then these."""
-        placed = [
-            argument if isinstance(argument, int) else self._memory.place(argument)
-            for argument in arguments
-        ]
+        """A call of a kernel, with these arguments and what all calls take."""
+        arguments = kernel.signature.bind({**self.given, **given})
+        table = np.zeros(len(arguments), np.int64)
+        for position, (name, argument) in enumerate(arguments.items()):
+            if isinstance(argument, np.ndarray):
+                table[position] = self._places.get(name) or self._memory.place(argument)
+            else:
+                assert isinstance(argument, int)
+                table[position] = argument
         run = jit.callable_kernel(address_of(kernel, target))
-        table = np.array([*self._pointers, *placed], np.int64)
         # Through the bench, so that the memory behind the table lives as long as the call.
         return lambda: self._run(run, table)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from gossamer.runtime.codegen import cache, jit
-from gossamer.runtime.codegen.builder import I64, Builder, Term, write_kernel
+from gossamer.runtime.codegen.builder import I64
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder, write_kernel
 from gossamer.runtime.codegen.target import target
+from gossamer.runtime.signature import Output, Signature
 
 HOST = target("host")
 
@@ -19,11 +21,11 @@ HOST = target("host")
 def adding(number: int) -> str:
     """A kernel that adds a number to an integer in memory."""
 
-    def body(b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-        place = b.pointer(arguments[0])
+    def body(b: KernelBuilder) -> None:
+        place = b.argument("place")
         b.store(b.load(place, I64) + number, place)
 
-    return write_kernel(body, 1)
+    return write_kernel(Signature("test", (Output("place", "int64", 1),), ()), HOST, body)
 
 
 def call(address: int, value: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from gossamer.runtime.codegen import jit
 from gossamer.runtime.codegen import math as functions
-from gossamer.runtime.codegen.builder import F32, LANES, VEC, Builder, Term, write_kernel
+from gossamer.runtime.codegen.builder import F32, LANES, VEC, Builder, Term
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder, write_kernel
 from gossamer.runtime.codegen.target import target
 from gossamer.runtime.memory import Region, view
+from gossamer.runtime.signature import Input, Output, Signature
 
 f32 = np.float32
 
@@ -25,8 +27,8 @@ def apply(
     """A function of each number, on vectors or one by one."""
     count = -(-x.size // LANES) * LANES
 
-    def body(b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-        source, output = map(b.pointer, arguments)
+    def body(b: KernelBuilder) -> None:
+        source, output = b.arguments("x", "y")
         with b.loop(0, count, LANES if wide else 1) as place:
             value = b.load(b.at(source, place), VEC if wide else F32)
             b.store(function(b, value), b.at(output, place))
@@ -34,7 +36,9 @@ def apply(
     region = Region(8 * count)
     memory = view(region.address, (2, count), np.dtype(f32))
     memory[0, : x.size] = x
-    kernel = jit.callable_kernel(jit.load(write_kernel(body, 2), target(name)))
+    pointers = Input("x", "float32", count), Output("y", "float32", count)
+    source = write_kernel(Signature("test", pointers, ()), target(name), body)
+    kernel = jit.callable_kernel(jit.load(source, target(name)))
     arguments = np.array([region.address, region.address + 4 * count])
     kernel(arguments.ctypes.data, 0, 1)
     return memory[1, : x.size].copy()

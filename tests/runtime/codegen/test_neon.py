@@ -25,7 +25,9 @@ from gossamer.runtime import Session, kernels, session
 from gossamer.runtime.codegen import driver, jit
 from gossamer.runtime.codegen.builder import I32, I64, POINTER, Builder, Term
 from gossamer.runtime.codegen.target import target
+from gossamer.runtime.kernels import kernel
 from gossamer.runtime.memory import align, view
+from gossamer.runtime.signature import Signature
 
 f32 = np.float32
 NEON, HOST = target("neon"), target("host")
@@ -152,39 +154,34 @@ class Recorded:
     """The module at an address."""
 
 
-def kernel_classes() -> dict[str, type]:
-    found: dict[str, type] = {}
+def kernel_classes() -> set[str]:
+    found = set()
     for info in pkgutil.iter_modules(kernels.__path__):
         module = importlib.import_module(f"{kernels.__name__}.{info.name}")
         for name, item in inspect.getmembers(module, inspect.isclass):
-            if item.__module__ == module.__name__ and "source" in vars(item):
-                found[name] = item
-    found.pop("Kernel")
-    return found
+            if item.__module__ == module.__name__ and "signature" in vars(item):
+                found.add(name)
+    return found - {"Kernel"}
 
 
 @pytest.fixture(scope="module")
 def recorded() -> Iterator[Recorded]:
     """Whatever kernels are compiled from now on, for `TILED` in place of the host."""
     kept = Recorded()
-    load = jit.load
+    load, write = jit.load, kernel.write_kernel
 
     def loading(source: str, for_target: Any) -> int:
         address = load(source, for_target)
         kept.sources[address] = source
         return address
 
+    def writing(signature: Signature, *rest: Any) -> str:
+        text = write(signature, *rest)
+        kept.classes[text] = signature.kernel
+        return text
+
     with pytest.MonkeyPatch.context() as patch:
-        for name, kind in kernel_classes().items():
-
-            def writing(
-                self: Any, for_target: Any, name: str = name, write: Any = kind.source
-            ) -> str:
-                text: str = write(self, for_target)
-                kept.classes[text] = name
-                return text
-
-            patch.setattr(kind, "source", writing)
+        patch.setattr(kernel, "write_kernel", writing)
         patch.setattr(jit, "load", loading)
         patch.setattr(session, "find_target", lambda name: TILED)
         yield kept
@@ -337,7 +334,7 @@ def build(run: Replay, threads: int, calls: int, folder: Path) -> Path:
 def test_a_kernel_compiles_to_code_for_arm() -> None:
     from gossamer.runtime.kernels.layer_norm import LayerNorm
 
-    code = jit.compile_object(LayerNorm(1e-5).source(NEON), NEON)
+    code = jit.compile_object(kernel.source_of(LayerNorm(1e-5), NEON), NEON)
     # The ELF header: its mark, and the number of the machine.
     assert code[:4] == b"\x7fELF"
     assert int.from_bytes(code[18:20], "little") == 183
@@ -347,7 +344,7 @@ def test_a_kernel_compiles_to_code_for_arm() -> None:
 def test_every_kind_of_kernel_compiles_for_arm(model: Any, recorded: Recorded) -> None:
     for make in MODELS.values():
         session.compile(make(model)[0], threads=2, engine="gossamer")
-    assert set(recorded.classes.values()) == set(kernel_classes())
+    assert set(recorded.classes.values()) == kernel_classes()
     for source in recorded.classes:
         assert jit.compile_object(source, NEON)
 

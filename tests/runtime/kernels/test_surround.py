@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gossamer.runtime.codegen import jit
 from gossamer.runtime.codegen.target import target
-from gossamer.runtime.kernels.kernel import address_of
+from gossamer.runtime.kernels.kernel import address_of, source_of
 from gossamer.runtime.kernels.rearrange import places
 from gossamer.runtime.kernels.surround import Surround
 from gossamer.runtime.layouts import GROUP, PLAIN, cut
@@ -50,7 +50,7 @@ def test_any_geometry(
 def test_far_beyond_the_image_costs_no_more_code() -> None:
     host = target("host")
     wide, wider = (
-        Surround(replace(cut(4, 4), above=far, below=far, left=far, right=far)).source(host)
+        source_of(Surround(replace(cut(4, 4), above=far, below=far, left=far, right=far)), host)
         for far in (20, 60)
     )
     assert len(wider) < 1.2 * len(wide)

@@ -1,8 +1,7 @@
 """A thin builder over llvmlite: terms with operators, loops, branches, vectors.
 
-A kernel is one function `void kernel(i64 *arguments, i64 thread, i64 threads)`. Every thread calls
-it with its own number and does its share of the work. Kernels are written once with vectors of
-`LANES` floats; LLVM splits them where the processor's registers are narrower.
+Kernels are written once with vectors of `LANES` floats; LLVM splits them where the processor's
+registers are narrower.
 """
 
 from __future__ import annotations
@@ -236,9 +235,10 @@ class Builder:
 
     def _first(self, count: Term, kind: Any) -> Any:
         """Truth in the first lanes."""
-        lanes = ir.VectorType(I64, kind.count)
-        numbers = Term(self, ir.Constant(lanes, [ir.Constant(I64, i) for i in range(kind.count)]))
-        return (numbers < self.splat(count, lanes)).ir
+        # Of 32 bits, which are one vector where 64 are two.
+        lanes, few = ir.VectorType(I32, kind.count), self.smaller(count, kind.count)
+        numbers = Term(self, ir.Constant(lanes, [ir.Constant(I32, i) for i in range(kind.count)]))
+        return (numbers < self.splat(self.cast(few, I32), lanes)).ir
 
     def _masked(self, what: str, kind: Any) -> ir.Function:
         name = f"llvm.masked.{what}.{_suffix(kind)}.p0"
@@ -398,19 +398,3 @@ def _suffix(kind: Any) -> str:
     else:
         name = f"i{element.width}"
     return f"v{kind.count}{name}" if isinstance(kind, ir.VectorType) else name
-
-
-def write_kernel(body: Callable[[Builder, Sequence[Term], Term, Term], None], count: int) -> str:
-    """The LLVM module of a kernel that takes `count` arguments, all 64-bit integers.
-
-    `body` receives the builder, the arguments, the thread's number and how many threads there are.
-    """
-    module = ir.Module("kernel")
-    kind = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64])
-    function = ir.Function(module, kind, "kernel")
-    b = Builder(function)
-    table, thread, threads = (Term(b, argument) for argument in function.args)
-    arguments = [b.load(b.at(table, position, I64), I64) for position in range(count)]
-    body(b, arguments, thread, threads)
-    b.ir.ret_void()
-    return str(module)

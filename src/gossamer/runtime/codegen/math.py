@@ -54,6 +54,15 @@ def maximum(b: Builder, x: Term, y: Term) -> Term:
     return b.select(x < y, y, x)
 
 
+def across(b: Builder, vector: Term, fold: Callable[[Builder, Term, Term], Term]) -> Term:
+    """The lanes of a vector folded into one number, neighbours first."""
+    count = vector.type.count
+    lanes = [Term(b, b.ir.extract_element(vector.ir, b.number(I32, i).ir)) for i in range(count)]
+    while len(lanes) > 1:
+        lanes = [fold(b, one, other) for one, other in zip(lanes[::2], lanes[1::2], strict=True)]
+    return lanes[0]
+
+
 def exp(b: Builder, x: Term) -> Term:
     """e to the x: 0 below -86.6, infinite above 88.72."""
     if x.type == F64:

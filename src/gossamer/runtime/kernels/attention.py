@@ -7,13 +7,15 @@ scores lie key-major, and softmax runs down the lanes, so that nothing is transp
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from gossamer.runtime.codegen.builder import LANES, VEC, Builder, Term, Variable, write_kernel
+from gossamer.graphs.dims import Size, ceiling
+from gossamer.runtime.codegen.builder import LANES, VEC, Term, Variable
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder
 from gossamer.runtime.codegen.math import exp, maximum
-from gossamer.runtime.codegen.target import Target
-from gossamer.runtime.layouts import GROUP, TILE
+from gossamer.runtime.layouts import GROUP, PADDED, PLAIN, TILE, TOKENS
+from gossamer.runtime.signature import Input, Output, Pointer, Scratch, Signature, symbols
 
 _GROUPS = TILE // LANES
 
@@ -21,11 +23,6 @@ _GROUPS = TILE // LANES
 @dataclass(frozen=True)
 class Attention:
     """The kernel (Vaswani et al. 2017, equation 1).
-
-    Arguments: queries, keys, values, output, scratch, bytes of scratch a thread, sequences, heads,
-    queries a sequence, keys a sequence, floats in a tile of queries, of keys, of values, of output,
-    and with a mask its pointer and its steps in floats from sequence to sequence, from head to
-    head and from key to key.
 
     The mask is added to the scores: `keys` is one number a key; `full` is a vector of queries a
     key, `[key, query]`, with the queries filled up to whole groups.
@@ -40,43 +37,62 @@ class Attention:
     zero_nan: bool = False
     """Whether a query that may attend to nothing gets zeros instead of NaN."""
 
-    def source(self, target: Target) -> str:
-        """The LLVM module."""
-        wide = target.registers >= 32
+    @property
+    def signature(self) -> Signature:
+        """What it takes: numbers of queries and keys of a sequence, floats in a tile of each array,
+        and the mask's steps in floats from sequence to sequence, head to head, key to key."""
+        numbers = symbols("sequences", "heads", "query_count", "key_count")
+        sequences, heads, queries, keys = numbers
+        pointers: list[Pointer] = []
+        for name, length in (("queries", queries), ("keys", keys), ("values", keys)):
+            pointers.append(Input(name, "float32", self._reach(name, length), TOKENS))
+        pointers.append(Output("output", "float32", self._reach("output", queries), TOKENS))
+        pointers.append(Scratch("scores", "float32", keys * TILE))
+        numbers += symbols(*(f"{pointer.name}_tile" for pointer in pointers[:4]))
+        if self.mask != "none":
+            steps = symbols("mask_sequence", "mask_head", "mask_key")
+            counts = zip((sequences, heads, keys), steps, strict=True)
+            before = sum((count - 1) * step for count, step in counts)
+            row, layout = (ceiling(queries, GROUP) * GROUP, PADDED) if self.full else (1, PLAIN)
+            pointers.append(Input("mask", "float32", before + row, layout))
+            numbers += steps
+        return Signature("Attention", tuple(pointers), numbers)
 
-        def body(b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-            _Writer(self, b, arguments, wide).write(thread, threads)
+    def _reach(self, name: str, length: Size) -> Size:
+        """Floats up to the end of the last head's channels in the last tile."""
+        sequences, heads, tile = symbols("sequences", "heads", f"{name}_tile")
+        tiles = ceiling(sequences * ceiling(length, GROUP), _GROUPS)
+        return (tiles - 1) * tile + heads * self.head * TILE
 
-        return write_kernel(body, 14 if self.mask == "none" else 18)
+    @property
+    def full(self) -> bool:
+        """Whether the mask has a number for each query and key."""
+        return self.mask == "full"
+
+    def write(self, b: KernelBuilder) -> None:
+        """Write the body."""
+        _Writer(self, b).write()
 
 
 class _Writer:
     """Writes the kernel's body; holds what its parts share."""
 
-    def __init__(
-        self, kernel: Attention, b: Builder, arguments: Sequence[Term], wide: bool
-    ) -> None:
+    def __init__(self, kernel: Attention, b: KernelBuilder) -> None:
         self.kernel, self.b = kernel, b
-        self.together = _GROUPS if wide else 1
+        self.together = _GROUPS if b.target.registers >= 32 else 1
         self.step = 4
-        self.queries, self.keys, self.values, self.output, self.scratch = map(
-            b.pointer, arguments[:5]
-        )
-        self.scratch_size, self.sequences, self.heads = arguments[5:8]
-        self.query_count, self.key_count = arguments[8:10]
-        self.query_tile, self.key_tile, self.value_tile, self.output_tile = arguments[10:14]
-        self.mask_steps = arguments[15:18]
+        self.scores, self.heads = b.arguments("scores", "heads")
+        self.query_count, self.key_count = b.arguments("query_count", "key_count")
         if kernel.mask != "none":
-            self.mask_base = b.pointer(arguments[14])
+            self.mask_steps = b.arguments("mask_sequence", "mask_head", "mask_key")
         self.query_groups = (self.query_count + GROUP - 1) // GROUP
         self.key_groups = (self.key_count + GROUP - 1) // GROUP
 
-    def write(self, thread: Term, threads: Term) -> None:
+    def write(self) -> None:
         b = self.b
-        self.scores = b.at(self.scratch, thread * (self.scratch_size // 4))
         # Pieces end where tiles do, so a sequence that begins within a tile has one more.
         pieces = (self.query_groups + 2 * self.together - 2) // self.together
-        low, high = b.share(self.sequences * self.heads * pieces, thread, threads)
+        low, high = b.own_share(b.argument("sequences") * self.heads * pieces)
         with b.loop(low, high) as item:
             piece = item % pieces
             head = item // pieces % self.heads
@@ -87,27 +103,27 @@ class _Writer:
             end = b.smaller(first_group + self.query_groups, block + self.together)
             channel = head * (self.kernel.head * TILE)
             if self.kernel.mask != "none":
-                mask = b.at(
-                    self.mask_base, sequence * self.mask_steps[0] + head * self.mask_steps[1]
-                )
-                if self.kernel.mask == "full":
+                place = sequence * self.mask_steps[0] + head * self.mask_steps[1]
+                mask = b.at(b.argument("mask"), place)
+                if self.kernel.full:
                     mask = b.at(mask, (begin - first_group) * LANES)
                 self.mask = mask
             self.sequence, self.channel, self.begin = sequence, channel, begin
             b.switch(end - begin, self.together, self._piece)
 
-    def _lane_place(self, group: Term, tile_size: Term) -> Term:
-        """Where the lanes of a group begin for the channels of this head."""
+    def _lane_place(self, group: Term, array: str) -> Term:
+        """Where the lanes of a group begin in an array for the channels of this head."""
+        tile_size = self.b.argument(f"{array}_tile")
         return group // _GROUPS * tile_size + group % _GROUPS * LANES + self.channel
 
-    def _each_key(self, tile_size: Term, body: Callable[[Term, Term, int], None]) -> None:
+    def _each_key(self, array: str, body: Callable[[Term, Term, int], None]) -> None:
         """Run the body for keys `step` at a time, then for the rest one by one.
 
-        The body receives the key's place within its tile, its number, and how many there are.
+        The body receives the key's place in the array, its number, and how many there are.
         """
         b = self.b
         with b.loop(0, self.key_groups) as group:
-            place = self._lane_place(self.sequence * self.key_groups + group, tile_size)
+            place = self._lane_place(self.sequence * self.key_groups + group, array)
             first = group * GROUP
             count = b.smaller(self.key_count - first, GROUP)
             whole = count // self.step * self.step
@@ -118,8 +134,10 @@ class _Writer:
 
     def _piece(self, groups: int) -> None:
         b = self.b
-        query = b.at(self.queries, self._lane_place(self.begin, self.query_tile))
-        output = b.at(self.output, self._lane_place(self.begin, self.output_tile))
+        query, output = (
+            b.at(b.argument(name), self._lane_place(self.begin, name))
+            for name in ("queries", "output")
+        )
         largest = [b.variable(b.number(VEC, -math.inf)) for _ in range(groups)]
         self._write_scores(query, largest)
         sums = self._write_softmax(largest)
@@ -129,7 +147,7 @@ class _Writer:
         b, kernel, groups = self.b, self.kernel, len(largest)
 
         def scores(place: Term, number: Term, count: int) -> None:
-            source = b.at(self.keys, place)
+            source = b.at(b.argument("keys"), place)
             sums = [[b.variable(b.number(VEC, 0)) for _ in range(groups)] for _ in range(count)]
             with b.loop(0, kernel.head) as channel:
                 vectors = self._vectors(b.at(query, channel * TILE), groups)
@@ -150,7 +168,7 @@ class _Writer:
                     b.store(score, b.at(self.scores, place_of_score), align=64)
                     largest[group].set(maximum(b, largest[group].get(), score))
 
-        self._each_key(self.key_tile, scores)
+        self._each_key("keys", scores)
 
     def _write_softmax(self, largest: list[Variable]) -> list[Term]:
         """Turn scores into unnormalised weights; return what to multiply the output by."""
@@ -173,7 +191,7 @@ class _Writer:
             sums = [[b.variable(b.number(VEC, 0)) for _ in range(groups)] for _ in range(count)]
 
             def add(place: Term, number: Term, keys: int) -> None:
-                source = b.at(self.values, place + channel * TILE)
+                source = b.at(b.argument("values"), place + channel * TILE)
                 for key in range(keys):
                     weights = self._vectors(
                         b.at(self.scores, (number + key) * (groups * LANES)), groups
@@ -183,7 +201,7 @@ class _Writer:
                         for part, weight in zip(line, weights, strict=True):
                             part.set(b.fma(value, weight, part.get()))
 
-            self._each_key(self.value_tile, add)
+            self._each_key("values", add)
             for index, line in enumerate(sums):
                 for group, part in enumerate(line):
                     value = part.get() * factors[group]

@@ -6,12 +6,14 @@ tile. Here lanes are outputs, so that one sample already uses all of them, and n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gossamer.runtime.codegen.builder import LANES, VEC, Builder, Term, write_kernel
+from gossamer.graphs.dims import ceiling
+from gossamer.runtime.codegen.builder import LANES, VEC, Term
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder
 from gossamer.runtime.codegen.target import Target
 from gossamer.runtime.kernels.epilogue import Epilogue
+from gossamer.runtime.signature import Input, Output, Signature, symbols
 
 _VECTORS = 4
 OUTPUTS = _VECTORS * LANES
@@ -25,32 +27,34 @@ def samples_in_block(target: Target) -> int:
 
 @dataclass(frozen=True)
 class DensePlain:
-    """The kernel, for one way of finishing each output before it is stored.
-
-    Arguments: x, y, bias, weights (as `dense_rows.pack` arranges them), samples, columns, rows, and
-    a pointer for each operand of the epilogue.
-    """
+    """The kernel, for one way of finishing each output before it is stored."""
 
     epilogue: Epilogue
 
-    def source(self, target: Target) -> str:
-        """The LLVM module."""
-        together = samples_in_block(target)
+    @property
+    def signature(self) -> Signature:
+        """What it takes: weights as `dense_rows.pack` arranges them in blocks of `OUTPUTS` rows,
+        and numbers that their sums begin with, filled up likewise."""
+        samples, columns, rows = numbers = symbols("samples", "columns", "rows")
+        filled = ceiling(rows, OUTPUTS) * OUTPUTS
+        pointers = (
+            Input("x", "float32", samples * columns),
+            Output("y", "float32", samples * rows),
+            Input("bias", "float32", filled),
+            Input("weights", "float32", filled * columns),
+            *(Input(name, "float32", samples * rows) for name in self.epilogue.operands),
+        )
+        return Signature("DensePlain", pointers, numbers)
 
-        def body(b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-            self._body(b, arguments, thread, threads, together)
-
-        return write_kernel(body, 7 + self.epilogue.operands)
-
-    def _body(
-        self, b: Builder, arguments: Sequence[Term], thread: Term, threads: Term, together: int
-    ) -> None:
-        x, y, bias, weights = map(b.pointer, arguments[:4])
-        samples, columns, rows = arguments[4:7]
-        operands = [b.pointer(argument) for argument in arguments[7:]]
+    def write(self, b: KernelBuilder) -> None:
+        """Write the body."""
+        together = samples_in_block(b.target)
+        x, y, bias, weights = b.arguments("x", "y", "bias", "weights")
+        samples, columns, rows = b.arguments("samples", "columns", "rows")
+        operands = b.arguments(*self.epilogue.operands)
         blocks = (rows + OUTPUTS - 1) // OUTPUTS
         parts = (samples + together - 1) // together
-        low, high = b.share(blocks * parts, thread, threads)
+        low, high = b.own_share(blocks * parts)
         with b.loop(low, high) as item:
             block, first = item // parts, item % parts * together
             row = block * OUTPUTS

@@ -12,16 +12,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.runtime.codegen.builder import VEC, Builder, Term
-from gossamer.runtime.codegen.target import Target
+from gossamer.graphs.dims import ceiling
+from gossamer.runtime.codegen.builder import VEC, Term
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder
 from gossamer.runtime.kernels.epilogue import Epilogue
 from gossamer.runtime.kernels.tile import Shape, Tile, finish
+from gossamer.runtime.signature import Input, symbols
+
+NUMBERS = ROWS, COLUMNS = symbols("rows", "columns")
+"""What the loop takes: the shape of the weights."""
 
 
-def rows_in_block(target: Target, vectors: int) -> int:
+def pointers(block: int) -> tuple[Input, ...]:
+    """What the loop takes: the numbers that rows' sums begin with, and the packed weights."""
+    packed = ceiling(ROWS, block) * block * COLUMNS
+    return Input("bias", "float32", ROWS), Input("weights", "float32", packed)
+
+
+def rows_in_block(registers: int, vectors: int) -> int:
     """Rows whose sums stay in registers together, for tiles of so many vectors."""
     # A few are left for the inputs and a weight.
-    return max(1, min(6, (target.registers - 3) // vectors))
+    return max(1, min(6, (registers - 3) // vectors))
 
 
 def pack(weight: NDArray[np.float32], block: int) -> NDArray[np.float32]:
@@ -43,51 +54,33 @@ class DenseRows:
 
     def write(
         self,
-        b: Builder,
-        weights: Term,
-        bias: Term,
+        b: KernelBuilder,
         tiles: Term,
         vectors: Term,
-        rows: Term,
-        columns: Term,
         place: Callable[[Term], Term],
-        thread: Term,
-        threads: Term,
         find: Callable[[Term], Tile],
     ) -> None:
-        """Compute the tiles and blocks of rows that fall to a thread.
+        """Compute the tiles and blocks of rows that fall to this thread.
 
         Args:
             b: the builder.
-            weights: where the packed weights lie.
-            bias: where the numbers lie that are added to the rows' sums.
             tiles: how many there are.
             vectors: of all tiles together.
-            rows: of the weights.
-            columns: of the weights.
             place: how many floats after a tile's beginning a column's inputs lie.
-            thread: this one's number.
-            threads: how many there are.
             find: the tile of a number.
         """
+        rows = b.argument("rows")
         row_blocks = (rows + self.block - 1) // self.block
         with b.loop(0, tiles) as item:
             tile = find(item)
-            first, last = tile.share(b, vectors, row_blocks, thread, threads)
+            first, last = tile.share(b, vectors, row_blocks)
             with b.loop(first, last) as row_block:
-                self._block(b, tile, row_block, weights, bias, rows, columns, place)
+                self._block(b, tile, row_block, place)
 
     def _block(
-        self,
-        b: Builder,
-        tile: Tile,
-        row_block: Term,
-        weights: Term,
-        bias: Term,
-        rows: Term,
-        columns: Term,
-        place: Callable[[Term], Term],
+        self, b: KernelBuilder, tile: Tile, row_block: Term, place: Callable[[Term], Term]
     ) -> None:
+        bias, weights, rows, columns = b.arguments("bias", "weights", "rows", "columns")
         row = row_block * self.block
         packed = b.at(weights, row * columns)
 

@@ -20,9 +20,9 @@ class Epilogue:
     steps: tuple[Step, ...] = ()
 
     @property
-    def operands(self) -> int:
-        """How many other values the steps take."""
-        return self.steps.count("Add")
+    def operands(self) -> list[str]:
+        """The names of the arguments that are the other values that the steps take."""
+        return [f"operand{number}" for number in range(self.steps.count("Add"))]
 
     def apply(self, b: Builder, value: Term, operands: Sequence[Term]) -> Term:
         """The finished output."""

@@ -7,21 +7,28 @@ from functools import cache
 from typing import Protocol
 
 from gossamer.runtime.codegen import jit
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder, write_kernel
 from gossamer.runtime.codegen.target import Target
+from gossamer.runtime.signature import Signature
 
 
 class Kernel(Hashable, Protocol):
-    """A description of a kernel that can write its LLVM module; equal ones write the same."""
+    """A description of a kernel that can write its function; equal ones write the same."""
 
-    def source(self, target: Target) -> str:
-        """The LLVM module."""
+    @property
+    def signature(self) -> Signature:
+        """What it takes."""
+        ...
+
+    def write(self, b: KernelBuilder) -> None:
+        """Write the body."""
         ...
 
 
 @cache
 def source_of(kernel: Kernel, target: Target) -> str:
     """A kernel's module, written once."""
-    return kernel.source(target)
+    return write_kernel(kernel.signature, target, kernel.write)
 
 
 @cache

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gossamer.runtime.codegen.builder import LANES, VEC, Builder, Term, write_kernel
-from gossamer.runtime.codegen.target import Target
-from gossamer.runtime.layouts import TILE
+from gossamer.graphs.dims import ceiling
+from gossamer.runtime.codegen.builder import LANES, VEC
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder
+from gossamer.runtime.layouts import TILE, TOKENS
+from gossamer.runtime.signature import Input, Output, Signature, symbols
 
 _GROUPS = TILE // LANES
 
 
 @dataclass(frozen=True)
 class LayerNorm:
-    """The kernel (Ba, Kiros & Hinton 2016, equation 4).
-
-    Arguments: x, y, scale, bias, groups of lanes, channels.
-    """
+    """The kernel (Ba, Kiros & Hinton 2016, equation 4)."""
 
     epsilon: float
 
-    def source(self, target: Target) -> str:
-        """The LLVM module."""
-        del target
-        return write_kernel(self._body, 6)
+    @property
+    def signature(self) -> Signature:
+        """What it takes: `groups` of lanes."""
+        groups, channels = numbers = symbols("groups", "channels")
+        room = ceiling(groups, _GROUPS) * channels * TILE
+        pointers = (
+            Input("x", "float32", room, TOKENS),
+            Output("y", "float32", room, TOKENS),
+            Input("scale", "float32", channels),
+            Input("bias", "float32", channels),
+        )
+        return Signature("LayerNorm", pointers, numbers)
 
-    def _body(self, b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-        x, y, scale, bias = map(b.pointer, arguments[:4])
-        groups, channels = arguments[4:]
-        low, high = b.share(groups, thread, threads)
+    def write(self, b: KernelBuilder) -> None:
+        """Write the body."""
+        x, y, scale, bias = b.arguments("x", "y", "scale", "bias")
+        groups, channels = b.arguments("groups", "channels")
+        low, high = b.own_share(groups)
         one = b.number(VEC, 1)
         count = b.splat(b.cast(channels, VEC.element))
         with b.loop(low, high) as group:

@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llvmlite import ir
-
-from gossamer.runtime.codegen.builder import (
-    I32,
-    LANES,
-    VEC,
-    VEC_I32,
-    Builder,
-    Term,
-    Variable,
-    write_kernel,
-)
-from gossamer.runtime.codegen.target import Target
+from gossamer.graphs.dims import Dim, Size, product
+from gossamer.runtime.codegen.builder import LANES, VEC, Term, Variable
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder
+from gossamer.runtime.signature import Input, Output, Scratch, Signature, symbols
 
 PANEL = 64
 """Columns of the right matrix that are copied together, so that they lie side by side."""
 CHUNK = 96
 """Rows of the left matrix that a thread takes on at a time; a multiple of a block of rows."""
+_OF_AXES = "size", "left_step", "right_step"
 
 
 @dataclass(frozen=True)
@@ -31,50 +23,60 @@ class MatMul:
 
     The panel is copied once for all rows that a thread multiplies it with, as in Goto & van de
     Geijn (2008, section 4); a block of rows keeps its sums in registers.
-
-    Arguments: left, right, output, scratch, bytes of scratch a thread, rows, inner size, columns,
-    and for each axis of the batch its size and the step in matrices of the left and of the right
-    operand, 0 where an operand is shared along it.
     """
 
     axes: int
     """Axes of the batch."""
 
-    def source(self, target: Target) -> str:
-        """The LLVM module."""
-        wide = target.registers >= 32
-        block, together = (6, 4) if wide else (2, 2)
+    @property
+    def signature(self) -> Signature:
+        """What it takes: for each axis of the batch its size, and the steps of the left and of the
+        right operand in matrices, 0 where one is shared along it."""
+        rows, inner, columns = symbols("rows", "inner", "columns")
+        sizes, left, right = map(self.of_axes, _OF_AXES)
 
-        def body(b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-            _Writer(b, arguments, self.axes, block, together).write(thread, threads)
+        def matrices(steps: Sequence[Dim]) -> Size:
+            """One more than the number of the last matrix."""
+            return 1 + sum((size - 1) * step for size, step in zip(sizes, steps, strict=True))
 
-        return write_kernel(body, 8 + 3 * self.axes)
+        pointers = (
+            Input("left", "float32", matrices(left) * rows * inner),
+            Input("right", "float32", matrices(right) * inner * columns),
+            Output("output", "float32", product(sizes) * rows * columns),
+            Scratch("panel", "float32", inner * PANEL),
+        )
+        return Signature("MatMul", pointers, (rows, inner, columns, *sizes, *left, *right))
+
+    def of_axes(self, name: str) -> tuple[Dim, ...]:
+        """The numbers that there are one of for each axis of the batch."""
+        return symbols(*(f"{name}{axis}" for axis in range(self.axes)))
+
+    def write(self, b: KernelBuilder) -> None:
+        """Write the body."""
+        _Writer(self, b).write()
 
 
 class _Writer:
     """Writes the kernel's body; holds what its parts share."""
 
-    def __init__(
-        self, b: Builder, arguments: Sequence[Term], axes: int, block: int, together: int
-    ) -> None:
-        self.b, self.block, self.together = b, block, together
-        self.left, self.right, self.output, self.scratch = map(b.pointer, arguments[:4])
-        self.scratch_size, self.rows, self.inner, self.columns = arguments[4:8]
-        batch = arguments[8:]
+    def __init__(self, kernel: MatMul, b: KernelBuilder) -> None:
+        self.b = b
+        self.block, self.together = (6, 4) if b.target.registers >= 32 else (2, 2)
+        self.rows, self.inner, self.columns = b.arguments("rows", "inner", "columns")
         self.sizes, self.left_steps, self.right_steps = (
-            batch[part * axes : (part + 1) * axes] for part in range(3)
+            b.arguments(*map(str, kernel.of_axes(name))) for name in _OF_AXES
         )
 
-    def write(self, thread: Term, threads: Term) -> None:
+    def write(self) -> None:
         b = self.b
         matrices = b.i64(1)
         for size in self.sizes:
             matrices = matrices * size
         panels = (self.columns + PANEL - 1) // PANEL
         chunks = (self.rows + CHUNK - 1) // CHUNK
-        packed = b.at(self.scratch, thread * (self.scratch_size // 4))
+        packed = b.argument("panel")
         held = b.variable(b.i64(-1))
-        low, high = b.share(matrices * panels * chunks, thread, threads)
+        low, high = b.own_share(matrices * panels * chunks)
         with b.loop(low, high) as item:
             panel, chunk = item // chunks, item % chunks
             matrix, first = panel // panels, panel % panels * PANEL
@@ -86,7 +88,7 @@ class _Writer:
             begin = chunk * CHUNK
             end = b.smaller(self.rows, begin + CHUNK)
             whole = begin + (end - begin) // self.block * self.block
-            output = b.at(self.output, matrix * self.rows * self.columns + first)
+            output = b.at(b.argument("output"), matrix * self.rows * self.columns + first)
             with b.loop(begin, whole, self.block) as row:
                 self._block(left, packed, output, row, count, self.block)
             with b.loop(whole, end) as row:
@@ -102,8 +104,8 @@ class _Writer:
             right = right + matrix % size * right_step
             matrix = matrix // size
         return (
-            b.at(self.left, left * self.rows * self.inner),
-            b.at(self.right, right * self.inner * self.columns),
+            b.at(b.argument("left"), left * self.rows * self.inner),
+            b.at(b.argument("right"), right * self.inner * self.columns),
         )
 
     def _pack(self, source: Term, packed: Term, count: Term) -> None:
@@ -114,7 +116,7 @@ class _Writer:
             with b.loop(0, PANEL // LANES) as group:
                 rest = count - group * LANES
                 with b.when(rest > 0):
-                    value = self._masked_load(b.at(line, group * LANES), rest)
+                    value = b.load_some(b.at(line, group * LANES), rest)
                     b.store(value, b.at(place, group * LANES), align=64)
 
     def _block(
@@ -133,7 +135,7 @@ class _Writer:
             sums = self._multiply(left, b.at(packed, column), row, rows, 1)
             for index, (part,) in enumerate(sums):
                 place = b.at(output, (row + index) * self.columns + column)
-                self._masked_store(part.get(), place, count - column)
+                b.store_some(part.get(), place, count - column)
 
     def _multiply(
         self, left: Term, packed: Term, row: Term, rows: int, groups: int
@@ -149,20 +151,3 @@ class _Writer:
                 for part, vector in zip(line, vectors, strict=True):
                     part.set(b.fma(factor, vector, part.get()))
         return sums
-
-    def _mask(self, count: Term) -> Term:
-        """Which lanes are among the first `count`."""
-        b = self.b
-        numbers = Term(b, ir.Constant(VEC_I32, [ir.Constant(I32, i) for i in range(LANES)]))
-        return numbers < b.splat(b.cast(b.smaller(count, LANES), I32), VEC_I32)
-
-    def _masked_load(self, address: Term, count: Term) -> Term:
-        b = self.b
-        name = f"llvm.masked.load.v{LANES}f32.p0"
-        zero, align = b.number(VEC, 0), b.number(I32, 4)
-        return b.call(name, VEC, address, align, self._mask(count), zero)
-
-    def _masked_store(self, value: Term, address: Term, count: Term) -> None:
-        b = self.b
-        name = f"llvm.masked.store.v{LANES}f32.p0"
-        b.call(name, ir.VoidType(), value, address, b.number(I32, 4), self._mask(count))

@@ -5,14 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.errors import ModelError
-from gossamer.runtime.codegen.builder import I64, Builder, Term
+from gossamer.graphs.dims import Dim
+from gossamer.runtime.codegen.builder import I64, Term
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder
 from gossamer.runtime.kernels.tile import Lines, Shape, Tile
 from gossamer.runtime.layouts import GROUP, Planes
+from gossamer.runtime.signature import Input, Output, Pointer, Signature, symbols
 
 Tap = tuple[int, int]
 """An element of a window: rows and columns from an output's place, times the strides, to it."""
@@ -106,6 +110,19 @@ class Geometry:
                 before += size[0] * size[1]
         return np.array(lines, np.int64)
 
+    def arguments(self, tiling: Tiling, channels: int) -> dict[str, NDArray[Any] | int]:
+        """What a convolution takes of it, for an input of so many channels; not the images."""
+        table = self.table(tiling)
+        kept = {} if self.output.exact else {"kept": self.output.kept()}
+        return {
+            **kept,
+            "table": table,
+            "tiles": len(table),
+            "vectors": self.output.down * self.output.across,
+            "x_image": channels * self.source.plane,
+            "y_plane": self.output.plane,
+        }
+
     def _sizes(self, tiling: Tiling) -> list[tuple[int, int]]:
         rows = _parts(self.output.down, tiling.rows)
         columns = _parts(self.output.across, tiling.columns)
@@ -140,23 +157,51 @@ def tilings(layout: Planes, sizes: Sequence[int]) -> list[Tiling]:
     return list(dict.fromkeys(found))
 
 
-def find_tile(
-    b: Builder,
-    x: Term,
-    y: Term,
-    operands: Sequence[tuple[Term, Term]],
-    table: Term,
-    tiles: Term,
-    vectors: Term,
-    rows: Term,
-    x_image: Term,
-    y_plane: Term,
-    kept: Term | None,
-) -> Callable[[Term], Tile]:
-    """A function from a number, counted over images and their tiles, to the tile.
+_NUMBERS = *_, ROWS = symbols("tiles", "vectors", "images", "x_image", "y_plane", "rows")
+(_KEPT,) = symbols("kept_lanes")
 
-    `operands` are pointers, and floats from plane to plane.
+
+def signature(
+    kernel: str,
+    operands: Sequence[str],
+    masked: bool,
+    pointers: Sequence[Pointer],
+    numbers: Sequence[Dim],
+    lengths: Sequence[Dim] = (),
+) -> Signature:
+    """What a convolution takes, beside what its weights are and are counted in.
+
+    The table of tiles, tiles and vectors in an image, floats in an image of x and in a plane of y,
+    `rows` of planes in an image, and if `masked` the kept lanes of an output's plane.
     """
+    tiles, _, images, x_image, y_plane, _ = _NUMBERS
+    planes = symbols(*(f"{name}_plane" for name in operands))
+    own: list[Pointer] = [
+        Input("x", "float32", images * x_image, Planes),
+        Output("y", "float32", images * ROWS * y_plane, Planes),
+        Input("table", "int64", tiles * (5 + len(operands))),
+        *([Input("kept", "int32", _KEPT)] if masked else []),
+    ]
+    for name, plane in zip(operands, planes, strict=True):
+        own.append(Input(name, "float32", images * ROWS * plane, Planes))
+    every = *_NUMBERS, *planes, *numbers
+    return Signature(kernel, (*own, *pointers), every, (_KEPT, *lengths))
+
+
+def counts(b: KernelBuilder) -> tuple[Term, Term]:
+    """Tiles and vectors of all images."""
+    tiles, vectors, images = b.arguments("tiles", "vectors", "images")
+    return images * tiles, images * vectors
+
+
+def find_tile(b: KernelBuilder, operands: Sequence[str], masked: bool) -> Callable[[Term], Tile]:
+    """A function from a number, counted over images and their tiles, to the tile."""
+    x, y, table = b.arguments("x", "y", "table")
+    tiles, vectors, rows = b.arguments("tiles", "vectors", "rows")
+    x_image, y_plane = b.arguments("x_image", "y_plane")
+    kept = b.argument("kept") if masked else None
+    bases = b.arguments(*operands)
+    planes = b.arguments(*(f"{name}_plane" for name in operands))
 
     def find(number: Term) -> Tile:
         image = number // tiles
@@ -173,7 +218,7 @@ def find_tile(
             Lines(b.at(b.at(y, image * (rows * y_plane)), output), y_plane),
             [
                 Lines(b.at(b.at(base, image * (rows * plane)), place), plane)
-                for (base, plane), place in zip(operands, others, strict=True)
+                for base, plane, place in zip(bases, planes, others, strict=True)
             ],
             None if kept is None else b.at(kept, output),
         )

@@ -13,15 +13,16 @@ from typing import Any, TypeAlias
 
 from llvmlite import ir
 
-from gossamer.runtime.codegen.builder import F32, F64, I1, I8, I32, I64, Builder, Term, write_kernel
-from gossamer.runtime.codegen.target import Target
+from gossamer.graphs.dims import Dim, Size
+from gossamer.runtime.codegen.builder import F32, F64, I1, I8, I32, I64, Term
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder
 from gossamer.runtime.kernels.elements import ELEMENTWISE
 from gossamer.runtime.kernels.movement import MOVEMENT
 from gossamer.runtime.kernels.planes import meeting
-from gossamer.runtime.layouts import GROUP, PADDED, PLAIN, TILE, Padded, Plain, Planes, Tokens
+from gossamer.runtime.layouts import GROUP, PADDED, PLAIN, TILE, Layout, Planes, Tokens
+from gossamer.runtime.signature import Flag, Given, Input, Output, Signature
 
 Index: TypeAlias = "tuple[Term, ...]"
-Layout: TypeAlias = "Plain | Padded | Planes | Tokens"
 Extent: TypeAlias = "int | str"
 """A size: a number, or the name of one that the kernel receives."""
 
@@ -50,37 +51,68 @@ class Expression:
         """An attribute's value."""
         return dict(self.attributes).get(name, default)
 
-    def inputs(self) -> int:
-        """How many arrays the expression reads: one more than the largest slot."""
-        own = self.attribute("slot") + 1 if self.op == "Input" else 0
-        return max([own, *(operand.inputs() for operand in self.operands)])
+    def sizes(self) -> tuple[Size, ...]:
+        """The shape, in the numbers that the kernel receives."""
+        return tuple(size if isinstance(size, int) else Dim.symbol(size) for size in self.shape)
+
+    def inputs(self) -> dict[str, Expression]:
+        """The arrays that the expression reads, by the names of the kernel's arguments."""
+        own = {_input(self.attribute("slot")): self} if self.op == "Input" else {}
+        return own | {n: e for operand in self.operands for n, e in operand.inputs().items()}
+
+
+def signature(kernel: str, expression: Expression, output: Output, sizes: int) -> Signature:
+    """What a kernel takes that makes something of an expression's elements."""
+    inputs = (
+        Input(name, array.dtype, layout.elements(array.sizes()), layout)
+        for name, array in expression.inputs().items()
+        for layout in [array.attribute("layout", PLAIN)]
+    )
+    numbers = tuple(Dim.symbol(extent(position)) for position in range(sizes))
+    return Signature(kernel, (output, Flag(), *inputs), numbers)
+
+
+def arguments(inputs: Sequence[Given], sizes: Sequence[Size]) -> dict[str, Given]:
+    """Arrays by slot and sizes by number, by the names of the kernel's arguments."""
+    named: dict[str, Given] = {_input(slot): value for slot, value in enumerate(inputs)}
+    return named | {extent(position): size for position, size in enumerate(sizes)}
+
+
+def _input(slot: int) -> str:
+    return f"input{slot}"
+
+
+def extent(position: int) -> str:
+    """The name of a size that the kernel receives."""
+    return f"d{position}"
 
 
 @dataclass(frozen=True)
 class Pointwise:
-    """The kernel. Arguments: output, error flag, one pointer an input, one number a size."""
+    """The kernel."""
 
     expression: Expression
     sizes: int
-    """How many sizes the kernel receives, named `d0`, `d1`, ..."""
+    """How many sizes the kernel receives, named by `extent`."""
     layout: Layout = PLAIN
     """How the output lies."""
 
-    def source(self, target: Target) -> str:
-        """The LLVM module."""
-        del target
-        inputs = self.expression.inputs()
+    @property
+    def signature(self) -> Signature:
+        """What it takes."""
+        room = self.layout.elements(self.expression.sizes())
+        output = Output("output", self.expression.dtype, room, self.layout)
+        return signature("Pointwise", self.expression, output, self.sizes)
 
-        def body(b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-            writer = Writer(self.expression, b, arguments)
-            if isinstance(self.layout, Tokens):
-                writer.write_tokens(thread, threads)
-            elif isinstance(self.layout, Planes):
-                writer.write_planes(self.layout, thread, threads)
-            else:
-                writer.write_rows(thread, threads, padded=self.layout == PADDED)
-
-        return write_kernel(body, 2 + inputs + self.sizes)
+    def write(self, b: KernelBuilder) -> None:
+        """Write the body."""
+        writer = Writer(self.expression, b)
+        if isinstance(self.layout, Tokens):
+            writer.write_tokens()
+        elif isinstance(self.layout, Planes):
+            writer.write_planes(self.layout)
+        else:
+            writer.write_rows(padded=self.layout == PADDED)
 
 
 @dataclass(frozen=True)
@@ -98,13 +130,10 @@ class _Here:
 class Writer:
     """Writes the loops and the elements; the rules in `movement.py` call back into it."""
 
-    def __init__(self, expression: Expression, b: Builder, arguments: Sequence[Term]) -> None:
+    def __init__(self, expression: Expression, b: KernelBuilder) -> None:
         self.b = b
         self.expression = expression
-        inputs = expression.inputs()
-        self.output, self.flag = b.pointer(arguments[0]), b.pointer(arguments[1])
-        self.arrays = [b.pointer(argument) for argument in arguments[2 : 2 + inputs]]
-        self.sizes = {f"d{i}": size for i, size in enumerate(arguments[2 + inputs :])}
+        self.output, self.flag = b.arguments("output", "flag")
         self.wrong = b.variable(b.i64(0))
         self._done: dict[Any, tuple[Term, Index]] = {}
         self._here: _Here | None = None
@@ -112,11 +141,11 @@ class Writer:
     def extents(self, expression: Expression) -> list[Term]:
         """The sizes of an expression's shape."""
         return [
-            self.b.i64(size) if isinstance(size, int) else self.sizes[size]
+            self.b.i64(size) if isinstance(size, int) else self.b.argument(size)
             for size in expression.shape
         ]
 
-    def write_rows(self, thread: Term, threads: Term, padded: bool) -> None:
+    def write_rows(self, padded: bool) -> None:
         """Row by row: the rows are shared among the threads, or one row's elements.
 
         Padded rows repeat their last element up to a whole group.
@@ -129,11 +158,11 @@ class Writer:
         for size in outer:
             rows = rows * size
         if outer:
-            low, high = b.share(rows, thread, threads)
+            low, high = b.own_share(rows)
             first, last = b.i64(0), width
         else:
             low, high = b.i64(0), b.i64(1)
-            first, last = b.share(width, thread, threads)
+            first, last = b.own_share(width)
         with b.loop(low, high) as row:
             index = self.unravel(row, outer)
             with b.loop(first, last) as column:
@@ -142,7 +171,7 @@ class Writer:
                 self._store(self.element(self.expression, place), row * width + column)
         self.report()
 
-    def write_tokens(self, thread: Term, threads: Term) -> None:
+    def write_tokens(self) -> None:
         """Tile by tile; lanes beyond the end of a sequence repeat its last token."""
         b = self.b
         *leading, tokens, channels = self.extents(self.expression)
@@ -151,7 +180,7 @@ class Writer:
             sequences = sequences * size
         groups = (tokens + GROUP - 1) // GROUP
         tiles = (sequences * groups * GROUP + TILE - 1) // TILE
-        low, high = b.share(tiles * (TILE // GROUP), thread, threads)
+        low, high = b.own_share(tiles * (TILE // GROUP))
         with b.loop(low, high) as group:
             sequence = b.smaller(group // groups, sequences - 1)
             index = self.unravel(sequence, leading)
@@ -165,11 +194,11 @@ class Writer:
                     self._store(value, row + lane)
         self.report()
 
-    def write_planes(self, layout: Planes, thread: Term, threads: Term) -> None:
+    def write_planes(self, layout: Planes) -> None:
         """Plane by plane, vector by vector; lanes that are no pixels get zeros."""
         b = self.b
         images, channels, *_ = self.extents(self.expression)
-        low, high = b.share(images * channels * layout.down, thread, threads)
+        low, high = b.own_share(images * channels * layout.down)
         zero = b.number(REGISTER_TYPES[self.expression.dtype], 0)
         with b.loop(low, high) as line:
             plane, t = line // layout.down, line % layout.down
@@ -213,7 +242,7 @@ class Writer:
         if expression.op == "Input":
             return self._load(expression, index)
         if expression.op == "Size":
-            return self.sizes[expression.attribute("name")]
+            return b.argument(expression.attribute("name"))
         if expression.op in MOVEMENT:
             return MOVEMENT[expression.op](self, expression, index)
         operands = [self.broadcast(operand, index) for operand in expression.operands]
@@ -251,7 +280,8 @@ class Writer:
             for size, term in zip(extents, index, strict=True):
                 place = place * size + term
         kind = MEMORY_TYPES[expression.dtype]
-        value = b.load(b.at(self.arrays[expression.attribute("slot")], place, kind), kind)
+        array = b.argument(_input(expression.attribute("slot")))
+        value = b.load(b.at(array, place, kind), kind)
         return value.compare("!=", 0) if expression.dtype == "bool" else value
 
     def _place_in_planes(self, layout: Planes, channels: Term, index: Index) -> Term:

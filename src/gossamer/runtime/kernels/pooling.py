@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gossamer.runtime.codegen.builder import I32, LANES, VEC, Builder, Term, write_kernel
-from gossamer.runtime.codegen.math import maximum
-from gossamer.runtime.codegen.target import Target
+from gossamer.runtime.codegen.builder import I32, LANES, VEC, Builder, Term
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder
+from gossamer.runtime.codegen.math import across, maximum
 from gossamer.runtime.kernels.planes import Geometry
 from gossamer.runtime.kernels.tile import keep_lanes
-from gossamer.runtime.layouts import Planes
+from gossamer.runtime.layouts import GROUP, Planes
+from gossamer.runtime.signature import Input, Output, Signature, symbols
 
 
 @dataclass(frozen=True)
 class Pool:
-    """The largest, or the mean, of what the taps read; NaN where any of it is NaN.
-
-    Arguments: x, y, kept lanes of the output's plane, planes in all.
-    """
+    """The largest, or the mean, of what the taps read; NaN where any of it is NaN."""
 
     largest: bool
     geometry: Geometry
 
-    def source(self, target: Target) -> str:
-        """The LLVM module."""
-        del target
-        return write_kernel(self._body, 4)
+    @property
+    def signature(self) -> Signature:
+        """What it takes: `kept`, the lanes of an output's plane that are pixels, and `planes`."""
+        (planes,) = numbers = symbols("planes")
+        source, output = self.geometry.source, self.geometry.output
+        pointers = (
+            Input("x", "float32", planes * source.plane, source),
+            Output("y", "float32", planes * output.plane, output),
+            Input("kept", "int32", output.vectors * GROUP),
+        )
+        return Signature("Pool", pointers, numbers)
 
-    def _body(self, b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-        x, y, kept = map(b.pointer, arguments[:3])
+    def write(self, b: KernelBuilder) -> None:
+        """Write the body."""
+        x, y, kept, planes = b.arguments("x", "y", "kept", "planes")
         geometry = self.geometry
         source, output = geometry.source, geometry.output
         down, across = geometry.strides
-        low, high = b.share(arguments[3] * output.down, thread, threads)
+        low, high = b.own_share(planes * output.down)
         with b.loop(low, high) as line:
             plane, row = line // output.down, line % output.down
             first = b.at(x, plane * source.plane + row * (down * source.pitch * LANES))
@@ -62,19 +67,22 @@ def _larger(b: Builder, x: Term, y: Term) -> Term:
 
 @dataclass(frozen=True)
 class GlobalAverage:
-    """The mean of each plane. Arguments: x, y (row by row), planes in all."""
+    """The mean of each plane."""
 
     layout: Planes
 
-    def source(self, target: Target) -> str:
-        """The LLVM module."""
-        del target
-        return write_kernel(self._body, 3)
+    @property
+    def signature(self) -> Signature:
+        """What it takes: the output row by row, and how many `planes` there are in all."""
+        (planes,) = numbers = symbols("planes")
+        x = Input("x", "float32", planes * self.layout.plane, self.layout)
+        return Signature("GlobalAverage", (x, Output("y", "float32", planes)), numbers)
 
-    def _body(self, b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-        x, y = map(b.pointer, arguments[:2])
+    def write(self, b: KernelBuilder) -> None:
+        """Write the body."""
+        x, y, planes = b.arguments("x", "y", "planes")
         layout = self.layout
-        low, high = b.share(arguments[2], thread, threads)
+        low, high = b.own_share(planes)
         with b.loop(low, high) as plane:
             total = b.variable(b.number(VEC, 0))
             # Lanes that are no pixels hold zeros, and add nothing.
@@ -83,11 +91,6 @@ class GlobalAverage:
                 first = b.at(b.at(x, plane * layout.plane), line)
                 with b.loop(0, layout.across * LANES, LANES) as lanes:
                     total.set(total.get() + b.load(b.at(first, lanes), VEC, align=64))
-            sums = total.get()
-            lane = [
-                Term(b, b.ir.extract_element(sums.ir, b.number(I32, i).ir)) for i in range(LANES)
-            ]
-            while len(lane) > 1:
-                lane = [left + right for left, right in zip(lane[::2], lane[1::2], strict=True)]
-            mean = lane[0] * (1 / (layout.height * layout.width))
+            total_of_lanes = across(b, total.get(), lambda b, left, right: left + right)
+            mean = total_of_lanes * (1 / (layout.height * layout.width))
             b.store(mean, b.at(y, plane))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.errors import ModelError
-from gossamer.runtime.codegen.builder import I32, I64, Builder, Term, write_kernel
-from gossamer.runtime.codegen.target import Target
-from gossamer.runtime.layouts import GROUP, Plain, Planes
+from gossamer.runtime.codegen.builder import I32, I64
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder
+from gossamer.runtime.layouts import GROUP, Layout, Plain, Planes
+from gossamer.runtime.signature import Input, Output, Signature, symbols
 
 # Of a plane, so that threads share even a few planes evenly.
 _PARTS = 8
@@ -19,23 +19,28 @@ _PARTS = 8
 
 @dataclass(frozen=True)
 class Rearrange:
-    """The kernel. Elements that no pixel goes to get the number `fill`.
-
-    Arguments: x, y, for each element of a plane of y which one of x it is (-1: none), elements of
-    a plane of y, floats from plane to plane of x, floats from plane to plane of y, planes in all.
-    """
+    """The kernel. Elements that no pixel goes to get the number `fill`."""
 
     fill: float = 0.0
 
-    def source(self, target: Target) -> str:
-        """The LLVM module."""
-        del target
-        return write_kernel(self._body, 7)
+    @property
+    def signature(self) -> Signature:
+        """What it takes: `places`, for each of the `count` elements of a plane of y which one of x
+        it is (-1: none), and the floats from plane to plane of x and y, of which there are
+        `planes` in all."""
+        count, x_plane, y_plane, planes = numbers = symbols("count", "x_plane", "y_plane", "planes")
+        pointers = (
+            Input("x", "float32", planes * x_plane, Layout),
+            Output("y", "float32", planes * y_plane, Layout),
+            Input("places", "int32", count),
+        )
+        return Signature("Rearrange", pointers, numbers)
 
-    def _body(self, b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-        x, y, places = map(b.pointer, arguments[:3])
-        count, x_plane, y_plane, planes = arguments[3:]
-        low, high = b.share(planes * _PARTS, thread, threads)
+    def write(self, b: KernelBuilder) -> None:
+        """Write the body."""
+        x, y, places = b.arguments("x", "y", "places")
+        count, x_plane, y_plane, planes = b.arguments("count", "x_plane", "y_plane", "planes")
+        low, high = b.own_share(planes * _PARTS)
         with b.loop(low, high) as item:
             plane = item // _PARTS
             source, output = b.at(x, plane * x_plane), b.at(y, plane * y_plane)

@@ -15,9 +15,11 @@ from typing import Any, TypeAlias
 
 from llvmlite import ir
 
-from gossamer.runtime.codegen.builder import I64, Builder, Term, write_kernel
-from gossamer.runtime.codegen.target import Target
-from gossamer.runtime.kernels.pointwise import REGISTER_TYPES, Expression, Writer
+from gossamer.graphs.dims import product
+from gossamer.runtime.codegen.builder import I64, Builder, Term
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder
+from gossamer.runtime.kernels.pointwise import REGISTER_TYPES, Expression, Writer, signature
+from gossamer.runtime.signature import Output, Signature
 
 _LANES = 64
 """Partial results that are kept at a time; more than a vector, to hide latencies."""
@@ -56,43 +58,46 @@ def _start(op: str, kind: Any) -> float:
 
 @dataclass(frozen=True)
 class Reduction:
-    """The kernel. Arguments: output, error flag, one pointer an input, one number a size.
-
-    The output lies row by row over the axes that are kept.
-    """
+    """The kernel; the output lies row by row over the axes that are kept."""
 
     op: str
     expression: Expression
     axes: tuple[int, ...]
     """The axes that are folded, at least one."""
     sizes: int
-    """How many sizes the kernel receives, named `d0`, `d1`, ..."""
+    """How many sizes the kernel receives, named by `pointwise.extent`."""
 
-    def source(self, target: Target) -> str:
-        """The LLVM module."""
-        del target
+    @property
+    def signature(self) -> Signature:
+        """What it takes."""
+        output = _output(self.expression, self.axes, self.expression.dtype)
+        return signature("Reduction", self.expression, output, self.sizes)
 
-        def body(b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-            folder = _Folder(self, b, arguments)
-            if len(self.expression.shape) - 1 in self.axes:
-                folder.fold_lanes(thread, threads)
-            else:
-                folder.keep_lanes(thread, threads)
+    def write(self, b: KernelBuilder) -> None:
+        """Write the body."""
+        folder = _Folder(self, b)
+        if len(self.expression.shape) - 1 in self.axes:
+            folder.fold_lanes()
+        else:
+            folder.keep_lanes()
 
-        return write_kernel(body, 2 + self.expression.inputs() + self.sizes)
+
+def _output(expression: Expression, folded: Sequence[int], dtype: str) -> Output:
+    kept = (size for axis, size in enumerate(expression.sizes()) if axis not in folded)
+    return Output("output", dtype, product(kept))
 
 
 class _Folder:
     """Writes the loops of a `Reduction`."""
 
-    def __init__(self, kernel: Reduction, b: Builder, arguments: Sequence[Term]) -> None:
+    def __init__(self, kernel: Reduction, b: KernelBuilder) -> None:
         self.b, self.kernel = b, kernel
-        self.writer = Writer(kernel.expression, b, arguments)
+        self.writer = Writer(kernel.expression, b)
         self.extents = self.writer.extents(kernel.expression)
         self.kind = REGISTER_TYPES[kernel.expression.dtype]
         self.fold = _FOLDS[kernel.op]
         self.start = b.number(self.kind, _start(kernel.op, self.kind))
-        self.output = b.pointer(arguments[0])
+        self.output = b.argument("output")
         last = len(self.extents) - 1
         self.outer = [a for a in range(last) if a not in kernel.axes]
         self.folded = [a for a in range(last) if a in kernel.axes]
@@ -142,12 +147,12 @@ class _Folder:
             count = count * self.extents[axis]
         return value / self.b.cast(count, self.kind)
 
-    def keep_lanes(self, thread: Term, threads: Term) -> None:
+    def keep_lanes(self) -> None:
         """Each lane is an output of its own."""
         b = self.b
         inner = self.extents[-1]
         chunks = (inner + _LANES - 1) // _LANES
-        low, high = b.share(self.rows() * chunks, thread, threads)
+        low, high = b.own_share(self.rows() * chunks)
         with b.loop(low, high) as item:
             row, first = item // chunks, item % chunks * _LANES
             count = b.smaller(inner - first, _LANES)
@@ -161,11 +166,11 @@ class _Folder:
                 b.store(value, b.at(self.output, row * inner + first + lane, self.kind))
         self.writer.report()
 
-    def fold_lanes(self, thread: Term, threads: Term) -> None:
+    def fold_lanes(self) -> None:
         """The lanes of an output are folded in the end."""
         b = self.b
         inner = self.extents[-1]
-        low, high = b.share(self.rows(), thread, threads)
+        low, high = b.own_share(self.rows())
         used = b.smaller(inner, _LANES)
         with b.loop(low, high) as row:
             index = self.outer_index(row)
@@ -182,7 +187,7 @@ class _Folder:
 
 @dataclass(frozen=True)
 class ArgReduction:
-    """Where the largest or smallest element lies along an axis; arguments as of `Reduction`."""
+    """Where the largest or smallest element lies along an axis."""
 
     op: str
     """`ArgMax` or `ArgMin`."""
@@ -192,20 +197,22 @@ class ArgReduction:
     """Whether of equal elements the last one counts, not the first."""
     sizes: int
 
-    def source(self, target: Target) -> str:
-        """The LLVM module."""
-        del target
-        return write_kernel(self._body, 2 + self.expression.inputs() + self.sizes)
+    @property
+    def signature(self) -> Signature:
+        """What it takes."""
+        output = _output(self.expression, (self.axis,), "int64")
+        return signature("ArgReduction", self.expression, output, self.sizes)
 
-    def _body(self, b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-        writer = Writer(self.expression, b, arguments)
+    def write(self, b: KernelBuilder) -> None:
+        """Write the body."""
+        writer = Writer(self.expression, b)
         extents = writer.extents(self.expression)
         kept = [size for axis, size in enumerate(extents) if axis != self.axis]
         rows = b.i64(1)
         for size in kept:
             rows = rows * size
         sign = (">" if self.op == "ArgMax" else "<") + ("=" if self.last else "")
-        low, high = b.share(rows, thread, threads)
+        low, high = b.own_share(rows)
         with b.loop(low, high) as row:
             index = writer.unravel(row, kept)
 
@@ -220,5 +227,5 @@ class ArgReduction:
                 better = value.compare(sign, best.get())
                 best.set(b.select(better, value, best.get()))
                 where.set(b.select(better, place, where.get()))
-            b.store(where.get(), b.at(b.pointer(arguments[0]), row, I64))
+            b.store(where.get(), b.at(writer.output, row, I64))
         writer.report()

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gossamer.runtime.codegen.builder import F32, I32, LANES, VEC, Builder, Term, write_kernel
-from gossamer.runtime.codegen.math import exp, maximum
-from gossamer.runtime.codegen.target import Target
+from gossamer.graphs.dims import product
+from gossamer.runtime.codegen.builder import F32, LANES, VEC, Builder, Term
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder
+from gossamer.runtime.codegen.math import across, exp, maximum
+from gossamer.runtime.signature import Input, Output, Signature, symbols
 
 
 @dataclass(frozen=True)
 class Softmax:
-    """The kernel; the largest element is subtracted first, so that nothing overflows.
-
-    Arguments: x, y, outer size, length of the axis, inner size; x is `[outer, length, inner]`.
-    """
+    """The kernel; the largest element is subtracted first, so that nothing overflows."""
 
     logarithm: bool
     """Whether the output is the softmax's logarithm."""
     rows: bool
     """Whether the inner size is 1, so that the axis runs along memory."""
 
-    def source(self, target: Target) -> str:
-        """The LLVM module."""
-        del target
-        return write_kernel(self._rows if self.rows else self._columns, 5)
+    @property
+    def signature(self) -> Signature:
+        """What it takes: arrays `[outer, length, inner]`, of which it runs along `length`."""
+        numbers = symbols("outer", "length", "inner")
+        room = product(numbers)
+        pointers = Input("x", "float32", room), Output("y", "float32", room)
+        return Signature("Softmax", pointers, numbers)
+
+    def write(self, b: KernelBuilder) -> None:
+        """Write the body."""
+        (self._rows if self.rows else self._columns)(b)
 
     def _finish(self, b: Builder, x: Term, largest: Term, total: Term) -> Term:
         """An output: from the input if it is the logarithm, else from the exponential."""
@@ -37,10 +43,9 @@ class Softmax:
         """What the exponentials are multiplied by, or the logarithm of their sum."""
         return b.intrinsic("log", total) if self.logarithm else 1 / total
 
-    def _rows(self, b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-        x, y = map(b.pointer, arguments[:2])
-        outer, length, _ = arguments[2:]
-        low, high = b.share(outer, thread, threads)
+    def _rows(self, b: KernelBuilder) -> None:
+        x, y, outer, length = b.arguments("x", "y", "outer", "length")
+        low, high = b.own_share(outer)
         whole = length // LANES * LANES
         with b.loop(low, high) as row:
             source, output = b.at(x, row * length), b.at(y, row * length)
@@ -58,7 +63,7 @@ class Softmax:
                 tops[kind].set(maximum(b, tops[kind].get(), value))
 
             each(find_top)
-            top = maximum(b, tops[F32].get(), _across(b, tops[VEC].get(), maximum))
+            top = maximum(b, tops[F32].get(), across(b, tops[VEC].get(), maximum))
             largest = {VEC: b.splat(top), F32: top}
             sums = {kind: b.variable(b.number(kind, 0)) for kind in (VEC, F32)}
 
@@ -69,7 +74,7 @@ class Softmax:
                     b.store(power, b.at(output, place))
 
             each(add)
-            total = sums[F32].get() + _across(b, sums[VEC].get(), lambda b, x, y: x + y)
+            total = sums[F32].get() + across(b, sums[VEC].get(), lambda b, x, y: x + y)
             last = self._factor(b, total)
             factor = {VEC: b.splat(last), F32: last}
 
@@ -81,11 +86,10 @@ class Softmax:
 
             each(finish)
 
-    def _columns(self, b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-        x, y = map(b.pointer, arguments[:2])
-        outer, length, inner = arguments[2:]
+    def _columns(self, b: KernelBuilder) -> None:
+        x, y, outer, length, inner = b.arguments("x", "y", "outer", "length", "inner")
         pieces = (inner + LANES - 1) // LANES
-        low, high = b.share(outer * pieces, thread, threads)
+        low, high = b.own_share(outer * pieces)
         with b.loop(low, high) as item:
             begin, first = item // pieces * (length * inner), item % pieces * LANES
 
@@ -116,11 +120,3 @@ class Softmax:
                 column(begin + first, VEC)
 
             b.choose(first + LANES <= inner, whole, tail)
-
-
-def _across(b: Builder, vector: Term, fold: Callable[[Builder, Term, Term], Term]) -> Term:
-    """The lanes of a vector folded into one number."""
-    lanes = [Term(b, b.ir.extract_element(vector.ir, b.number(I32, i).ir)) for i in range(LANES)]
-    while len(lanes) > 1:
-        lanes = [fold(b, one, other) for one, other in zip(lanes[::2], lanes[1::2], strict=True)]
-    return lanes[0]

@@ -7,19 +7,20 @@ rows has the taps of one channel.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.errors import ModelError
-from gossamer.runtime.codegen.builder import LANES, Builder, Term, write_kernel
-from gossamer.runtime.codegen.target import Target
+from gossamer.runtime.codegen.builder import LANES
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder
+from gossamer.runtime.kernels import planes, sparse_lists
 from gossamer.runtime.kernels.epilogue import Epilogue
-from gossamer.runtime.kernels.planes import Geometry, find_tile
+from gossamer.runtime.kernels.planes import Geometry
 from gossamer.runtime.kernels.sparse_lists import ListKernel, SparseLists, make_lists
 from gossamer.runtime.kernels.tile import Shape
+from gossamer.runtime.signature import Signature
 
 
 def pack(
@@ -81,13 +82,7 @@ def _pack_groups(
 
 @dataclass(frozen=True)
 class SparseConv:
-    """The kernel, for the shapes of tiles.
-
-    Arguments: x, y, bias, values, offsets, rows, ends, segments, table of tiles, tiles and vectors
-    in an image, images, floats in an image of x, floats in a plane of y, rows, floats in a block of
-    x, blocks, chunks, kept lanes of the output's plane, and for each operand of the epilogue a
-    pointer and the floats in a plane.
-    """
+    """The kernel, for the shapes of tiles."""
 
     shapes: tuple[Shape, ...]
     epilogue: Epilogue
@@ -97,21 +92,15 @@ class SparseConv:
     """Whether some lanes of the output are no pixels, and must be zero."""
     together: int = 1
 
-    def source(self, target: Target) -> str:
-        """The LLVM module."""
-        del target
-        return write_kernel(self._body, 19 + 2 * self.epilogue.operands)
+    @property
+    def signature(self) -> Signature:
+        """What it takes."""
+        lists = sparse_lists.pointers(planes.ROWS, self.wide, self.together)
+        counted = lists, sparse_lists.NUMBERS, sparse_lists.LENGTHS
+        return planes.signature("SparseConv", self.epilogue.operands, self.masked, *counted)
 
-    def _body(self, b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-        x, y, bias = map(b.pointer, arguments[:3])
-        table = b.pointer(arguments[8])
-        tiles, vectors, images, x_image, y_plane, rows, x_block, blocks, chunks = arguments[9:18]
-        operands = [
-            (b.pointer(base), plane)
-            for base, plane in zip(arguments[19::2], arguments[20::2], strict=True)
-        ]
-        kept = b.pointer(arguments[18]) if self.masked else None
-        find = find_tile(b, x, y, operands, table, tiles, vectors, rows, x_image, y_plane, kept)
+    def write(self, b: KernelBuilder) -> None:
+        """Write the body."""
+        find = planes.find_tile(b, self.epilogue.operands, self.masked)
         kernel = ListKernel(self.shapes, self.epilogue, self.wide, LANES, self.together)
-        counts = (images * tiles, x_block, blocks, chunks, images * vectors)
-        kernel.write(b, arguments[3:8], bias, *counts, thread, threads, find)
+        kernel.write(b, *planes.counts(b), find)

@@ -5,18 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.runtime.codegen.builder import Builder, Term, write_kernel
-from gossamer.runtime.codegen.target import Target
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder
+from gossamer.runtime.kernels import sparse_lists, tokens
 from gossamer.runtime.kernels.epilogue import Epilogue
 from gossamer.runtime.kernels.sparse_lists import ListKernel, SparseLists, make_lists
-from gossamer.runtime.kernels.tokens import GROUPS, find_tile, shapes
 from gossamer.runtime.layouts import TILE
+from gossamer.runtime.signature import Signature, symbols
 
 
 def pack(weight: NDArray[np.float32], block: int, chunks: int, together: int = 1) -> SparseLists:
@@ -37,26 +36,26 @@ def pack(weight: NDArray[np.float32], block: int, chunks: int, together: int = 1
 
 @dataclass(frozen=True)
 class SparseLinear:
-    """The kernel, for one way of finishing each output before it is stored.
-
-    Arguments: x, y, bias, values, offsets, rows, ends, segments, tiles, groups in the last tile,
-    floats in a tile of x, floats in a tile of y, floats in a block of x, blocks, chunks, and a
-    pointer for each operand of the epilogue.
-    """
+    """The kernel, for one way of finishing each output before it is stored."""
 
     epilogue: Epilogue
     together: int = 1
 
-    def source(self, target: Target) -> str:
-        """The LLVM module."""
-        del target
-        return write_kernel(self._body, 15 + self.epilogue.operands)
+    @property
+    def signature(self) -> Signature:
+        """What it takes."""
+        (rows,) = symbols("rows")
+        pointers = (
+            *sparse_lists.pointers(rows, wide=False, together=self.together),
+            *tokens.pointers(tokens.TILES * tokens.X_TILE, rows, self.epilogue.operands),
+        )
+        numbers = tokens.NUMBERS + sparse_lists.NUMBERS
+        return Signature("SparseLinear", pointers, numbers, (rows, *sparse_lists.LENGTHS))
 
-    def _body(self, b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
-        x, y, bias = map(b.pointer, arguments[:3])
-        tiles, last_groups, x_tile, y_tile, x_block, blocks, chunks = arguments[8:15]
-        operands = [b.pointer(argument) for argument in arguments[15:]]
-        kernel = ListKernel(shapes(self.epilogue.operands), self.epilogue, False, 1, self.together)
-        find = find_tile(b, x, y, operands, tiles, last_groups, x_tile, y_tile)
-        counts = (tiles, x_block, blocks, chunks, (tiles - 1) * GROUPS + last_groups)
-        kernel.write(b, arguments[3:8], bias, *counts, thread, threads, find)
+    def write(self, b: KernelBuilder) -> None:
+        """Write the body."""
+        operands = self.epilogue.operands
+        every = tokens.shapes(len(operands))
+        kernel = ListKernel(every, self.epilogue, False, 1, self.together)
+        find = tokens.find_tile(b, operands)
+        kernel.write(b, b.argument("tiles"), tokens.all_vectors(b), find)

@@ -19,13 +19,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gossamer.graphs.dims import Dim
 from gossamer.runtime.codegen.builder import I16, I32, I64, LANES, VEC, Builder, Term
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder
 from gossamer.runtime.kernels.epilogue import Epilogue
 from gossamer.runtime.kernels.tile import Shape, Tile, finish
+from gossamer.runtime.signature import Input, symbols
 
 # Nonzeros by which a list asks for what comes later. The lists of a large model do not stay in any
 # cache from run to run, and what the processor foresees by itself comes too late from memory.
 _AHEAD = 2048
+
+NUMBERS = BLOCKS, CHUNKS, _ = symbols("blocks", "chunks", "x_block")
+"""What the loop takes: blocks of inputs, chunks of rows, floats from a block to the next."""
+LENGTHS = _NONZEROS, _LISTS = symbols("nonzeros", "lists")
+
+
+def pointers(rows: Dim, wide: bool, together: int) -> tuple[Input, ...]:
+    """What the loop takes: the numbers that rows' sums begin with, and the arrays of the lists."""
+    return (
+        Input("bias", "float32", rows),
+        Input("offsets", "uint32" if wide else "uint16", _NONZEROS),
+        Input("values", "float32", _NONZEROS * together),
+        Input("firsts", "int32", _LISTS),
+        Input("ends", "int32", _LISTS + 1),
+        Input("segments", "int64", BLOCKS * (CHUNKS + 1)),
+    )
 
 
 @dataclass(frozen=True)
@@ -43,9 +62,17 @@ class SparseLists:
     segments: NDArray[np.int64]
     """[blocks, chunks + 1] the first list of each chunk."""
 
-    def arrays(self) -> list[NDArray[Any]]:
-        """The arrays in the order in which kernels take them."""
-        return [self.values, self.offsets, self.rows, self.ends, self.segments]
+    def arguments(self) -> dict[str, NDArray[Any] | int]:
+        """What kernels take of them."""
+        return {
+            "values": self.values,
+            "offsets": self.offsets,
+            "firsts": self.rows,
+            "ends": self.ends,
+            "segments": self.segments,
+            "blocks": self.segments.shape[0],
+            "chunks": self.segments.shape[1] - 1,
+        }
 
 
 def make_lists(
@@ -106,40 +133,23 @@ class ListKernel:
     together: int = 1
 
     def write(
-        self,
-        b: Builder,
-        arrays: Sequence[Term],
-        bias: Term,
-        tiles: Term,
-        block_step: Term,
-        blocks: Term,
-        chunks: Term,
-        vectors: Term,
-        thread: Term,
-        threads: Term,
-        find: Callable[[Term], Tile],
+        self, b: KernelBuilder, tiles: Term, vectors: Term, find: Callable[[Term], Tile]
     ) -> None:
-        """Compute the chunks of tiles that fall to a thread.
+        """Compute the chunks of tiles that fall to this thread.
 
         Args:
             b: the builder.
-            arrays: the addresses of the lists' arrays.
-            bias: where the numbers lie that the rows' sums begin with.
             tiles: how many there are.
-            block_step: floats from a block of inputs to the next.
-            blocks: how many there are.
-            chunks: how many there are.
             vectors: of all tiles together.
-            thread: this one's number.
-            threads: how many there are.
             find: the tile of a number.
         """
-        values, offsets, rows, ends, segments = map(b.pointer, arrays)
+        rows, ends, segments = b.arguments("firsts", "ends", "segments")
+        x_block, blocks, chunks = b.arguments("x_block", "blocks", "chunks")
         with b.loop(0, tiles) as item:
             tile = find(item)
-            first, last = tile.share(b, vectors, chunks, thread, threads)
+            first, last = tile.share(b, vectors, chunks)
             with b.loop(0, blocks) as block:
-                source = b.at(tile.source, block * block_step)
+                source = b.at(tile.source, block * x_block)
                 segment = b.at(segments, block * (chunks + 1), I64)
                 begin, end = (b.load(b.at(segment, cut, I64), I64) for cut in (first, last))
                 is_first = block.compare("==", 0)
@@ -158,17 +168,17 @@ class ListKernel:
                     with b.loop(begin, end) as entry:
                         row = _integer(b, rows, entry)
                         span = _integer(b, ends, entry), _integer(b, ends, entry + 1)
-                        sums = self._begin(b, tile, shape, row, bias, is_first)
-                        self._add(b, shape, source, values, offsets, span, sums)
+                        sums = self._begin(b, tile, shape, row, is_first)
+                        self._add(b, shape, source, span, sums)
                         self._end(b, tile, shape, row, is_last, sums)
 
                 b.switch(tile.number, len(self.shapes), lists)
 
     def _begin(
-        self, b: Builder, tile: Tile, shape: Shape, row: Term, bias: Term, is_first: Term
+        self, b: KernelBuilder, tile: Tile, shape: Shape, row: Term, is_first: Term
     ) -> list[list[Any]]:
         """The bias in the first block, what was stored before in later ones."""
-        zero = b.number(VEC, 0)
+        bias, zero = b.argument("bias"), b.number(VEC, 0)
         sums = [[b.variable(zero) for _ in shape.output] for _ in range(self.together)]
 
         def from_bias() -> None:
@@ -188,14 +198,13 @@ class ListKernel:
 
     def _add(
         self,
-        b: Builder,
+        b: KernelBuilder,
         shape: Shape,
         source: Term,
-        values: Term,
-        offsets: Term,
         span: tuple[Term, Term],
         sums: list[list[Any]],
     ) -> None:
+        values, offsets = b.arguments("values", "offsets")
         kind = I32 if self.wide else I16
         ahead = span[0] + _AHEAD
         for further in (0, LANES):

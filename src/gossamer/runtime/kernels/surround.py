@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gossamer.runtime.codegen.builder import LANES, VEC, Builder, Term, write_kernel
-from gossamer.runtime.codegen.target import Target
+from gossamer.runtime.codegen.builder import LANES, VEC, Builder, Term
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder
 from gossamer.runtime.layouts import Planes
+from gossamer.runtime.signature import Output, Signature, symbols
 
 
 @dataclass(frozen=True)
 class Surround:
-    """The kernel; it changes an array in place. Arguments: the array, planes in all."""
+    """The kernel; it changes an array in place."""
 
     layout: Planes
 
-    def source(self, target: Target) -> str:
-        """The LLVM module."""
-        del target
-        return write_kernel(self._body, 2)
+    @property
+    def signature(self) -> Signature:
+        """What it takes: the array, and how many planes there are in all."""
+        (planes,) = numbers = symbols("planes")
+        array = Output("array", "float32", planes * self.layout.plane, self.layout)
+        return Signature("Surround", (array,), numbers)
 
-    def _body(self, b: Builder, arguments: Sequence[Term], thread: Term, threads: Term) -> None:
+    def write(self, b: KernelBuilder) -> None:
+        """Write the body."""
         layout = self.layout
         rows = _spans(layout.above, layout.down, layout.below, layout.rows)
         columns = _spans(layout.left, layout.across, layout.right, layout.columns)
-        low, high = b.share(arguments[1], thread, threads)
+        array, planes = b.arguments("array", "planes")
+        low, high = b.own_share(planes)
         with b.loop(low, high) as number:
-            plane = b.at(b.pointer(arguments[0]), number * layout.plane)
+            plane = b.at(array, number * layout.plane)
             for row in rows:
                 for column in columns:
                     if row.part or column.part:

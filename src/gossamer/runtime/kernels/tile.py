@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gossamer.runtime.codegen.builder import I32, VEC, VEC_I32, Builder, Term
+from gossamer.runtime.codegen.kernel_builder import KernelBuilder
 from gossamer.runtime.kernels.epilogue import Epilogue
 
 
@@ -52,14 +53,12 @@ class Tile:
     kept: Term | None = None
     """Where the masks of its lanes begin, if some lanes must be zero."""
 
-    def share(
-        self, b: Builder, vectors: Term, parts: Term, thread: Term, threads: Term
-    ) -> tuple[Term, Term]:
-        """The first and one past the last of the tile's `parts` that fall to a thread.
+    def share(self, b: KernelBuilder, vectors: Term, parts: Term) -> tuple[Term, Term]:
+        """The first and one past the last of the tile's `parts` that fall to this thread.
 
         Each thread gets as much of the `vectors` of all tiles, whatever their sizes.
         """
-        low, high = b.share(vectors * parts, thread, threads)
+        low, high = b.own_share(vectors * parts)
 
         def part(place: Term) -> Term:
             inside = b.larger(place - self.before * parts, 0)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from gossamer.runtime import tuning
-from gossamer.runtime.graph import Graph, Layout, Node, Value, derived
+from gossamer.runtime.graph import Graph, Node, Value, derived
 from gossamer.runtime.kernels.elements import ELEMENTWISE
-from gossamer.runtime.layouts import PLAIN, TOKENS, Planes
+from gossamer.runtime.layouts import PLAIN, TOKENS, Layout, Planes
 from gossamer.runtime.passes.partition import ALIASES, PLAIN_OPS
 from gossamer.runtime.passes.place_images import IMAGE_OPS
 

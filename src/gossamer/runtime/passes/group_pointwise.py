@@ -9,7 +9,7 @@ from gossamer.graphs.operation import shape_of
 from gossamer.runtime.graph import Graph, Node, Value, scalar
 from gossamer.runtime.kernels.elements import ELEMENTWISE, FLOAT_ONLY
 from gossamer.runtime.kernels.movement import MOVEMENT
-from gossamer.runtime.kernels.pointwise import REGISTER_TYPES, Expression
+from gossamer.runtime.kernels.pointwise import REGISTER_TYPES, Expression, extent
 from gossamer.runtime.kernels.reduction import REDUCTIONS
 from gossamer.runtime.layouts import PLAIN
 from gossamer.runtime.onnx_import import why_unknown
@@ -233,7 +233,7 @@ class _Builder:
             return int(size)
         if size not in self.sizes:
             self.sizes.append(size)
-        return f"d{self.sizes.index(size)}"
+        return extent(self.sizes.index(size))
 
 
 def _plain(value: Value) -> Any:
