@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar
 
 Size: TypeAlias = "int | Dim"
 """A size of a shape: a number, or a polynomial where it depends on the input."""
@@ -32,15 +32,17 @@ class Misfit(UnknownSize):
 class Dim:
     """A polynomial with integer coefficients; every symbol stands for a number of at least 1.
 
-    Arithmetic gives a plain `int` where the symbols cancel, and raises `UnknownSize` where the
-    polynomial grows out of hand. Equality is equality of polynomials. A comparison is True or False
-    only if it is that whatever the symbols are, and raises `UnknownSize` otherwise.
+    Beside symbols there may be quotients rounded up (`ceiling`) among its factors. Arithmetic gives
+    a plain `int` where the symbols cancel, and raises `UnknownSize` where the polynomial grows out
+    of hand. Equality is equality of polynomials. A comparison is True or False only if it is that
+    whatever the symbols are, and raises `UnknownSize` otherwise.
     """
 
-    __slots__ = ("_terms",)
+    __slots__ = ("_symbols", "_terms")
 
     def __init__(self, terms: _Terms) -> None:
         self._terms = terms
+        self._symbols: frozenset[str] | None = None
 
     @staticmethod
     def symbol(name: str) -> Dim:
@@ -48,19 +50,24 @@ class Dim:
         return Dim({(name,): 1})
 
     @property
-    def symbols(self) -> set[str]:
+    def symbols(self) -> frozenset[str]:
         """The names that the size depends on."""
-        atoms = {atom for monomial in self._terms for atom in monomial}
-        inside = [atom.size.symbols for atom in atoms if isinstance(atom, Ceiling)]
-        return {atom for atom in atoms if isinstance(atom, str)}.union(*inside)
+        # Asked in each run, so found once; `evaluate` is short of calls likewise.
+        if self._symbols is None:
+            atoms = {atom for monomial in self._terms for atom in monomial}
+            named = ({a} if isinstance(a, str) else a.size.symbols for a in atoms)
+            self._symbols = frozenset().union(*named)
+        return self._symbols
 
     def evaluate(self, values: Mapping[str, _Number]) -> _Number:
         """What the size is, given what the symbols stand for: numbers, or sizes in their turn."""
-        found: Any = sum(
-            factor * math.prod(_value(atom, values) for atom in monomial)
-            for monomial, factor in self._terms.items()
-        )
-        return cast(_Number, found)
+        total: Any = 0
+        for monomial, factor in self._terms.items():
+            term: Any = factor
+            for atom in monomial:
+                term = term * (values[atom] if isinstance(atom, str) else atom.evaluate(values))
+            total = total + term
+        return total  # type: ignore[no-any-return]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Dim) and self._terms == other._terms
@@ -136,12 +143,12 @@ class Ceiling:
     size: Dim
     by: int
 
+    def evaluate(self, values: Mapping[str, Any]) -> Any:
+        """What it is, given what the symbols stand for."""
+        return ceiling(self.size.evaluate(values), self.by)
+
     def __str__(self) -> str:
         return f"ceil(({self.size})/{self.by})"
-
-
-def _value(atom: _Atom, values: Mapping[str, Any]) -> Any:
-    return values[atom] if isinstance(atom, str) else ceiling(atom.size.evaluate(values), atom.by)
 
 
 def _terms(size: Size) -> _Terms:

@@ -168,19 +168,23 @@ def match(
     Raises:
         DataError: if the model does not take it.
     """
-    found = list(array.shape)
-    stated = f"input {name!r} must have the shape [{', '.join(map(str, shape))}], not {found}"
+
+    def stated() -> str:
+        # Only for an error: writing sizes takes longer than all else here.
+        found = list(array.shape)
+        return f"input {name!r} must have the shape [{', '.join(map(str, shape))}], not {found}"
+
     beyond = None
     if array.ndim != len(shape):
-        raise DataError(f"{stated}; add or remove axes")
+        raise DataError(f"{stated()}; add or remove axes")
     for size, number in zip(shape, array.shape, strict=True):
         if isinstance(size, Dim):
             (symbol,) = size.symbols
             if number < 1:
-                beyond = BeyondProgram(f"{stated}; give at least one along each axis")
+                beyond = BeyondProgram(f"{stated()}; give at least one along each axis")
             if sizes.setdefault(symbol, number) != number:
-                beyond = BeyondProgram(f"{stated}, as {symbol} is {sizes[symbol]} elsewhere")
+                beyond = BeyondProgram(f"{stated()}, as {symbol} is {sizes[symbol]} elsewhere")
                 beyond.against_onnx = True
         elif isinstance(size, int) and size != number:
-            raise DataError(f"{stated}; pad or reshape it")
+            raise DataError(f"{stated()}; pad or reshape it")
     return beyond

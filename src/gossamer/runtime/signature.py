@@ -14,7 +14,8 @@ from typing import TypeAlias
 import numpy as np
 
 from gossamer.graphs.dims import Dim, Size, number
-from gossamer.runtime.graph import Array, Value
+from gossamer.graphs.operation import Array
+from gossamer.runtime.graph import Value
 from gossamer.runtime.layouts import PLAIN, Layout
 
 
