@@ -108,6 +108,16 @@ def test_an_error_is_one_line_and_code_2(capsys: pytest.CaptureFixture[str]) -> 
     assert stop.value.code == 2 and capsys.readouterr().err == "gossamer: no good\n"
 
 
+@pytest.mark.parametrize("option", ["--evaluate", "--final-evaluate"])
+def test_an_option_left_empty_is_not_passed_over(
+    option: str, small_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As from a variable of the shell that was never set."""
+    arguments = ["--out", str(tmp_path / "out"), "--solver", "magnitude", "--sparsity", "0.5"]
+    assert _code("sparsify", str(small_onnx), *arguments, option, "") == 2
+    assert "'' is not of the form FILE.py:FUNCTION" in capsys.readouterr().err
+
+
 def test_a_users_function_that_ends_the_program_is_one_line_and_code_2(
     small_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,8 @@ from gossamer.errors import OptionError, shown
 
 # What libraries in C take for a whole number.
 _MOST = 2**63 - 1
+# Seconds that systems can wait for.
+_LONGEST = 1e9
 
 
 def number(argument: str, given: object, fits: Callable[[float], bool], wanted: str) -> float:
@@ -34,7 +36,7 @@ def number(argument: str, given: object, fits: Callable[[float], bool], wanted: 
 
 def seconds(argument: str, given: object) -> float:
     """A time that something may take, or takes at least; see `number`."""
-    return number(argument, given, lambda it: it >= 0, "seconds, 0 or more")
+    return number(argument, given, lambda it: 0 <= it <= _LONGEST, "seconds, 0 to a billion")
 
 
 def whole(argument: str, given: object, least: int) -> int:

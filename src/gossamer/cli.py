@@ -273,7 +273,6 @@ def sparsify(
 ) -> None:
     """Remove weights to a stated sparsity or budget, or as far as an accuracy drop allows."""
     from gossamer.folders import check_folder
-    from gossamer.models.python_file import load_function
 
     check_folder(out)
     result = gs.sparsify(
@@ -283,9 +282,9 @@ def sparsify(
         budget=budget,
         objective=objective,
         allocation=allocation,
-        evaluate=load_function(evaluate) if evaluate else None,
+        evaluate=_function(evaluate),
         max_drop=max_drop,
-        final_evaluate=load_function(final_evaluate) if final_evaluate else None,
+        final_evaluate=_function(final_evaluate),
         solver=solver,
         pattern=pattern or "unstructured",
         layers=layers,
@@ -364,7 +363,6 @@ def recover(
 ) -> None:
     """Win back accuracy by training the weights that are left; zeros stay where they are."""
     from gossamer.folders import check_folder
-    from gossamer.models.python_file import load_function
 
     check_folder(out)
     result = gs.recover(
@@ -374,9 +372,9 @@ def recover(
         steps=steps,
         batch_size=batch_size,
         losses=_weights(loss),
-        task_loss=load_function(task_loss) if task_loss else None,
+        task_loss=_function(task_loss),
         learning_rate=learning_rate,
-        evaluate=load_function(evaluate) if evaluate else None,
+        evaluate=_function(evaluate),
         max_cpu_minutes=max_cpu_minutes,
         device=device,
         folder=folder,
@@ -479,7 +477,6 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Measure dense, its rivals and sparse in turn: time, energy, memory, size, accuracy."""
-    from gossamer.models.python_file import load_function
 
     if report is not None:
         from gossamer.report.html import check_report
@@ -490,7 +487,7 @@ def compare(
         from gossamer.verbs.compare import is_known
 
         check_card(card, is_known(sparse))
-    scoring = load_function(evaluate) if evaluate else None
+    scoring = _function(evaluate)
     found = gs.compare(
         dense,
         sparse,
@@ -661,6 +658,13 @@ def _in_options(verb: str, found: dict[str, Any]) -> dict[str, Any]:
     """Return what was found with its notes in the words of a verb's options."""
     notes = [command_line.in_options(app, [verb], note) for note in found["notes"]]
     return {**found, "notes": notes}
+
+
+def _function(given: str | None) -> Any:
+    """Return the function that FILE.py:FUNCTION names; an empty text names none, and says so."""
+    from gossamer.models.python_file import load_function
+
+    return None if given is None else load_function(given)
 
 
 def _weights(losses: list[str] | None) -> dict[str, float] | None:

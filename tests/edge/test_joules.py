@@ -64,9 +64,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match="cannot be read"):
         compared_joules(tmp_path / "gone.json")
     path = tmp_path / "broken.json"
-    path.write_text("{", encoding="utf-8")
-    with pytest.raises(ScenarioError, match="cannot be read"):
-        compared_joules(path)
+    for text in ("{", "[" * 100_000):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(ScenarioError, match="cannot be read"):
+            compared_joules(path)
 
 
 @pytest.mark.parametrize(("joules", "says"), [(None, "no energy of 'a' .short."), (-1.0, "says")])

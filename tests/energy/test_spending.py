@@ -79,3 +79,12 @@ def test_what_a_model_took_is_told_beside_it() -> None:
     assert Spending.told({"energy_spent": asdict(spent)}) == spent
     for others in (None, {}, {"energy_spent": None}, {"energy_spent": {"joules": 3.0}}):
         assert Spending.told(others) is None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"joules": None}, {"seconds": []}, {"joules": -1.0}, {"kind": "said"}, {"method": []}]
+)
+def test_a_note_of_other_values_is_none(wrong: dict[str, Any]) -> None:
+    spent = Spending(3.0, "estimated", "watts x seconds", 2.0, 1.0)
+    assert Spending.read(asdict(spent)) == spent
+    assert Spending.read({**asdict(spent), **wrong}) is None

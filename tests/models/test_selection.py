@@ -57,7 +57,8 @@ def test_the_user_may_choose_by_expression_or_by_name() -> None:
         ("nothing", "fits no prunable layer"),
         ("(", "not a regular expression"),
         (["a", "z"], "'z'"),
-        ([], "empty"),
+        ([], "layers= is empty"),
+        ("", "layers= is empty"),
     ],
 )
 def test_a_choice_that_fits_nothing_is_refused(choice: Any, message: str) -> None:

@@ -78,7 +78,8 @@ def test_what_a_kill_in_the_first_write_left_is_no_obstacle(tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "job").iterdir()] == ["job.json"]
 
 
-def test_a_job_that_is_no_json_is_named(tmp_path: Path) -> None:
-    (tmp_path / "job.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "[" * 100_000])
+def test_a_job_that_is_no_json_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "job.json").write_text(text)
     with pytest.raises(OutputError, match="cannot use folder"):
         Folder(tmp_path, job)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gossamer.errors import ScenarioError
+from gossamer.formats.json_text import read_json
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _joules(given: Comparison, place: int) -> Joules:
 
 def _read(path: str | Path) -> Any:
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return read_json(Path(path))
     except (OSError, ValueError) as error:
         raise ScenarioError(
             f"{path} cannot be read ({error}); give what `gossamer compare --json` printed"

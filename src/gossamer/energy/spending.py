@@ -33,10 +33,19 @@ class Spending:
     @classmethod
     def told(cls, result: Mapping[str, Any] | None) -> Spending | None:
         """Return what the making of a model took, where its `result.json` tells it."""
+        return None if result is None else cls.read(result.get("energy_spent"))
+
+    @classmethod
+    def read(cls, document: object) -> Spending | None:
+        """Return what `dataclasses.asdict` made of one; None of anything else."""
         try:
-            return None if result is None else cls(**result["energy_spent"])
-        except (KeyError, TypeError):
+            found = cls(**document)  # type: ignore[arg-type]
+        except TypeError:
             return None
+        numbers = (found.joules, found.seconds, found.cpu_seconds)
+        whole = all(isinstance(it, int | float) and 0 <= it < math.inf for it in numbers)
+        known = found.kind in ("measured", "estimated") and isinstance(found.method, str)
+        return found if whole and known else None
 
     def __add__(self, other: Spending) -> Spending:
         """Return both together; a part that is estimated makes the whole so."""

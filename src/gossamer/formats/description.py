@@ -26,6 +26,7 @@ from typing import Any, Literal
 
 from gossamer.errors import ModelError
 from gossamer.formats.dtypes import NAMES
+from gossamer.formats.json_text import parse_json
 
 FORMAT = "gossamer-sparse"
 VERSION = 1
@@ -158,8 +159,8 @@ class Description:
         if metadata.get(_CHECKSUM_KEY) != f"{zlib.crc32(text.encode()):08x}":
             raise Malformed("the description does not match its checksum")
         try:
-            document = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            document = parse_json(text)
+        except ValueError as error:
             raise Malformed("the description is not JSON") from error
         document = _object(document)
         if document.get("format") != FORMAT:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gossamer.formats.json_text import read_json
+
 RESULT_FILE = "result.json"
 _DIGEST = "file_sha256"
 
@@ -23,7 +25,7 @@ def read_result(stored: Path) -> dict[str, Any] | None:
     Another file may have been put in its place since.
     """
     try:
-        told = json.loads(stored.with_name(RESULT_FILE).read_text(encoding="utf-8"))
+        told = read_json(stored.with_name(RESULT_FILE))
         return dict(told) if told[_DIGEST] == _sha256_of(stored) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

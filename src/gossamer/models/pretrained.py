@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gossamer.errors import ModelError
 from gossamer.files import open_to_readers
+from gossamer.formats.json_text import read_json
 from gossamer.formats.result_file import RESULT_FILE
 from gossamer.models.hugging_face import is_transformers_model, without_progress_bar
 from gossamer.models.made import Made
@@ -80,7 +80,7 @@ def copy_configuration(source: Path, folder: Path) -> None:
 def _layers_behind(source: Path) -> set[str]:
     """Return the folders of what sentence-transformers runs behind the model."""
     try:
-        modules = json.loads((source / "modules.json").read_text(encoding="utf-8"))
+        modules = read_json(source / "modules.json")
         return {str(module["path"]) for module in modules} - {"", "."}
     except (OSError, ValueError, TypeError, KeyError):
         return set()
@@ -202,7 +202,7 @@ def _left_behind(model: Any, source: Path | None) -> Iterator[str]:
             "(save_pretrained)."
         )
         return
-    settings = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    settings = read_json(source / "config.json")
     architecture = (settings.get("architectures") or [name])[0]
     if architecture != name:
         yield f"The head of {architecture} is not in it: what was written is the {name} within."

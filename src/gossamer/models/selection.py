@@ -52,6 +52,9 @@ def choose_layers(layers: Sequence[Layer], choice: str | Iterable[str] | None) -
             )
         return chosen
     if isinstance(choice, str):
+        if not choice:
+            # As an expression it fits every layer, which nobody means who leaves a name empty.
+            raise OptionError("layers= is empty; leave it out to prune the usual layers")
         try:
             expression = re.compile(choice)
         except re.error as error:

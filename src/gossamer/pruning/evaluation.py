@@ -74,11 +74,9 @@ def score(
             raise EvaluationError(
                 f"{name} failed: {describe(error)}; it is called with the model"
             ) from error
-    if hasattr(given, "detach"):
-        given = given.detach().cpu()
     try:
-        numbers = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        numbers = _numbers(given)
+    except Exception as error:  # Of what is no score, any library may say so in its own way.
         raise EvaluationError(
             f"{name} returned a {type(given).__name__}; return one number or one per sample"
         ) from error
@@ -90,6 +88,19 @@ def score(
         )
     samples = numbers.ravel() if numbers.size > 1 else None
     return Evaluation(float(numbers.mean()), samples)
+
+
+def _numbers(given: Any) -> Samples:
+    """Return what an evaluation gave as numbers; raise whatever says that it is none."""
+    if hasattr(given, "detach"):
+        given = given.detach().cpu()
+        given = given.double() if given.is_floating_point() else given
+    found = np.ma.asarray(given)
+    # Fractions and the like are objects to numpy.
+    if found.dtype.kind not in "fiubO" or np.ma.is_masked(found):
+        raise TypeError
+    numbers: Samples = np.asarray(found, dtype=np.float64)
+    return numbers
 
 
 def compare(dense: Evaluation, sparse: Evaluation) -> Scores:

@@ -18,6 +18,7 @@ from typing import Any
 
 from gossamer.errors import OptionError, OutputError
 from gossamer.files import atomic_path, remove_leftovers
+from gossamer.formats.json_text import parse_json, read_json
 from gossamer.models.adapter import Batch
 from gossamer.models.calibration import is_sequence
 
@@ -48,7 +49,7 @@ class Folder:
             for left in (path, path / DATABASE):
                 remove_leftovers(left)
             if marked.is_file():
-                self._refuse_other(json.loads(marked.read_text(encoding="utf-8")), job)
+                self._refuse_other(read_json(marked), job)
                 return
             if any(path.iterdir()):
                 raise OptionError(
@@ -78,7 +79,7 @@ class Folder:
     def read(self, name: str) -> dict[str, Any] | None:
         """Return what `write` wrote; None if there is nothing of that name, or it is broken."""
         try:
-            found = json.loads((self.path / name).read_text(encoding="utf-8"))
+            found = read_json(self.path / name)
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None
@@ -114,7 +115,7 @@ class Folder:
         found = []
         for line in text.splitlines():
             try:
-                found.append(json.loads(line))
+                found.append(parse_json(line))
             except ValueError:
                 continue
         return [trial for trial in found if isinstance(trial, dict)]

@@ -88,7 +88,7 @@ class Job:
         self._folder = folder
         self._spent: dict[str, Spent] = {}
         self._spender = Spender(gpu=_gpu_of(dense))
-        self._spent_earlier = None if folder is None else _earlier(folder)
+        self._spent_earlier = None if folder is None else Spending.read(folder.read(ENERGY_FILE))
         self._costs: dict[Objective, Costs] = {}
         self._coefficients: NDArray[np.float64] | None = None
         self._temporary = ExitStack()
@@ -418,14 +418,6 @@ def _gpu_of(adapter: ModelAdapter) -> int | None:
     if first is None or first.device.type != "cuda":
         return None
     return int(first.device.index or 0)
-
-
-def _earlier(folder: Folder) -> Spending | None:
-    """Return what earlier calls took; None if there were none, or the note is broken."""
-    try:
-        return Spending(**(folder.read(ENERGY_FILE) or {}))
-    except TypeError:
-        return None
 
 
 def _is_fixed(adapter: ModelAdapter) -> bool:

@@ -350,6 +350,7 @@ def test_a_loss_that_is_nan_keeps_the_last_weights(
         ({"steps": True}, "steps is True; give a whole number from 1 up"),
         ({"batch_size": 10**30}, "give a whole number from 1 to 9223372036854775807"),
         ({"learning_rate": "1e-3"}, "learning_rate is '1e-3'; give a number above 0"),
+        ({"learning_rate": 1e40}, r"learning_rate is 1e\+40; give a number above 0"),
         ({"temperature": None}, "temperature is None; give a number above 0"),
         ({"warmup": []}, r"warmup is \[\]; give a fraction"),
         ({"losses": "outputs"}, "losses is 'outputs'; give weights by the names of terms"),

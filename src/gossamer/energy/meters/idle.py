@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from gossamer import arguments
 from gossamer.energy.meters.meter import Kind, Meter
 from gossamer.errors import MeterError
 
@@ -18,7 +19,9 @@ def idle_watts(meter: Meter, seconds: float = 5.0) -> float:
 
     Raises:
         MeterError: if the meter cannot measure.
+        OptionError: if `seconds` is no time.
     """
+    seconds = arguments.seconds("idle", seconds)
     meter.start()
     begun = time.perf_counter()
     time.sleep(max(seconds, 1.05 * meter.shortest_seconds))

@@ -48,6 +48,8 @@ MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 _MAKES = "a list of parameters to a torch.optim.Optimizer"
 
+# Numbers go into float32.
+_LARGEST = float(torch.finfo(torch.float32).max)
 _LEARNING_RATE = 5e-4
 # Mini-batches that the statistics of batch normalisation are taken from.
 _ESTIMATED = 64
@@ -398,4 +400,4 @@ def _notes(
 
 
 def _positive(name: str, given: float) -> float:
-    return arguments.number(name, given, lambda it: it > 0, "a number above 0")
+    return arguments.number(name, given, lambda it: 0 < it <= _LARGEST, "a number above 0")
