@@ -103,9 +103,9 @@ FAULTS: dict[str, tuple[Edit, ...]] = {
     ),
     "batch normalisation in training mode": (
         Edit(
-            "runtime.passes.fold_batch_norm",
-            "return tested and not training and",
-            "return tested and",
+            "graphs.ops.normalization",
+            "bool(tested and not training and",
+            "bool(tested and",
         ),
     ),
     "a layer norm that loses an axis": (
@@ -142,12 +142,12 @@ FAULTS: dict[str, tuple[Edit, ...]] = {
     ),
     "places of a resize in 64 bits": (
         Edit(
-            "runtime.passes.interpolation",
+            "runtime.ops.resize",
             "    place = np.arange(after, dtype=_F)",
             "    place = np.arange(after, dtype=np.float64)",
         ),
         Edit(
-            "runtime.passes.interpolation",
+            "runtime.ops.resize",
             "e.constant(_along(weight, axis, rank))",
             "e.constant(_along(weight.astype(_F), axis, rank))",
         ),
@@ -179,7 +179,7 @@ FAULTS: dict[str, tuple[Edit, ...]] = {
     ),
     "indices of 32 bits": (
         Edit(
-            "runtime.kernels.movement",
+            "runtime.ops.gather",
             "w.b.cast(w.element(indices, index[axis : axis + depth]), I64)",
             "w.element(indices, index[axis : axis + depth])",
         ),

@@ -36,12 +36,13 @@ def test_nearly_all_models_are_valid_and_pass_onnx_checker() -> None:
 
 def test_every_operator_that_has_a_rule_is_generated() -> None:
     from gossamer.graphs.ops import OPERATORS
-    from gossamer.runtime.kernels.elements import ELEMENTWISE
-    from gossamer.runtime.passes.expand import _RULES
+    from gossamer.runtime.native import LEFT
+    from gossamer.runtime.ops import NATIVE
 
     known = {op for op, _ in definitions()}
-    typed = {op for op, operator in OPERATORS.items() if operator.typed}
-    ruled = {op for op in {*typed, *_RULES, *ELEMENTWISE} if onnx.defs.has(op)}
+    ruled = {op for op, operator in OPERATORS.items() if operator.typed}
+    ruled |= {op for op, how in NATIVE.items() if how is not LEFT}
+    ruled = {op for op in ruled if onnx.defs.has(op)}
     # Constants are among the operands of all others.
     assert ruled - known <= {"Constant"}
     assert len({growth.name for growth in GROWTHS}) == len(GROWTHS)

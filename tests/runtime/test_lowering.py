@@ -16,11 +16,8 @@ from onnx import defs, helper, numpy_helper
 
 from gossamer.errors import GossamerError
 from gossamer.runtime import compile
-from gossamer.runtime.kernels.elements import ELEMENTWISE
-from gossamer.runtime.kernels.movement import MOVEMENT
-from gossamer.runtime.kernels.reduction import REDUCTIONS
-from gossamer.runtime.passes.expansions import EXPANSIONS
-from gossamer.runtime.passes.partition import ALIASES, PLAIN_OPS
+from gossamer.runtime.native import LEFT
+from gossamer.runtime.ops import NATIVE
 
 NEWEST = 21
 KINDS = {
@@ -163,8 +160,10 @@ def check(op: str, opset: int, kind: Any, reference: Any, close: Any) -> None:
 
 NODES = sorted(
     op
-    for op in {*ELEMENTWISE, *MOVEMENT, *REDUCTIONS, *EXPANSIONS, *ALIASES, *PLAIN_OPS}
-    if defs.has(op, NEWEST, "") and op not in ("Constant", "Range", "OneHot", "CastLike", "Cast")
+    for op, how in NATIVE.items()
+    if how is not LEFT
+    and defs.has(op, NEWEST, "")
+    and op not in ("Constant", "Range", "OneHot", "CastLike", "Cast")
 )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from gossamer.errors import ModelError
 from gossamer.graphs.dims import Dim
-from gossamer.runtime import compile, lowering
+from gossamer.runtime import compile
 from gossamer.runtime.graph import Value, constant
 from gossamer.runtime.kernels.attention import Attention
 from gossamer.runtime.kernels.dense_linear import DenseLinear
@@ -22,6 +22,7 @@ from gossamer.runtime.kernels.layer_norm import LayerNorm
 from gossamer.runtime.kernels.sparse_linear import SparseLinear, pack
 from gossamer.runtime.kernels.surround import Surround
 from gossamer.runtime.layouts import PLAIN, TILE, TOKENS, Layout, Planes, cut
+from gossamer.runtime.ops import softmax
 from gossamer.runtime.signature import (
     Address,
     Flag,
@@ -281,7 +282,7 @@ def test_a_call_that_does_not_fit_is_not_made(
 ) -> None:
     """What lowering gets wrong is an error that names kernel, argument and both types."""
     small = model("(float[N, 4] x) => (float[N, 4] y) { y = Softmax(x) }")
-    monkeypatch.setattr(lowering, "product", lambda sizes: 3)
+    monkeypatch.setattr(softmax, "product", lambda sizes: 3)
     with pytest.raises(ModelError, match=re.escape("Softmax takes 'x' as 36 of float32, not 4*N")):
         compile(small, engine="gossamer")
 

@@ -27,8 +27,8 @@ from gossamer.runtime import trial
 from gossamer.runtime.codegen import cache
 from gossamer.runtime.fallback import FallbackRegion
 from gossamer.runtime.graph import Graph, Node, Value
+from gossamer.runtime.ops import native
 from gossamer.runtime.ort import Spinning
-from gossamer.runtime.passes.partition import HEAVY
 from gossamer.runtime.program import Program
 from gossamer.runtime.steps import Call
 from gossamer.runtime.whole import WholeModel
@@ -57,7 +57,7 @@ def is_possible() -> bool:
 
 def forfeit(graph: Graph) -> str:
     """Why a partitioned graph needs no timing to be left to ONNX Runtime; empty if it does."""
-    if any(node.native and node.op in HEAVY for node in graph.nodes):
+    if any(node.native and native(node).is_heavy for node in graph.nodes):
         return ""
     return _NOTHING_GAINS
 
@@ -91,7 +91,7 @@ def surely_won(graph: Graph) -> bool:
         work, kept = _work(node, sizes)
         dense += work
         left += work * min(1.0, _COST_OF_SPARSE * kept)
-        if node.op not in HEAVY and node.output.content is None:
+        if not native(node).is_heavy and node.output.content is None:
             elements = sum(_count(value.shape, sizes) for value in node.outputs)
             left += _COST_OF_ELEMENT * elements
     return left < _SURELY_LESS * dense
@@ -145,7 +145,7 @@ def lost(
 def _work(node: Node, sizes: Mapping[str, int]) -> tuple[float, float]:
     """Multiply-adds of a node as if it were dense, and the fraction of nonzero weights."""
     rule = facts(node).work
-    if node.op not in HEAVY or rule is None:
+    if not native(node).is_heavy or rule is None:
         return 0.0, 1.0
     weights = node.source(1).data
     kept = 1.0 if weights is None else np.count_nonzero(weights) / max(weights.size, 1)

@@ -37,6 +37,18 @@ def _must_fit(left: Size, right: Size) -> None:
         raise Misfit(f"sizes {left} and {right} differ")
 
 
+def by_running_statistics(node: Operation, opset: int) -> bool:
+    """Whether a BatchNormalization takes the mean and variance of each channel that it is given.
+
+    In training mode (`training_mode`; before operator set 14 told by further outputs, before 7 by
+    `is_test` being 0) it takes the batch's own, and with `spatial` 0 it has some for each pixel.
+    """
+    given = node.attributes
+    training = given.get("training_mode", 0) or len(node.outputs) > 1
+    tested = opset >= 7 or given.get("is_test", 0) == 1
+    return bool(tested and not training and given.get("spatial", 1) == 1)
+
+
 def _batch_axes(node: Operation, opset: int) -> Axes:
     given = labels(shape_of(node.input(0)))
     channels = given[1:2]

@@ -7,8 +7,8 @@ the innermost loop into vectors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from llvmlite import ir
@@ -16,13 +16,13 @@ from llvmlite import ir
 from gossamer.graphs.dims import Dim, Size
 from gossamer.runtime.codegen.builder import F32, F64, I1, I8, I32, I64, Term
 from gossamer.runtime.codegen.kernel_builder import KernelBuilder
-from gossamer.runtime.kernels.elements import ELEMENTWISE
-from gossamer.runtime.kernels.movement import MOVEMENT
 from gossamer.runtime.kernels.planes import meeting
 from gossamer.runtime.layouts import GROUP, PADDED, PLAIN, TILE, Layout, Planes, Tokens
 from gossamer.runtime.signature import Flag, Given, Input, Output, Signature
 
 Index: TypeAlias = "tuple[Term, ...]"
+Rule: TypeAlias = "Callable[[Writer, Expression, Index], Term]"
+"""Writes the element of an expression at an index."""
 Extent: TypeAlias = "int | str"
 """A size: a number, or the name of one that the kernel receives."""
 
@@ -41,11 +41,14 @@ class Expression:
     """What an element of a value is."""
 
     op: str
-    """An ONNX operator, `Input` (an array), or `Size` (a number that the kernel receives)."""
+    """An ONNX operator, `Input` (an array), `Size` (a number that the kernel receives), `Sizes` (a
+    small tensor of such) or `Constant` (a number)."""
     dtype: str
     shape: tuple[Extent, ...]
     operands: tuple[Expression, ...] = ()
     attributes: tuple[tuple[str, Any], ...] = ()
+    rule: Rule | None = field(default=None, compare=False, repr=False)
+    """Of an operator; its name stands for it."""
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """An attribute's value."""
@@ -128,7 +131,7 @@ class _Here:
 
 
 class Writer:
-    """Writes the loops and the elements; the rules in `movement.py` call back into it."""
+    """Writes the loops and the elements; the rules of `runtime/ops/` call back into it."""
 
     def __init__(self, expression: Expression, b: KernelBuilder) -> None:
         self.b = b
@@ -243,11 +246,27 @@ class Writer:
             return self._load(expression, index)
         if expression.op == "Size":
             return b.argument(expression.attribute("name"))
-        if expression.op in MOVEMENT:
-            return MOVEMENT[expression.op](self, expression, index)
-        operands = [self.broadcast(operand, index) for operand in expression.operands]
-        compute = ELEMENTWISE[expression.op]
-        return compute(b, expression, REGISTER_TYPES[expression.dtype], *operands)
+        if expression.op == "Constant":
+            return b.number(REGISTER_TYPES[expression.dtype], expression.attribute("value"))
+        if expression.op == "Sizes":
+            return self._sizes(expression, index)
+        assert expression.rule is not None, f"{expression.op} has no rule for elements"
+        return expression.rule(self, expression, index)
+
+    def _sizes(self, expression: Expression, index: Index) -> Term:
+        """A small integer tensor that depends on shapes only, one operand an element."""
+        place = self.b.i64(0)
+        for size, term in zip(self.extents(expression), index, strict=True):
+            place = place * size + term
+        first, *rest = (self.element(operand, ()) for operand in expression.operands)
+        result = first
+        for position, term in enumerate(rest, start=1):
+            result = self.b.select(place.compare("==", position), term, result)
+        return result
+
+    def only(self, expression: Expression) -> Term:
+        """The element of what has one, of whatever rank."""
+        return self.element(expression, tuple(self.b.i64(0) for _ in expression.shape))
 
     def broadcast(self, expression: Expression, index: Index) -> Term:
         """The element that broadcasting puts at an index of a larger shape."""

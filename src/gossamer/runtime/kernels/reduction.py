@@ -40,7 +40,7 @@ def _stays(extreme: Term, further: Term) -> Term:
     return further | extreme.compare("!=", extreme) if extreme.is_float else further
 
 
-REDUCTIONS = (*_FOLDS, "ArgMax", "ArgMin")
+FOLDS = (*_FOLDS, "ArgMax", "ArgMin")
 """Operators that fold an expression."""
 
 

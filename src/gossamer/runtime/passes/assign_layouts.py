@@ -6,12 +6,8 @@ import numpy as np
 
 from gossamer.runtime import tuning
 from gossamer.runtime.graph import Graph, Node, Value, derived
-from gossamer.runtime.kernels.elements import ELEMENTWISE
 from gossamer.runtime.layouts import PLAIN, TOKENS, Layout, Planes
-from gossamer.runtime.passes.partition import ALIASES, PLAIN_OPS
-from gossamer.runtime.passes.place_images import IMAGE_OPS
-
-_IN_TILES = {"Linear", "Attention", "LayerNormalization"}
+from gossamer.runtime.ops import native
 
 
 def assign_layouts(graph: Graph) -> None:
@@ -37,22 +33,21 @@ def assign_layouts(graph: Graph) -> None:
         return converted[value, layout]
 
     for node in graph.nodes:
-        if node.native and (node.op in PLAIN_OPS or _is_plain(node)):
+        lies = native(node).lies if node.native else "plain"
+        if node.op == "Rearrange":
+            if not isinstance(node.source(0).layout, Planes):
+                node.inputs[0] = convert(node.source(0), PLAIN)
+        elif node.op != "Surround" and (lies == "plain" or _is_plain(node)):
             node.inputs = [v if v is None else convert(v, PLAIN) for v in node.inputs]
-        elif node.native and node.op in _IN_TILES:
+        elif lies == "tiles":
             node.inputs = [
                 convert(value, TOKENS) if value is not None and _in_tiles(node, position) else value
                 for position, value in enumerate(node.inputs)
             ]
             node.output.layout = TOKENS
-        elif node.op == "Rearrange" and not isinstance(node.source(0).layout, Planes):
-            node.inputs[0] = convert(node.source(0), PLAIN)
-        elif node.native and node.op not in ALIASES:
-            # Images and what follows them were placed before; the others follow their inputs.
-            if node.op not in IMAGE_OPS and node.output.layout == PLAIN and _follows(node):
-                node.output.layout = TOKENS
-        else:
-            node.inputs = [v if v is None else convert(v, PLAIN) for v in node.inputs]
+        # Images, and what follows them, were placed before; others follow their inputs.
+        elif lies == "anywhere" and node.output.layout == PLAIN and _follows(node):
+            node.output.layout = TOKENS
         nodes.append(node)
     graph.outputs = [convert(value, PLAIN) for value in graph.outputs]
     graph.nodes = nodes
@@ -81,7 +76,7 @@ def _in_tiles(node: Node, position: int) -> bool:
 def _follows(node: Node) -> bool:
     """Whether an elementwise node's output lies in tiles because an input of its shape does."""
     output = node.output
-    if node.op not in ELEMENTWISE or output.dtype != np.float32:
+    if not native(node).is_elementwise or output.dtype != np.float32:
         return False
     return any(
         value is not None and value.layout == TOKENS and value.shape == output.shape

@@ -1,8 +1,8 @@
 """Operators without a kernel of their own, written as others that have one.
 
-Rules of ours come first (`expansions.py`, `windows.py`, `interpolation.py`); then ONNX's own
-definitions: a good part of its operators are functions of simpler ones. An operator is expanded
-only where all that it then consists of runs natively; any other is left to ONNX Runtime whole.
+Rules of ours (`runtime/ops/`) come first; then ONNX's own definitions: a good part of its operators
+are functions of simpler ones. An operator is expanded only where all that it then consists of runs
+natively; any other is left to ONNX Runtime whole.
 """
 
 from __future__ import annotations
@@ -15,16 +15,12 @@ from onnx import helper
 
 from gossamer.graphs.dims import Dim, UnknownSize
 from gossamer.graphs.inferred import NOT_INFERRED
+from gossamer.runtime.expansion import Expansion
 from gossamer.runtime.graph import Graph, Node, Value
 from gossamer.runtime.onnx_import import follows_rule
-from gossamer.runtime.passes.expansion import Expansion, Rule
-from gossamer.runtime.passes.expansions import EXPANSIONS
-from gossamer.runtime.passes.interpolation import INTERPOLATIONS
+from gossamer.runtime.ops import native
 from gossamer.runtime.passes.partition import reason_against
-from gossamer.runtime.passes.windows import WINDOWS
 from gossamer.runtime.protos import attributes_of, constant_array, to_proto
-
-_RULES: dict[str, Rule] = {**EXPANSIONS, **WINDOWS, **INTERPOLATIONS}
 
 
 def expand(graph: Graph) -> None:
@@ -63,7 +59,7 @@ def _native(node: Node, opset: int, same: dict[Value, Value]) -> list[Node] | No
 
 
 def _expansion(node: Node, opset: int) -> tuple[Expansion, Sequence[Value]] | None:
-    rule = _RULES.get(node.op)
+    rule = native(node).expand
     try:
         if rule is not None:
             made = Expansion(node, opset)

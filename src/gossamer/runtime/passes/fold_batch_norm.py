@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gossamer.graphs.ops.normalization import by_running_statistics
 from gossamer.runtime.graph import Graph, Node, Value, constant, derived
 
 
@@ -27,18 +28,6 @@ def fold_batch_norm(graph: Graph) -> None:
         if folded is not None:
             conv.inputs = [conv.inputs[0], *folded]
             graph.substitute(node, conv.output)
-
-
-def by_running_statistics(node: Node, opset: int) -> bool:
-    """Whether a BatchNormalization takes the mean and variance of each channel that it is given.
-
-    In training mode (`training_mode`; before operator set 14 told by further outputs, before 7 by
-    `is_test` being 0) it takes the batch's own, and with `spatial` 0 it has some for each pixel.
-    """
-    given = node.attributes
-    training = given.get("training_mode", 0) or len(node.outputs) > 1
-    tested = opset >= 7 or given.get("is_test", 0) == 1
-    return tested and not training and given.get("spatial", 1) == 1
 
 
 def _folded(conv: Node, norm: Node) -> tuple[Value, Value] | None:

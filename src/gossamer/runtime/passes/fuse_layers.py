@@ -6,9 +6,9 @@ import numpy as np
 
 from gossamer.graphs.operation import Array
 from gossamer.runtime.graph import Graph, Node, Value, constant, derived, scalar
+from gossamer.runtime.images import image_reason
 from gossamer.runtime.kernels.epilogue import Step
 from gossamer.runtime.onnx_import import follows_rule
-from gossamer.runtime.passes.place_images import image_reason
 
 _LARGEST = float(np.finfo(np.float32).max)
 

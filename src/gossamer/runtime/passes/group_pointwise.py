@@ -4,82 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from gossamer.graphs.dims import Dim, Size, UnknownSize
+from gossamer.graphs.dims import Dim, Size
 from gossamer.graphs.operation import shape_of
 from gossamer.runtime.graph import Graph, Node, Value, scalar
-from gossamer.runtime.kernels.elements import ELEMENTWISE, FLOAT_ONLY
-from gossamer.runtime.kernels.movement import MOVEMENT
-from gossamer.runtime.kernels.pointwise import REGISTER_TYPES, Expression, extent
-from gossamer.runtime.kernels.reduction import REDUCTIONS
+from gossamer.runtime.kernels.pointwise import Expression, extent
+from gossamer.runtime.kernels.reduction import FOLDS
 from gossamer.runtime.layouts import PLAIN
-from gossamer.runtime.onnx_import import why_unknown
-from gossamer.runtime.passes.operands import operands_of
+from gossamer.runtime.ops import NATIVE, native
 
-# Cheap enough to compute again for each that takes them, instead of storing them once.
-_CHEAP = {
-    "Unsqueeze",
-    "Squeeze",
-    "Expand",
-    "Range",
-    "Cast",
-    "Transpose",
-    "ConstantOfShape",
-    "Concat",
-}
 _DEPTH = 24
 # Operators in one expression, each counted as often as its elements are computed.
 _LARGEST = 256
-
-
-def pointwise_reason(node: Node) -> str | None:
-    """Why a node cannot be an expression, or None if it can."""
-    if (
-        node.domain
-        or node.op not in (*ELEMENTWISE, *MOVEMENT, "ConstantOfShape")
-        or node.op
-        in (
-            "Constant",
-            "Sizes",
-        )
-    ):
-        return f"no lowering for {node.domain or 'ai.onnx'} {node.op}"
-    values = [*node.inputs, *node.outputs]
-    if any(value is not None and not value.known for value in values):
-        return why_unknown(node)
-    for value in values:
-        if value is not None and str(value.dtype) not in REGISTER_TYPES:
-            return f"no lowering for type {value.dtype}"
-    if "broadcast" in node.attributes:
-        return f"no lowering for {node.op} as operator sets before 7 have it"
-    if not _types_fit(node):
-        return f"no lowering for {node.op} of these types"
-    kind = str(node.source(0).dtype) if node.inputs else ""
-    if node.op in FLOAT_ONLY and not kind.startswith("float"):
-        return f"no lowering for {node.op} of {kind}"
-    if node.op in ("Max", "Min", "Sum", "Mean") and not node.inputs:
-        return "an operator without operands"
-    try:
-        operands_of(node)
-    except UnknownSize as reason:
-        return str(reason)
-    return None
-
-
-def _types_fit(node: Node) -> bool:
-    """Whether the operands' types are such as ONNX lets the operator take."""
-    types = [value.dtype for value in node.inputs if value is not None]
-    kinds = [dtype.kind for dtype in types if dtype is not None]
-    if node.op in ("And", "Or", "Xor", "Not"):
-        return set(kinds) == {"b"}
-    if node.op == "Where":
-        return len(types) == 3 and kinds[0] == "b" and types[1] == types[2]
-    if node.op in ("Gather", "GatherElements", "GatherND"):
-        return len(types) == 2 and kinds[1] == "i"
-    if node.op.startswith("Bitwise") and kinds[0] != "i":
-        return False
-    if node.op in ELEMENTWISE and node.op not in ("Cast", "Pow"):
-        return len(set(types)) == 1 and (kinds[0] != "b" or node.op in ("Identity", "Equal"))
-    return node.op != "Concat" or len(set(types)) == 1
 
 
 def group_pointwise(graph: Graph) -> None:
@@ -97,7 +32,7 @@ def group_pointwise(graph: Graph) -> None:
     nodes: list[Node] = []
     for node in reversed(graph.nodes):
         taken = any(users.get(output) or output in outputs for output in node.outputs)
-        folds = node.op in REDUCTIONS and not node.domain
+        folds = _folds(node)
         if node not in native or not (folds or _is_expression(node)):
             nodes.append(node)
             continue
@@ -146,13 +81,18 @@ def _too_large(graph: Graph, users: dict[Value, list[Node]]) -> set[Value]:
         if total > _LARGEST:
             large.update(value for value in operands if value in size)
             total = 1 + len(operands)
-        if node.op in _CHEAP or len(users.get(node.output, [])) == 1:
+        if native(node).is_cheap or len(users.get(node.output, [])) == 1:
             size[node.output] = total
     return large
 
 
 def _is_expression(node: Node) -> bool:
-    return not node.domain and node.op in (*ELEMENTWISE, *MOVEMENT, "ConstantOfShape")
+    return native(node).element is not None
+
+
+def _folds(node: Node) -> bool:
+    """Whether a node is a reduction, which may fold an expression."""
+    return node.op in FOLDS and not node.domain
 
 
 class _Builder:
@@ -183,24 +123,25 @@ class _Builder:
             return self._input(value, dtype)
         if node not in self.nodes:
             self.nodes.append(node)
-        operands, attributes = operands_of(node)
+        how = native(node)
+        assert how.operands is not None
+        operands, attributes = how.operands(node)
         made = []
         # Each tap of a window would compute anew what it reads.
-        deeper = depth + 1 if node.op != "Windows" else _DEPTH + 1
+        deeper = depth + 1 if node.domain != "gossamer" else _DEPTH + 1
         for operand in operands:
             if isinstance(operand, Value):
                 made.append(self.expression(operand, depth=deeper))
             else:
                 made.append(self._size(operand))
-        op = "Expand" if node.op == "ConstantOfShape" else node.op
-        return Expression(op, dtype, self._shape(value), tuple(made), attributes)
+        return Expression(node.op, dtype, self._shape(value), tuple(made), attributes, how.element)
 
     def _joins(self, value: Value, node: Node, depth: int) -> bool:
         if node not in self.native or not _is_expression(node) or depth > _DEPTH:
             return False
         if value in self.outputs:
             return False
-        return len(self.users.get(value, [])) == 1 or node.op in _CHEAP
+        return len(self.users.get(value, [])) == 1 or native(node).is_cheap
 
     def _input(self, value: Value, dtype: str) -> Expression:
         if value not in self.arrays:
@@ -218,7 +159,11 @@ class _Builder:
             sizes = parts[0]
         kind = str(value.dtype)
         # Sizes that the model casts have another type.
-        return sizes if kind == "int64" else Expression("Cast", kind, sizes.shape, (sizes,))
+        return (
+            sizes
+            if kind == "int64"
+            else Expression("Cast", kind, sizes.shape, (sizes,), rule=NATIVE["Cast"].element)
+        )
 
     def _size(self, size: Size) -> Expression:
         if not isinstance(size, Dim):

@@ -8,41 +8,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gossamer.graphs.dims import Dim
 from gossamer.graphs.windows import window
 from gossamer.runtime.graph import Graph, Node, Value, derived
-from gossamer.runtime.kernels.elements import ELEMENTWISE
 from gossamer.runtime.kernels.planes import Tap, meeting
 from gossamer.runtime.layouts import Planes, cut
-from gossamer.runtime.onnx_import import why_unknown
+from gossamer.runtime.ops import native
 
 _POOLS = ("MaxPool", "AveragePool")
 _WINDOWS = ("Convolution", *_POOLS)
-IMAGE_OPS = ("Conv", *_WINDOWS, "GlobalAveragePool")
-
-
-def image_reason(node: Node) -> str:
-    """Why one of the `IMAGE_OPS` has no lowering; empty if it has."""
-    x, output = node.source(0), node.output
-    if not x.known or not output.known:
-        return why_unknown(node)
-    if x.dtype != np.float32:
-        return f"no lowering for {node.op} of {x.dtype}"
-    assert x.shape is not None and output.shape is not None
-    if len(x.shape) != 4 or any(
-        isinstance(size, Dim) for size in (*x.shape[1:], *output.shape[1:])
-    ):
-        return f"no lowering for {node.op} of other than images of a fixed size"
-    if len(node.outputs) > 1:
-        return "no lowering for the indices that MaxPool gives beside its output"
-    if node.op == "Conv" and any(v is not None and v.data is None for v in node.inputs[1:3]):
-        return "no lowering for a convolution with computed weights"
-    if node.op == "AveragePool":
-        pads = node.attributes.get("pads", [0])
-        even = not any(pads) and node.attributes.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
-        if not even or node.attributes.get("ceil_mode", 0):
-            return "no lowering for AveragePool with padding"
-    return ""
 
 
 def place_images(graph: Graph) -> None:
@@ -216,7 +189,7 @@ class _Placement:
 
 
 def _elementwise(node: Node) -> bool:
-    fits = node.op in ELEMENTWISE and not node.domain and node.output.dtype == np.float32
+    fits = native(node).is_elementwise and node.output.dtype == np.float32
     return fits and node.output.shape is not None
 
 

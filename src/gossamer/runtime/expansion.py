@@ -9,7 +9,7 @@ import numpy as np
 
 from gossamer.graphs.dims import Dim, Size, UnknownSize
 from gossamer.graphs.inferred import Inferred
-from gossamer.graphs.operation import Array, Shape
+from gossamer.graphs.operation import Array, Shape, shape_of
 from gossamer.runtime.graph import Node, Value, constant, derived
 from gossamer.runtime.onnx_import import infer
 
@@ -59,7 +59,7 @@ class Expansion:
     def hidden(self, op: str, x: Value, shape: Shape, **attributes: Any) -> Value:
         """The output of an operator of our own, which has the type of its input."""
         made = Value(self._name(), x.dtype, shape)
-        self.nodes.append(Node(op, [x], [made], attributes, name=self.node.name))
+        self.nodes.append(Node(op, [x], [made], attributes, "gossamer", self.node.name))
         return made
 
     def reduced(self, op: str, x: Value, axes: Sequence[int], keepdims: bool = True) -> Value:
@@ -89,6 +89,11 @@ class Expansion:
     def reshaped(self, x: Value, sizes: Sequence[Size]) -> Value:
         """The same elements under another shape."""
         return self("Reshape", x, self.sizes(sizes), allowzero=1)
+
+    def along(self, vector: Value, axis: int, rank: int) -> Value:
+        """A vector as an array of a rank, along one axis of it."""
+        (size,) = shape_of(vector)
+        return self.reshaped(vector, [size if at == axis else 1 for at in range(rank)])
 
     def _name(self) -> str:
         self._values += 1

@@ -1,4 +1,4 @@
-"""Rules for Resize and Upsample, for `expand.py`.
+"""Resize, Upsample: weighted sums of neighbours.
 
 Along each axis, every output is a weighted sum of a few inputs at places that are known when the
 model is compiled: look-ups with constant indices. Places and weights are computed in float32 and in
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from gossamer.graphs.dims import UnknownSize
 from gossamer.graphs.operation import fixed, shape_of
 from gossamer.graphs.ops.resize import is_old, resized
+from gossamer.runtime.expansion import Expansion
 from gossamer.runtime.graph import Node, Value
-from gossamer.runtime.passes.expansion import Expansion, Rule
+from gossamer.runtime.native import Native
 
 Floats: TypeAlias = NDArray[np.float32]
 Indices: TypeAlias = NDArray[np.int64]
@@ -236,4 +237,4 @@ def _cubic(x: Floats, a: np.float32) -> Floats:
     return np.where(x <= 1, near, np.where(x < 2, far, _F(0)))
 
 
-INTERPOLATIONS: dict[str, Rule] = {"Resize": _resize, "Upsample": _resize}
+NATIVE = {name: Native(expand=_resize) for name in ("Resize", "Upsample")}
