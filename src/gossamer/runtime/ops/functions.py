@@ -12,7 +12,7 @@ def _library(name: str) -> Compute:
     return lambda b, expression, kind, x: b.cast(b.call(name, F64, b.cast(x, F64)), x.type)
 
 
-_LIBRARY = (*("Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh"),)
+_LIBRARY = ("Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh")
 
 NATIVE = {
     "Exp": elementwise(unary(functions.exp), floats=True),
