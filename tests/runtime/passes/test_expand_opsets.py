@@ -119,6 +119,7 @@ CASES: list[tuple[str, Callable[[int], Form], Any]] = [
     ("SpaceToDepth", always({"blocksize": 2}), random(*IMAGE)),
     ("OneHot", always({"axis": 1}, np.array([5]), np.array([-1.0, 2.0], f32)), np.arange(6)),
     ("CumSum", always({"exclusive": 1}, np.array(1)), random(*IMAGE)),
+    ("Shrink", always({"lambd": 0.8, "bias": 0.3}), random(*IMAGE)),
     ("CastLike", always({}, np.zeros(1, np.int64)), random(*IMAGE) * 9),
     ("MaxPool", taken, random(*IMAGE)),
     ("MaxPool", always({"kernel_shape": [3]}), random(2, 8, 9)),
