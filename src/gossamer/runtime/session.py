@@ -94,7 +94,9 @@ def compile(
         weights: names and elements of initializers that the model leaves empty.
         threads: how many threads an inference uses at most; by default a physical core each
             that this process may use. No more run than there are processors for them.
-        target: `host`, or `avx2` to leave AVX-512 unused; `neon` is what `host` has on ARM.
+        target: `host` is all that this processor has; `x86-64-v3` leaves AVX-512 unused. Also
+            `x86-64-v4` and `aarch64`, each with features such as `+vnni`, where the processor is
+            such a one; see docs/internals/runtime.md.
         engine: `auto` leaves a model to ONNX Runtime whole where that is faster, by timing both
             unless the zeros leave no doubt; `gossamer` and `onnxruntime` force one of them.
 

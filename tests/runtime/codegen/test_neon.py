@@ -31,8 +31,8 @@ from gossamer.runtime.signature import Signature
 
 f32 = np.float32
 NEON, HOST = target("neon"), target("host")
-# A processor that runs here, tiled for the registers of one that does not.
-TILED = replace(NEON, triple=HOST.triple, cpu=HOST.cpu, features=HOST.features)
+# This processor, but tiled for as many registers as NEON has: those of one without AVX-512.
+TILED = replace(HOST, features=HOST.features - {"avx512"})
 # Where the run's memory lies on ARM.
 BASE = 0x20_0000_0000
 QEMU = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")

@@ -46,7 +46,7 @@ def compile_object(source: str, target: Target) -> bytes:
 def key(source: str, target: Target) -> str:
     """What the object code of a module depends on, in one word."""
     version = ".".join(map(str, binding.llvm_version_info))
-    parts = (str(_REVISION), version, target.triple, target.cpu, target.features, source)
+    parts = (str(_REVISION), version, target.triple, target.cpu, target.llvm_features, source)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
