@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 from gossamer.errors import DataError, GossamerError, ModelError, OptionError
 from gossamer.runtime import Session, compile
+from gossamer.runtime.codegen.target import target
 
 f32 = np.float32
 
@@ -295,6 +296,12 @@ def test_there_is_at_least_one_thread(sentence: onnx.ModelProto, threads: int) -
 def test_an_unknown_target_is_refused(sentence: onnx.ModelProto) -> None:
     with pytest.raises(OptionError, match="no target named 'pdp11'; the targets are"):
         compile(sentence, target="pdp11")
+
+
+def test_a_target_that_this_processor_is_not_is_refused(sentence: onnx.ModelProto) -> None:
+    other = next(name for name in ("aarch64+i8mm", "x86-64-v4") if not target(name).runs_here)
+    with pytest.raises(OptionError, match="is for another processor; use 'host' here"):
+        compile(sentence, target=other)
 
 
 def test_a_thread_for_each_core_by_default(
