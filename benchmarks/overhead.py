@@ -108,7 +108,7 @@ def threads_on(processors: list[int]) -> dict[str, object]:
         sessions["taken_away"] = taken_away
         # It is not to look again and have fewer threads.
         threads._LOOK_AGAIN = float("inf")
-        taken_away._team._look_at = float("inf")
+        taken_away._generated.program.team._look_at = float("inf")
     others = {}
     for number in THREADS:
         options = onnxruntime.SessionOptions()
@@ -168,7 +168,7 @@ def six_layers() -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
 def native_call(session: Session, feeds: dict[str, np.ndarray]) -> Callable[[], None]:
     """The kernels of a run alone, by the team's native driver."""
     session.run(None, feeds)
-    (plan,) = session._program._plans.kept.values()
+    (plan,) = session._generated.program._plans.kept.values()
     # Held by the closure, since the kernels read the one and write the other.
     arrays = feeds["x"].copy(), np.empty_like(feeds["x"])
     for value, places in plan.outside.items():
@@ -178,7 +178,7 @@ def native_call(session: Session, feeds: dict[str, np.ndarray]) -> Callable[[], 
 
     def call() -> None:
         assert arrays
-        session._team.run(table, count)
+        session._generated.program.team.run(table, count)
 
     return call
 

@@ -89,10 +89,10 @@ def _described(graph: Graph) -> dict[str, object]:
 @pytest.fixture(scope="session", autouse=True)
 def checked_passes() -> Iterator[Callable[[Pass], Pass]]:
     """Whatever a test compiles, the graph is checked after each pass, wherever one is called."""
-    from gossamer.runtime import passes, session
+    from gossamer.runtime import compiler, passes
     from gossamer.runtime.passes import assign_layouts, group_pointwise, partition, place_images
 
-    assert session
+    assert compiler
     found = {
         *passes.FUSIONS,
         partition.partition,

@@ -107,7 +107,7 @@ def test_seconds_add_up_over_the_uses_of_a_layer(tmp_path: Path) -> None:
         """A session whose times are known."""
 
         def explain(self, feeds: Any) -> list[Any]:
-            from gossamer.runtime.session import Explanation
+            from gossamer.runtime import Explanation
 
             return [
                 Explanation("a", "MatMul", "dense", sparsity=0.0, seconds=1.0),

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from onnx import numpy_helper, parser
 
 from gossamer.runtime import Session, compile
+from gossamer.runtime.compiler import Engine
 from gossamer.runtime.graph import Graph
 from gossamer.runtime.onnx_import import import_model
-from gossamer.runtime.session import Engine
 
 Array = NDArray[Any]
 

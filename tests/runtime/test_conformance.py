@@ -18,7 +18,7 @@ import pytest
 from onnx import numpy_helper
 from onnx.backend.test.case.node import collect_testcases
 
-from gossamer.runtime import session
+from gossamer.runtime import compiler
 
 SUBJECTS = [
     *("abs", "add", "and", "cast", "ceil", "clip", "concat", "constant", "conv", "cos", "div"),
@@ -125,15 +125,15 @@ def outcome(name: str) -> set[tuple[str, str]] | None:
     }
     if not tensors or not onnx_runtime_passes(case, feeds):
         return None
-    assert passes(session.compile(case.model, threads=2).run(None, feeds), case), name
+    assert passes(compiler.compile(case.model, threads=2).run(None, feeds), case), name
     model = settled(case.model, feeds)
     if not onnx_runtime_passes(case, feeds, model):
         # Its conditional branches are not valid for constants.
         model = case.model
     # Sequences are no values of generated code: the strict engine refuses them.
     arrays_alone = all(port.type.HasField("tensor_type") for port in model.graph.output)
-    engine: session.Engine = "gossamer" if arrays_alone else "auto"
-    compiled = session.compile(model, threads=2, engine=engine)
+    engine: compiler.Engine = "gossamer" if arrays_alone else "auto"
+    compiled = compiler.compile(model, threads=2, engine=engine)
     feeds = {port.name: feeds[port.name] for port in compiled.get_inputs()}
     assert passes(compiled.run(None, feeds), case), f"{name}, natively"
     return {(line.op, line.reason) for line in compiled.explain() if line.kernel == "ONNX Runtime"}

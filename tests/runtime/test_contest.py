@@ -11,7 +11,7 @@ import pytest
 
 from gossamer import machine, version
 from gossamer.errors import DataError, ModelError, OptionError
-from gossamer.runtime import compile, contest, session, trial
+from gossamer.runtime import compile, compiler, contest, trial
 from gossamer.runtime.codegen import cache
 from gossamer.runtime.contest import lost
 from gossamer.runtime.passes import optimize
@@ -231,13 +231,13 @@ def test_what_onnx_runtime_does_not_open_stays_in_generated_code(
     def refuse(self: Any, reason: str, spinning: Any = "default") -> Any:
         raise ModelError("ONNX Runtime refuses the model")
 
-    monkeypatch.setattr(session.Session, "_left", refuse)
+    monkeypatch.setattr(compiler._Wanted, "left", refuse)
     assert compile(layer(model, 0)).engine == "gossamer"
 
 
 def test_nothing_is_left_of_a_program_that_lost(model: Any) -> None:
     left = compile(layer(model, 0))
-    assert left._program is None
+    assert left._generated is None
     assert not hasattr(left, "_graph")
     left.close()
 

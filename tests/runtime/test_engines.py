@@ -11,16 +11,16 @@ import onnx
 import pytest
 
 from gossamer.errors import DataError, ModelError
-from gossamer.runtime import compile, lowering, session
+from gossamer.runtime import compile, compiler, lowering
 
 f32 = np.float32
 STAGES = [
-    (session, "import_model"),
-    (session.passes, "optimize"),
-    (session, "partition"),
-    (session, "assign_layouts"),
+    (compiler, "import_model"),
+    (compiler.passes, "optimize"),
+    (compiler, "partition"),
+    (compiler, "assign_layouts"),
     (lowering, "lower"),
-    (session, "Program"),
+    (compiler, "Program"),
 ]
 
 

@@ -20,14 +20,14 @@ f32 = np.float32
 
 def regions(session: Any) -> list[list[str]]:
     """The operators of each region, in order."""
-    steps = session._program.steps
+    steps = session._generated.program.steps
     return [[n.op for n in s.nodes] for s in steps if isinstance(s, FallbackRegion)]
 
 
 def kernels(session: Any) -> list[str]:
     return [
         "fallback" if isinstance(step, FallbackRegion) else step.kernel
-        for step in session._program.steps
+        for step in session._generated.program.steps
         if not isinstance(step, Alias)
     ]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gossamer.runtime import passes, session
+from gossamer.runtime import compiler, passes
 from gossamer.runtime.graph import Graph, Node, Value, constant, scalar
 
 
@@ -107,8 +107,8 @@ def test_every_test_checks_after_each_pass(after: Any, model: Any, checked_passe
     for fault in (_reverse, _retype, _retype_output):
         with pytest.raises(AssertionError, match=f"after {fault.__name__}"):
             after(small, fault)
-    compiled = (session.place_images, session.assign_layouts, session.group_pointwise)
-    for change in (*passes.FUSIONS, *compiled, session.partition):
+    compiled = (compiler.place_images, compiler.assign_layouts, compiler.group_pointwise)
+    for change in (*passes.FUSIONS, *compiled, compiler.partition):
         assert hasattr(change, "__wrapped__")
 
 

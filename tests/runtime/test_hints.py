@@ -124,8 +124,8 @@ def strict(model: Any, feeds: Any, reference: Any) -> list[FallbackRegion]:
     session = compile(model, engine="gossamer")
     for ours, theirs in zip(session.run(None, feeds), reference(model, feeds), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
-    assert session._program is not None
-    return [step for step in session._program.steps if isinstance(step, FallbackRegion)]
+    assert session._generated is not None
+    return [step for step in session._generated.program.steps if isinstance(step, FallbackRegion)]
 
 
 def test_regions_connect_by_what_the_one_before_says(

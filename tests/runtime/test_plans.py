@@ -20,18 +20,18 @@ f32 = np.float32
 def test_a_plan_is_kept_for_each_size(session: Session, feeds: Any) -> None:
     for batch in (1, 2, 1, 2, 3):
         session.run(None, feeds(batch))
-    assert len(session._program._plans.kept) == 3
+    assert len(session._generated.program._plans.kept) == 3
 
 
 def test_plans_do_not_pile_up(
     session: Session, feeds: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = session.run(None, feeds(1))[0]
-    (first,) = session._program._plans.kept.values()
+    (first,) = session._generated.program._plans.kept.values()
     monkeypatch.setattr(plans, "_KEPT_BYTES", 4 * first.nbytes)
     for batch in range(2, 12):
         session.run(None, feeds(batch))
-    assert len(session._program._plans.kept) == 4
+    assert len(session._generated.program._plans.kept) == 4
     np.testing.assert_array_equal(session.run(None, feeds(1))[0], expected)
 
 
@@ -39,7 +39,7 @@ def test_plans_share_their_memory_and_follow_it(session: Session, feeds: Any) ->
     """A larger run moves it; the plans made before find their values where it is then."""
     sizes = 700, 3, 40, 30_000, 1
     expected = {batch: session.run(None, feeds(batch)) for batch in sizes}
-    arena = session._program._plans.arena
+    arena = session._generated.program._plans.arena
     assert arena.moves == 2
     for batch in sizes:
         poison = feeds(30_000)

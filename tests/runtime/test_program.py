@@ -260,7 +260,7 @@ def test_every_output_is_the_callers_own(model: Any, reference: Any, text: str) 
 def test_a_value_that_nothing_gives_a_place_is_refused(model: Any) -> None:
     """Its address would be 0, which a kernel would read."""
     session = compile(model("(float[N] x) => (float[N] y) { y = Neg(x) }"), engine="gossamer")
-    made = session._program
+    made = session._generated.program
     (call,) = made.steps
     stranger = Value("stranger", np.dtype(f32), (4,))
     call.arguments = {
@@ -281,7 +281,7 @@ def test_an_array_without_memory_is_refused(model: Any) -> None:
         }
 
     session = compile(model("(float[N] x) => (float[N] y) { y = Neg(x) }"), engine="gossamer")
-    made = session._program
+    made = session._generated.program
     bound = made._plans.bind({"N": 3})
     (value,) = made.graph.inputs
     with pytest.raises(ModelError, match="'x' has no memory"):

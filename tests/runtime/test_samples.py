@@ -90,9 +90,9 @@ def test_parts_give_what_the_whole_gives(
     monkeypatch.setattr(samples, "together", lambda count, memory, threads: 2)
     session = compile(small, threads=2, engine="gossamer")
     parts = session.run(None, feeds)
-    plans = len(session._program._plans.kept)
+    plans = len(session._generated.program._plans.kept)
     # What is timed is what runs.
     assert any(line.seconds for line in session.explain(feeds))
-    assert len(session._program._plans.kept) == plans
+    assert len(session._generated.program._plans.kept) == plans
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(one, other)

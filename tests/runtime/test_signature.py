@@ -296,7 +296,7 @@ def test_sizes_of_a_call_are_data(model: Callable[..., onnx.ModelProto]) -> None
         w=np.eye(8),
         one=np.ones(8),
     )
-    steps = compile(small, engine="gossamer")._program.steps
+    steps = compile(small, engine="gossamer")._generated.program.steps
     arguments = [a for step in steps if isinstance(step, Call) for a in step.arguments.values()]
     kinds = {type(argument) for argument in arguments}
     assert kinds == {Value, Address, Room, Flag, int, Dim}

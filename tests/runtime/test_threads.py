@@ -121,7 +121,7 @@ def test_a_session_runs_in_a_child_forked_while_another_thread_runs_it(session: 
 
     process = context.Process(target=child, daemon=True)
     # As any run does while it lasts.
-    with session._team.lock:
+    with session._generated.program.team.lock:
         process.start()
     try:
         assert results.get(timeout=2)
@@ -334,7 +334,7 @@ def test_a_team_follows_the_processors_that_are_left_and_come_back(
     for left, working in ((1, 0), (2, 1), (64, 2), (1, 0)):
         monkeypatch.setattr(machine, "usable_processors", lambda left=left: left)
         np.testing.assert_array_equal(session.run(None, {"x": X})[0], expected)
-        assert len(session._team._helpers) == working
+        assert len(session._generated.program.team._helpers) == working
     session.close()
 
 

@@ -21,7 +21,7 @@ import onnx
 import pytest
 from llvmlite import ir
 
-from gossamer.runtime import Session, kernels, session
+from gossamer.runtime import Session, compiler, kernels
 from gossamer.runtime.codegen import driver, jit
 from gossamer.runtime.codegen.builder import I32, I64, POINTER, Builder, Term
 from gossamer.runtime.codegen.target import target
@@ -183,7 +183,7 @@ def recorded() -> Iterator[Recorded]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "write_kernel", writing)
         patch.setattr(jit, "load", loading)
-        patch.setattr(session, "find_target", lambda name: TILED)
+        patch.setattr(compiler, "find_target", lambda name: TILED)
         yield kept
 
 
@@ -200,13 +200,13 @@ class Replay:
 
 def replay(compiled: Session, feeds: Mapping[str, Any], sources: Mapping[int, str]) -> Replay:
     """Run a session, and write down what its one native call starts from."""
-    team, found = compiled._team, {}
+    team, found = compiled._generated.program.team, {}
     run = team.run
 
     def running(steps: int, count: int, alone: bool = False) -> None:
-        (bound,) = compiled._program._plans.kept.values()
-        ranges = [(compiled._program._plans.arena.reach(bound.reach), bound.reach)]
-        kept = compiled._program._constants._memory
+        (bound,) = compiled._generated.program._plans.kept.values()
+        ranges = [(compiled._generated.program._plans.arena.reach(bound.reach), bound.reach)]
+        kept = compiled._generated.program._constants._memory
         ranges += [(region.address, region.size) for region in kept._regions]
         ranges += [(array.ctypes.data, array.nbytes) for array in kept._kept]
         ranges += [(bound.flag.ctypes.data, bound.flag.nbytes)]
@@ -343,7 +343,7 @@ def test_a_kernel_compiles_to_code_for_arm() -> None:
 @pytest.mark.slow
 def test_every_kind_of_kernel_compiles_for_arm(model: Any, recorded: Recorded) -> None:
     for make in MODELS.values():
-        session.compile(make(model)[0], threads=2, engine="gossamer")
+        compiler.compile(make(model)[0], threads=2, engine="gossamer")
     assert set(recorded.classes.values()) == kernel_classes()
     for source in recorded.classes:
         assert jit.compile_object(source, NEON)
@@ -359,9 +359,9 @@ def test_kernels_give_on_arm_what_they_give_here(
     model: Any, close: Any, recorded: Recorded, tmp_path: Path, name: str
 ) -> None:
     small, feeds = MODELS[name](model)
-    compiled = session.compile(small, threads=2, engine="gossamer")
+    compiled = compiler.compile(small, threads=2, engine="gossamer")
     run = replay(compiled, feeds, recorded.sources)
-    calls = sum(hasattr(step, "address") for step in compiled._program.steps)
+    calls = sum(hasattr(step, "address") for step in compiled._generated.program.steps)
     program = build(run, 2, calls, tmp_path)
     assert QEMU is not None
     done = subprocess.run([QEMU, program], input=run.image, capture_output=True, timeout=300)

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gossamer.runtime import session
+from gossamer.runtime import compiler
 
 f32 = np.float32
 
@@ -55,7 +55,7 @@ def test_a_mean_far_from_zero_costs_no_precision(model: Any) -> None:
     wide = (wide - wide.mean(-1, keepdims=True)) / np.sqrt(wide.var(-1, keepdims=True) + 1e-5)
     random = np.random.default_rng(3)
     expected = wide * random.standard_normal(3) + random.standard_normal(3)
-    (found,) = session.compile(norm(model, 3), engine="gossamer").run(None, {"x": x})
+    (found,) = compiler.compile(norm(model, 3), engine="gossamer").run(None, {"x": x})
     np.testing.assert_allclose(found, expected, atol=2e-4)
 
 

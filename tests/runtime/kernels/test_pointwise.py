@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onnx import parser
 
 from gossamer.errors import DataError
-from gossamer.runtime import session
+from gossamer.runtime import compiler
 
 f32 = np.float32
 SPECIAL = np.array(
@@ -69,13 +69,13 @@ def test_functions_of_what_is_large_small_or_none(
     x = np.array([*EXTREME, *(-np.array(EXTREME))], f32)
     with np.errstate(all="ignore"):
         wanted = x / (1 + np.exp(-x)) if newer else reference(small, {"x": x})[0]
-        (y,) = session.compile(small, engine="gossamer").run(None, {"x": x})
+        (y,) = compiler.compile(small, engine="gossamer").run(None, {"x": x})
     np.testing.assert_allclose(y, wanted, rtol=3e-6, atol=1e-6)
 
 
 def test_softplus_keeps_its_digits_far_below_zero(model: Any) -> None:
     x = np.array([-5, -10, -17, -20, -40, -80], f32)
-    (y,) = session.compile(unary(model, "Softplus"), engine="gossamer").run(None, {"x": x})
+    (y,) = compiler.compile(unary(model, "Softplus"), engine="gossamer").run(None, {"x": x})
     np.testing.assert_allclose(y, np.log1p(np.exp(x.astype(np.float64))), rtol=1e-6)
 
 
@@ -133,7 +133,7 @@ def test_integers_are_divided_towards_zero(model: Any, agrees: Any, kind: str, c
 
 def test_division_by_zero_does_not_trap(model: Any) -> None:
     small = model("(int64[N] x, int64[N] z) => (int64[N] y) { y = Div(x, z) }")
-    compiled = session.compile(small, engine="gossamer")
+    compiled = compiler.compile(small, engine="gossamer")
     lowest = np.iinfo(np.int64).min
     (y,) = compiled.run(None, {"x": np.array([5, lowest]), "z": np.array([0, -1])})
     assert y.tolist() == [0, lowest]

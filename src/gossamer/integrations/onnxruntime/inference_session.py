@@ -19,10 +19,10 @@ from gossamer.integrations.onnxruntime.io_binding import IOBinding, arrays
 from gossamer.integrations.onnxruntime.ort_value import OrtValue
 from gossamer.models.source import sparse_file
 from gossamer.onnx_runtime import session_class
-from gossamer.runtime import contest
+from gossamer.runtime import Explanation, contest
+from gossamer.runtime.compiler import session_of
 from gossamer.runtime.ort import Wishes
 from gossamer.runtime.ports import Sizes
-from gossamer.runtime.session import Explanation, Session
 from gossamer.runtime.whole import OrtFile, Source
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class InferenceSession(_Theirs):
                 self._source: Source = OrtFile(self._model, wishes)
             else:
                 self._source = self._read(wishes)
-            self._compiled = Session(self._source, threads=asked.threads(self._options))
+            self._compiled = session_of(self._source, threads=asked.threads(self._options))
         except ModelError as error:
             kind = "InvalidProtobuf"
             if isinstance(error, UnsafeModelError):
