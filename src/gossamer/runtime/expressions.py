@@ -130,6 +130,24 @@ def are_indexed(node: Node) -> bool:
     return len(types) == 2 and types[1] is not None and types[1].kind == "i"
 
 
+def _by_content(node: Node) -> str:
+    return "" if node.output.content is not None else why_unknown(node)
+
+
+def _from_content(w: Writer, expression: Expression, index: Index) -> Term:
+    raise AssertionError(f"{expression.op} is written by its content")
+
+
+KNOWN = Native(
+    _by_content,
+    element=_from_content,
+    operands=lambda node: ([], ()),
+    lies="anywhere",
+    is_cheap=True,
+)
+"""An operator whose output is sizes alone: what is known of its content is what is written."""
+
+
 def _reason(
     fits: Callable[[Node], bool],
     operands: Callable[[Node], tuple[Operands, Attributes]],

@@ -16,7 +16,7 @@ from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.images import LARGEST_WINDOW
 from gossamer.runtime.kernels.layer_norm import LayerNorm
 from gossamer.runtime.layouts import TOKENS
-from gossamer.runtime.native import LEFT, Native
+from gossamer.runtime.native import Native
 from gossamer.runtime.onnx_import import why_unknown
 from gossamer.runtime.signature import Given
 from gossamer.runtime.steps import Call
@@ -86,6 +86,17 @@ def _layer_norm(e: Expansion, node: Node) -> Sequence[Value] | None:
     if len(node.outputs) == 1:
         return [result]
     return [result, mean, e("Reciprocal", deviation)][: len(node.outputs)]
+
+
+def _root_mean_square(e: Expansion, node: Node) -> Sequence[Value]:
+    """Without subtracting the mean (Zhang & Sennrich 2019, equation 4)."""
+    x = node.source(0)
+    if x.dtype != np.float32 or node.attributes.get("stash_type", 1) != 1:
+        raise UnknownSize(f"no lowering for {node.op} of {x.dtype}")
+    rank = len(shape_of(x))
+    axes = list(range(node.attributes.get("axis", -1) % rank, rank))
+    mean = e.reduced("ReduceMean", e("Mul", x, x), axes)
+    return [e("Mul", e("Div", x, _deviation(e, node, mean)), node.source(1))]
 
 
 def _layer_reason(node: Node) -> str:
@@ -173,7 +184,7 @@ NATIVE = {
     "InstanceNormalization": Native(expand=_instance_norm),
     "GroupNormalization": Native(expand=_group_norm),
     "LayerNormalization": Native(_layer_reason, _layer_norm, lower=_layer_lowered, lies="tiles"),
-    "RMSNormalization": LEFT,
+    "RMSNormalization": Native(expand=_root_mean_square),
     "LpNormalization": Native(expand=_lp_norm),
     "MeanVarianceNormalization": Native(expand=_mean_variance_norm),
     "LRN": Native(expand=_local_response),

@@ -1,7 +1,7 @@
-"""Shape: its output is known before a run, or left to ONNX Runtime."""
+"""Shape: the sizes of a tensor."""
 
 from __future__ import annotations
 
-from gossamer.runtime.native import LEFT
+from gossamer.runtime.expressions import KNOWN
 
-NATIVE = {"Shape": LEFT}
+NATIVE = {"Shape": KNOWN}

@@ -1,7 +1,7 @@
-"""Size: its output is known before a run, or left to ONNX Runtime."""
+"""Size: how many elements a tensor has."""
 
 from __future__ import annotations
 
-from gossamer.runtime.native import LEFT
+from gossamer.runtime.expressions import KNOWN
 
-NATIVE = {"Size": LEFT}
+NATIVE = {"Size": KNOWN}

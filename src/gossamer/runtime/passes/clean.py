@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gossamer.runtime.graph import Graph, Node, scalar
+from gossamer.graphs.ops.dropout import is_training
+from gossamer.runtime.graph import Graph, Node
 
 
 def clean(graph: Graph) -> None:
@@ -20,17 +21,9 @@ def _does_nothing(node: Node, opset: int) -> bool:
         return True
     if node.op == "Dropout":
         # The mask, where asked for, is somebody's input.
-        return len(node.outputs) == 1 and not _may_drop(node, opset)
+        return len(node.outputs) == 1 and not is_training(node, opset)
     if node.op == "Cast":
         return source.dtype is not None and source.dtype == output.dtype
     if node.op in ("Expand", "Reshape"):
         return source.shape is not None and source.shape == output.shape
     return False
-
-
-def _may_drop(node: Node, opset: int) -> bool:
-    """Whether a Dropout is in training mode: `is_test`, later an input, says so."""
-    if opset < 7:
-        return not node.attributes.get("is_test", 0)
-    training = node.input(2)
-    return training is not None and scalar(training) != 0

@@ -44,6 +44,8 @@ def group_pointwise(graph: Graph) -> None:
             expression = builder.expression(node.source(0))
         else:
             expression = builder.expression(node.output, root=True)
+            # Of sizes it takes nothing, not even itself.
+            builder.nodes = builder.nodes or [node]
         grouped = Node(
             node.op if folds else "Pointwise",
             list(builder.arrays),
