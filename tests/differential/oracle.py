@@ -171,6 +171,25 @@ def _log_sum_exp(x: Array, node: NodeProto, opset: int, axes: Array | None = Non
     return np.asarray(total if given.get("keepdims", 1) else total.squeeze(along))
 
 
+def _shrink(x: Array, node: NodeProto, opset: int) -> Array:
+    """ONNX Runtime computes those of 64 bits in 32."""
+    given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    del opset
+    threshold, bias = given.get("lambd", 0.5), given.get("bias", 0.0)
+    return np.where(x < -threshold, x + bias, np.where(x > threshold, x - bias, 0.0))
+
+
+def _layer_norm(x: Array, node: NodeProto, opset: int, *rest: Array) -> tuple[Array, ...]:
+    """As ONNX defines it: the mean of what holds one infinity is infinite."""
+    given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    del opset
+    axes = tuple(range(given.get("axis", -1) % x.ndim, x.ndim))
+    mean = x.mean(axes, keepdims=True)
+    inverse = 1 / np.sqrt(((x - mean) ** 2).mean(axes, keepdims=True) + given.get("epsilon", 1e-5))
+    scale, bias = (*rest, 0.0)[:2]
+    return ((x - mean) * inverse * scale + bias, mean, inverse)[: len(node.output)]
+
+
 def _mean_variance(x: Array, node: NodeProto, opset: int) -> Array:
     """As ONNX defines it; ONNX Runtime leaves out the 1e-9, and divides 0 by 0 where all is one."""
     given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
@@ -182,13 +201,15 @@ def _mean_variance(x: Array, node: NodeProto, opset: int) -> Array:
 
 # Where ONNX Runtime loses NaN, spreads or makes it, or loses what is small beside 1, also in 64
 # bits.
-_BY_HAND: dict[str, Callable[..., Array]] = {
+_BY_HAND: dict[str, Callable[..., Array | tuple[Array, ...]]] = {
     "GlobalMaxPool": lambda x, *_: x.max(axis=tuple(range(2, x.ndim)), keepdims=True),
     "Sigmoid": lambda x, *_: _sigmoid(x),
     "Swish": _swish,
     "Softplus": lambda x, *_: np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0),
     "LRN": _local_response,
     "ReduceLogSumExp": _log_sum_exp,
+    "Shrink": _shrink,
+    "LayerNormalization": _layer_norm,
     "MeanVarianceNormalization": _mean_variance,
     "Softmax": _softmax,
     "LogSoftmax": _softmax,
@@ -215,7 +236,8 @@ def _node_in_double(
     first, *rest = [taken[name] for name in node.input if name] or [np.zeros(0)]
     if node.op_type in _BY_HAND and not node.domain and first.dtype.kind == "f":
         with np.errstate(all="ignore"):
-            return [_BY_HAND[node.op_type](first, node, opsets[""], *rest)]
+            made = _BY_HAND[node.op_type](first, node, opsets[""], *rest)
+        return list(made) if isinstance(made, tuple) else [made]
     if node.op_type in _LOSES_NAN and any(np.isnan(a).any() for a in _floats(taken)):
         # ONNX Runtime keeps a NaN or drops it, by where it lies; here it stays.
         sign = -1.0 if "Min" in node.op_type else 1.0

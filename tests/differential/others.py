@@ -7,7 +7,7 @@ from onnx import TensorProto, helper
 
 from differential.builder import FLOATS, Graph, Refused
 from differential.numbers import NORMAL
-from differential.registry import pattern
+from differential.registry import operators, pattern
 
 F32, F64, F16 = FLOATS
 I64, I32 = np.dtype(np.int64), np.dtype(np.int32)
@@ -84,11 +84,9 @@ def compress(g: Graph) -> None:
     g.add("Compress", x, g.constant(keep), axis=0, exact=True)
 
 
-@pattern(1)
-def eye(g: Graph) -> None:
-    if g.opset < 9:
-        raise Refused("no such operator")
-    g.add("EyeLike", g.pick([F32, I64], 2), k=g.choice((None, 1)), exact=True)
+@operators("EyeLike")
+def eye(g: Graph, op: str) -> None:
+    g.add(op, g.pick([F32, I64], 2), k=g.choice((None, 1)), exact=True)
 
 
 @pattern(1)
