@@ -16,7 +16,7 @@ X = np.random.default_rng(0).standard_normal((3, 4)).astype(f32)
 @pytest.mark.parametrize("rows", [1, 3, 7])
 @pytest.mark.parametrize(
     ("call", "kind"),
-    [("Shape(x)", "int64[2]"), ("Shape<start=1>(x)", "int64[1]"), ("Size(x)", "int64")],
+    [("Shape(x)", "int64[2]"), ("Shape<start=1>(x)", "int64[1]")],
 )
 def test_sizes_are_written_by_generated_code(
     model: Any, agrees: Any, rows: int, call: str, kind: str
