@@ -41,6 +41,7 @@ class Session(Summary):
         self._source = source
         self._generated = runs if isinstance(runs, Generated) else None
         self._whole = runs if isinstance(runs, WholeModel) else None
+        self._team = runs.program.team if isinstance(runs, Generated) else None
         self._left, self._may_leave = left, may_leave
         self._beyond: WholeModel | None = None
 
@@ -195,8 +196,8 @@ class Session(Summary):
 
     def close(self) -> None:
         """End the session's threads; a later run starts them again."""
-        if self._generated is not None:
-            self._generated.close()
+        if self._team is not None:
+            self._team.close()
 
     def __enter__(self) -> Session:
         return self
