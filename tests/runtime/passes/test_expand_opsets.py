@@ -122,7 +122,6 @@ CASES: list[tuple[str, Callable[[int], Form], Any]] = [
     ("Dropout", always({}), random(*IMAGE)),
     ("EyeLike", always({"k": 1}), random(4, 5)),
     ("RMSNormalization", always({}, np.arange(1, 9, dtype=f32)), random(2, 3, 8)),
-    ("Shrink", always({"lambd": 0.8, "bias": 0.3}), random(*IMAGE)),
     ("CastLike", always({}, np.zeros(1, np.int64)), random(*IMAGE) * 9),
     ("MaxPool", taken, random(*IMAGE)),
     ("MaxPool", always({"kernel_shape": [3]}), random(2, 8, 9)),

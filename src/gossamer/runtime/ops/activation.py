@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from gossamer.graphs.dims import UnknownSize
-from gossamer.graphs.operation import dtype_of
 from gossamer.runtime.codegen import math as functions
 from gossamer.runtime.codegen.builder import Builder, Term
-from gossamer.runtime.expansion import Expansion
 from gossamer.runtime.expressions import Compute, elementwise, numbered, unary
-from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.kernels.pointwise import Expression
 from gossamer.runtime.native import Native
 
@@ -53,13 +47,6 @@ def _sloped(b: Builder, expression: Expression, kind: Any, x: Term, slope: Term)
     return b.select(x < 0, x * slope, x)
 
 
-def _never_by_definition(e: Expansion, node: Node) -> Sequence[Value] | None:
-    """ONNX's definition rounds the numbers of a Shrink to integers, ONNX Runtime what they give."""
-    if dtype_of(node.input(0)).kind != "f":
-        raise UnknownSize(f"no lowering for {node.op} of {node.source(0).dtype}")
-    return None
-
-
 def _floats(compute: Compute) -> Native:
     return elementwise(compute, floats=True)
 
@@ -83,5 +70,5 @@ NATIVE = {
     "Celu": _floats(numbered(_celu, alpha=1.0)),
     "Softplus": _floats(_softplus),
     "Softsign": _floats(_softsign),
-    "Shrink": replace(_floats(numbered(_shrink, lambd=0.5, bias=0.0)), expand=_never_by_definition),
+    "Shrink": _floats(numbered(_shrink, lambd=0.5, bias=0.0)),
 }

@@ -66,7 +66,10 @@ def _expansion(node: Node, opset: int) -> tuple[Expansion, Sequence[Value]] | No
             results = rule(made, node)
             if results is not None:
                 return made, results
-        return None if not reason_against(node) else _by_definition(node, opset)
+        # What computes elements knows of which types it does; ONNX's definition takes any, and
+        # rounds its numbers to theirs.
+        is_left = native(node).element is not None or not reason_against(node)
+        return None if is_left else _by_definition(node, opset)
     except NOT_INFERRED:
         return None
 
