@@ -25,6 +25,17 @@ def mlp() -> Any:
     ).eval()
 
 
+@pytest.fixture
+def module() -> Any:
+    """A classifier of 64 numbers, anew for each test."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    return torch.nn.Sequential(
+        torch.nn.Linear(64, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10)
+    ).eval()
+
+
 @pytest.fixture(scope="module")
 def result(mlp: Any) -> Any:
     return gs.sparsify(mlp, X, sparsity=0.5, solver="magnitude", layers=".*")

@@ -18,16 +18,6 @@ from gossamer.errors import DataError, GossamerError, ModelError
 X = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
 
 
-@pytest.fixture
-def module() -> Any:
-    torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    return torch.nn.Sequential(
-        torch.nn.Linear(64, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10)
-    ).eval()
-
-
 def test_a_module_that_is_compiled_needs_an_example(module: Any) -> None:
     with pytest.raises(DataError, match="give example inputs"):
         gs.compile(module)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from onnx import GraphProto, ModelProto, NodeProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 
 def nodes(model: ModelProto) -> Iterator[NodeProto]:
@@ -19,6 +19,26 @@ def graphs(model: ModelProto) -> Iterator[GraphProto]:
     yield model.graph
     for node in nodes(model):
         yield from subgraphs(node)
+
+
+def initializers(model: ModelProto) -> Iterator[TensorProto]:
+    """Yield every initializer of a model, those of inner graphs as well."""
+    for graph in graphs(model):
+        yield from graph.initializer
+
+
+def held_tensors(model: ModelProto) -> dict[str, TensorProto]:
+    """Return the tensors that a model holds, by name: initializers, and those of Constant nodes.
+
+    Functions are left out, in which names mean something else.
+    """
+    found = {tensor.name: tensor for tensor in initializers(model)}
+    for node in with_inner(model.graph.node):
+        if node.op_type == "Constant":
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    found[node.output[0]] = attribute.t
+    return found
 
 
 def with_inner(outer: Iterable[NodeProto]) -> Iterator[NodeProto]:

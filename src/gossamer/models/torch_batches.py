@@ -60,14 +60,28 @@ def run(model: nn.Module, batch: Batch, number: int) -> Any:
     Raises:
         DataError: if the module does not take it.
     """
-    try:
+    with fitting(f"calibration batch {number}", "the model"):
         return model(**to_tensors(model, batch))
+
+
+@contextmanager
+def fitting(batch: str, model: str) -> Iterator[None]:
+    """Say of a batch that does not run through a model, in the block, that it does not.
+
+    Args:
+        batch: what to call it.
+        model: what to call the model.
+
+    Raises:
+        DataError: if anything but an error of this package comes out of the block.
+    """
+    try:
+        yield
     except GossamerError:
         raise
     except Exception as error:  # A forward is the user's code: anything may come out of it.
         raise DataError(
-            f"calibration batch {number} does not run through the model "
-            f"({describe(error)}); check its shapes and values"
+            f"{batch} does not run through {model} ({describe(error)}); check its shapes and values"
         ) from error
 
 

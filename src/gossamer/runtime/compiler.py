@@ -194,11 +194,10 @@ def _contended(wanted: _Wanted) -> Generated | str:
     if found:
         graph.clear()
     else:
-        program = _program(graph, wanted)
-        found = Generated(program, names, [port.name for port in source.ports.defaults])
+        defaults = [port.name for port in source.ports.defaults]
+        found = Generated(_program(graph, wanted), names, defaults)
         if not is_sure:
             found = _winner(found, wanted)
-        del program
     del graph
     if is_large:
         give_back()

@@ -13,7 +13,8 @@ import onnx
 from onnx import helper
 
 from gossamer.graphs.external_data import is_external
-from gossamer.graphs.nodes import graphs, subgraphs, with_inner
+from gossamer.graphs.nodes import graphs, held_tensors, subgraphs, with_inner
+from gossamer.graphs.operation import Array
 from gossamer.graphs.tensors import tensor_array
 from gossamer.runtime.guards import Guard, named
 
@@ -39,14 +40,8 @@ def _trapping(model: onnx.ModelProto) -> dict[str, int]:
 
     Functions are left out, in which no value has a type.
     """
-    held = {tensor.name: tensor for graph in graphs(model) for tensor in graph.initializer}
-    divisors = set()
-    for node in with_inner(model.graph.node):
-        for attribute in node.attribute:
-            if node.op_type == "Constant" and attribute.name == "value":
-                held[node.output[0]] = attribute.t
-        if _divides(node):
-            divisors.add(node.input[1])
+    held = held_tensors(model)
+    divisors = {node.input[1] for node in with_inner(model.graph.node) if _divides(node)}
     fed = {info.name for info in model.graph.input}
     unsure = {n for n in divisors if n in fed or n not in held or not _is_safe(held[n])}
     if not unsure:
@@ -77,7 +72,12 @@ def _is_safe(tensor: onnx.TensorProto) -> bool:
     except Exception:
         # Its elements lie elsewhere.
         return False
-    return not ((array == 0) | (array == -1)).any()
+    return not is_trapped_on(array)
+
+
+def is_trapped_on(divisors: Array) -> bool:
+    """Whether whole numbers hold one that dividing by may trap: 0, or -1 for the least of all."""
+    return bool(((divisors == 0) | (divisors == -1)).any())
 
 
 def _types(graph: onnx.GraphProto) -> Iterator[tuple[str, int]]:

@@ -16,7 +16,7 @@ import onnx
 
 from gossamer.errors import DataError, UnsafeModelError
 from gossamer.graphs.external_data import is_external
-from gossamer.graphs.nodes import graphs, subgraphs, with_inner
+from gossamer.graphs.nodes import held_tensors, initializers, subgraphs, with_inner
 from gossamer.graphs.tensors import tensor_array
 from gossamer.runtime.guards import Guard, named
 
@@ -89,7 +89,7 @@ def check(model: onnx.ModelProto) -> None:
     Raises:
         UnsafeModelError: that names the node.
     """
-    shapes = {tensor.name: tuple(tensor.dims) for tensor in _weights(model)}
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in initializers(model)}
     shapes |= {info.name: _declared(info) for info in model.graph.input}
     for need in _needs(with_inner(model.graph.node)):
         if 0 in shapes.get(need.value, ())[need.axes]:
@@ -181,26 +181,18 @@ def _declared(info: onnx.ValueInfoProto) -> tuple[int, ...]:
     return tuple(size.dim_value if size.HasField("dim_value") else 1 for size in sizes)
 
 
-def _weights(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    for graph in graphs(model):
-        yield from graph.initializer
-
-
 class _Sources:
     """What the values of a model are made of."""
 
     def __init__(self, model: onnx.ModelProto, inputs: Collection[str] | None = None) -> None:
         given = {info.name for info in model.graph.input}
         self.inputs = given if inputs is None else inputs
-        self._weights = {tensor.name for tensor in _weights(model)}
-        self._held = {tensor.name: tensor for tensor in _weights(model)}
+        self._weights = {tensor.name for tensor in initializers(model)}
+        self._held = held_tensors(model)
         self._makers: dict[str, list[onnx.NodeProto]] = {}
         for node in with_inner(model.graph.node):
             for name in node.output:
                 self._makers.setdefault(name, []).append(node)
-            for attribute in node.attribute:
-                if node.op_type == "Constant" and attribute.name == "value":
-                    self._held[node.output[0]] = attribute.t
 
     def of(self, name: str) -> set[str] | None:
         """The inputs that must have elements for a value to have some; None if that is not all."""

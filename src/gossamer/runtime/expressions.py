@@ -72,6 +72,11 @@ def movement(
     )
 
 
+def repeated(w: Writer, expression: Expression, index: Index) -> Term:
+    """The element that broadcasting the first operand puts at an index."""
+    return w.broadcast(expression.operands[0], index)
+
+
 def unary(function: Callable[[Builder, Term], Term]) -> Compute:
     """A function of one operand."""
     return lambda b, expression, kind, x: function(b, x)
@@ -118,34 +123,20 @@ def values(given: Iterable[Value | None]) -> Operands:
     return kept
 
 
+def are_of_one_type(node: Node) -> bool:
+    """Whether all operands are of one type."""
+    return len({value.dtype for value in node.inputs if value is not None}) == 1
+
+
 def are_alike(node: Node) -> bool:
     """Whether all operands are of one type, and no truth values."""
-    types = {value.dtype for value in node.inputs if value is not None}
-    return len(types) == 1 and str(node.source(0).dtype) != "bool"
+    return are_of_one_type(node) and str(node.source(0).dtype) != "bool"
 
 
 def are_indexed(node: Node) -> bool:
     """Whether the second of two operands holds indices."""
     types = [value.dtype for value in node.inputs if value is not None]
     return len(types) == 2 and types[1] is not None and types[1].kind == "i"
-
-
-def _by_content(node: Node) -> str:
-    return "" if node.output.content is not None else why_unknown(node)
-
-
-def _from_content(w: Writer, expression: Expression, index: Index) -> Term:
-    raise AssertionError(f"{expression.op} is written by its content")
-
-
-KNOWN = Native(
-    _by_content,
-    element=_from_content,
-    operands=lambda node: ([], ()),
-    lies="anywhere",
-    is_cheap=True,
-)
-"""An operator whose output is sizes alone: what is known of its content is what is written."""
 
 
 def _reason(

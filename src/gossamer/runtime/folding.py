@@ -21,6 +21,7 @@ from gossamer.graphs.inferred import Inferred
 from gossamer.graphs.operation import Array
 from gossamer.graphs.ops import facts
 from gossamer.runtime import emptiness, ort
+from gossamer.runtime.division import is_trapped_on
 from gossamer.runtime.graph import Node, Value, constant
 from gossamer.runtime.protos import to_proto
 
@@ -135,4 +136,4 @@ def _divides_by_nothing(node: Node) -> bool:
     if node.op not in ("Div", "Mod") or divisor is None or divisor.data is None:
         return False
     given = divisor.data
-    return given.dtype.kind in "iu" and bool(((given == 0) | (given == -1)).any())
+    return given.dtype.kind in "iu" and is_trapped_on(given)

@@ -6,23 +6,11 @@ run, in files of the same names.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 from gossamer.graphs.operation import Operation
 from gossamer.graphs.operator import Operator
+from gossamer.graphs.registry import collected, registered_name
 
-
-def _collected() -> dict[str, Operator]:
-    found: dict[str, Operator] = {}
-    for module in pkgutil.iter_modules(__path__):
-        more = importlib.import_module(f"{__name__}.{module.name}").OPERATORS
-        assert not found.keys() & more.keys(), f"{module.name} has an operator of another file"
-        found |= more
-    return found
-
-
-OPERATORS = _collected()
+OPERATORS: dict[str, Operator] = collected(__name__, __path__, "OPERATORS")
 """The facts of every operator that is known, by its name; with its domain before it, and a dot, if
 it is not of ONNX's own set."""
 
@@ -31,5 +19,4 @@ _UNKNOWN = Operator()
 
 def facts(node: Operation) -> Operator:
     """What is known of a node's operator."""
-    name = f"{node.domain}.{node.op}" if node.domain else node.op
-    return OPERATORS.get(name, _UNKNOWN)
+    return OPERATORS.get(registered_name(node), _UNKNOWN)

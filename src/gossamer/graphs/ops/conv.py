@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gossamer.graphs.axes import Axes, labels, labels_of
+from gossamer.graphs.axes import Axes, aligned, labels, labels_of
 from gossamer.graphs.dims import Size, UnknownSize, divide, product
 from gossamer.graphs.inferred import Inferred
-from gossamer.graphs.operation import Operation, dtype_of, fixed, shape_of
+from gossamer.graphs.operation import Operation, dtype_of, fixed, known_shape, shape_of
 from gossamer.graphs.operator import Operator, Typed
 from gossamer.graphs.windows import windowed
 
@@ -29,8 +29,11 @@ def _typed(node: Operation, inferred: Inferred) -> list[Typed]:
     return [(dtype_of(node.input(0)), (shape[0], weight[0], *sizes))]
 
 
-def _axes(node: Operation, opset: int) -> Axes:
-    """By group; a window of one pixel that goes from pixel to pixel keeps them."""
+def axes(node: Operation, opset: int) -> Axes:
+    """By group; a window of one pixel that goes from pixel to pixel keeps them.
+
+    A layer that the compiler makes may take images beside the bias, which broadcast to the output.
+    """
     shape, weight = shape_of(node.input(0)), shape_of(node.input(1))
     groups = node.attributes.get("group", 1)
     group, each, made = labels([groups, weight[1], divide(weight[0], groups)])
@@ -42,17 +45,20 @@ def _axes(node: Operation, opset: int) -> Axes:
         for before, after, kernel, axis in sizes
     )
     given = [(batch, (*group, *each), *read), ((*group, *made), each, *taps)]
-    bias = [((*group, *made),)] * (len(node.inputs) - 2)
+    bias = [((*group, *made),)] * len(node.inputs[2:3])
+    whole = (batch, (*group, *made), *out)
+    more = [aligned(known_shape(value), whole) for value in node.inputs[3:]]
     kept = {label for axis in read if axis in out for label in axis}
     return Axes(
-        (*given, *bias),
-        ((batch, (*group, *made), *out),),
+        (*given, *bias, *more),
+        (whole,),
         opaque=labels_of((*read, *out, *taps)) - kept,
     )
 
 
-def _work(node: Operation) -> Size:
+def work(node: Operation) -> Size:
+    """Multiply-adds."""
     return product(shape_of(node.output)) * product(shape_of(node.input(1))[1:])
 
 
-OPERATORS = {"Conv": Operator(_typed, _axes, work=_work)}
+OPERATORS = {"Conv": Operator(_typed, axes, work=work)}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from gossamer.graphs.axes import Axes, aligned, labels, labels_of
+from gossamer.graphs.axes import Axes, aligned, labels
 from gossamer.graphs.dims import Size, divide, product
 from gossamer.graphs.operation import Operation, known_shape, shape_of
 from gossamer.graphs.operator import Operator
+from gossamer.graphs.ops import conv, matmul
 
 
 def _linear_axes(node: Operation, opset: int) -> Axes:
@@ -15,29 +16,6 @@ def _linear_axes(node: Operation, opset: int) -> Axes:
     inner = labels(shape[-1:])
     more = [aligned(known_shape(value), out) for value in node.inputs[2:]]
     return Axes(((*out[:-1], *inner), (out[-1], *inner), *more), (out,))
-
-
-def _linear_work(node: Operation) -> Size:
-    return product(shape_of(node.output)) * shape_of(node.input(0))[-1]
-
-
-def _convolution_axes(node: Operation, opset: int) -> Axes:
-    """A convolution of images, its bias, and images that are added or multiplied."""
-    shape, weight = shape_of(node.input(0)), shape_of(node.input(1))
-    groups = node.attributes.get("group", 1)
-    group, each, made = labels([groups, weight[1], divide(weight[0], groups)])
-    batch, *pixels = labels((shape[0], *shape[2:]))
-    out = (batch, (*group, *made), *labels(shape_of(node.output)[2:]))
-    taps = labels(weight[2:])
-    more = [aligned(known_shape(value), out) for value in node.inputs[3:]]
-    given = [(batch, (*group, *each), *pixels), ((*group, *made), each, *taps)]
-    return Axes(
-        (*given, ((*group, *made),), *more), (out,), opaque=labels_of((*pixels, *out[2:], *taps))
-    )
-
-
-def _convolution_work(node: Operation) -> Size:
-    return product(shape_of(node.output)) * product(shape_of(node.input(1))[1:])
 
 
 def _attention_axes(node: Operation, opset: int) -> Axes:
@@ -67,7 +45,7 @@ def _attention_work(node: Operation) -> Size:
 
 
 OPERATORS = {
-    "gossamer.Linear": Operator(axes=_linear_axes, work=_linear_work),
-    "gossamer.Convolution": Operator(axes=_convolution_axes, work=_convolution_work),
+    "gossamer.Linear": Operator(axes=_linear_axes, work=matmul.work),
+    "gossamer.Convolution": Operator(axes=conv.axes, work=conv.work),
     "gossamer.Attention": Operator(axes=_attention_axes, work=_attention_work),
 }

@@ -35,8 +35,9 @@ def _axes(node: Operation, opset: int) -> Axes:
     )
 
 
-def _work(node: Operation) -> Size:
+def work(node: Operation) -> Size:
+    """Multiply-adds."""
     return product(shape_of(node.output)) * shape_of(node.input(0))[-1]
 
 
-OPERATORS = {"MatMul": Operator(_typed, _axes, work=_work)}
+OPERATORS = {"MatMul": Operator(_typed, _axes, work=work)}

@@ -25,7 +25,8 @@ def _typed(node: Operation, inferred: Inferred) -> list[Typed]:
     return [(dtype_of(node.input(0)), (*shape[:2], *windowed(node, shape[2:], kernel)))]
 
 
-def _axes(node: Operation, opset: int) -> Axes:
+def axes(node: Operation, opset: int) -> Axes:
+    """The axes of what windows slide over, and of what is made of each."""
     batch, channels, *pixels = labels(shape_of(node.input(0)))
     out = labels(shape_of(node.output)[2:])
     # Where the largest lies is counted through all of the input.
@@ -36,4 +37,4 @@ def _axes(node: Operation, opset: int) -> Axes:
     )
 
 
-OPERATORS = {name: Operator(_typed, _axes) for name in ("MaxPool", "AveragePool")}
+OPERATORS = {name: Operator(_typed, axes) for name in ("MaxPool", "AveragePool")}

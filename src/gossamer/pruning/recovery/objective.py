@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gossamer.errors import DataError, EvaluationError, GossamerError, ModelError
+from gossamer.errors import EvaluationError, ModelError
 from gossamer.models.padding import Padding
-from gossamer.models.torch_batches import calibrating
+from gossamer.models.torch_batches import calibrating, fitting
 from gossamer.pruning.recovery.distillation import TASK, TERMS, Setting, default_losses
 from gossamer.pruning.recovery.observing import Observer, Seen
 from gossamer.pruning.recovery.processes import Processes
 from gossamer.user_code import describe
+
+_MINI_BATCH = "a mini-batch of the data"
 
 TaskLoss = Callable[[Any, Mapping[str, Tensor]], Tensor]
 """From what the sparse model returns and the mini-batch, labels and all, to a scalar."""
@@ -64,12 +65,12 @@ class Objective(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss, and each term by name without its weight and without gradient."""
         inputs = {name: batch[name] for name in self._inputs if name in batch}
-        with _fitting("sparse"):
+        with fitting(_MINI_BATCH, "the sparse model"):
             sparse = self._observe(inputs)
         terms = {}
         if set(self._losses) != {TASK}:
             module, observe = self._dense
-            with _fitting("dense"), calibrating(module):
+            with fitting(_MINI_BATCH, "the dense model"), calibrating(module):
                 dense = observe(inputs)
             setting = Setting(
                 self._padding,
@@ -112,7 +113,7 @@ def probe(
     blocks = wanted is not None and "blocks" in wanted
     shown = []
     for which, module in (("dense", dense), ("sparse", sparse)):
-        with _fitting(which), calibrating(module):
+        with fitting(_MINI_BATCH, f"the {which} model"), calibrating(module):
             shown.append(Observer(module, blocks=blocks)(inputs))
 
     def shapes(tensors: Mapping[str, Tensor]) -> dict[str, list[tuple[int, ...]]]:
@@ -138,20 +139,6 @@ def probe(
                 f"{theirs} and the sparse model's {own}; leave it out of losses="
             )
     return weights
-
-
-@contextmanager
-def _fitting(which: str) -> Iterator[None]:
-    """Say of a mini-batch that does not run through a model that it does not."""
-    try:
-        yield
-    except GossamerError:
-        raise
-    except Exception as error:  # A forward is the user's code: anything may come out of it.
-        raise DataError(
-            f"a mini-batch of the data does not run through the {which} model "
-            f"({describe(error)}); check its shapes and values"
-        ) from error
 
 
 def _shapes(seen: Seen, part: str) -> list[tuple[int, ...]]:

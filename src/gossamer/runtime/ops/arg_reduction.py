@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from gossamer.graphs.dims import UnknownSize
 from gossamer.graphs.operation import shape_of
 from gossamer.runtime.calls import call, elements
 from gossamer.runtime.codegen.target import Target
 from gossamer.runtime.graph import Node
-from gossamer.runtime.kernels.pointwise import REGISTER_TYPES
 from gossamer.runtime.kernels.reduction import ArgReduction
 from gossamer.runtime.native import Native
-from gossamer.runtime.onnx_import import why_unknown
+from gossamer.runtime.reasons import fold_reason
 from gossamer.runtime.steps import Call
 
 
 def _reason(node: Node) -> str:
-    x = node.source(0)
-    if not x.known or not node.output.known:
-        return why_unknown(node)
-    if x.dtype == np.bool_ or str(x.dtype) not in REGISTER_TYPES:
-        return f"no lowering for {node.op} of {x.dtype}"
-    shape = shape_of(x)
+    if reason := fold_reason(node):
+        return reason
+    shape = shape_of(node.source(0))
     axis = node.attributes.get("axis", 0)
     if not -len(shape) <= axis < len(shape):
         return "an axis lies outside the shape"

@@ -7,7 +7,7 @@ from typing import Any
 
 from gossamer.graphs.dims import UnknownSize
 from gossamer.runtime.codegen.builder import I1, Builder, Term
-from gossamer.runtime.expressions import Compute, elementwise, unary, values
+from gossamer.runtime.expressions import Compute, are_of_one_type, elementwise, unary, values
 from gossamer.runtime.graph import Node
 from gossamer.runtime.kernels.pointwise import Expression
 from gossamer.runtime.native import Attributes, Operands
@@ -32,12 +32,8 @@ def _equal(node: Node) -> tuple[Operands, Attributes]:
     return values(node.inputs), ()
 
 
-def _of_one_type(node: Node) -> bool:
-    return len({value.dtype for value in node.inputs if value is not None}) == 1
-
-
 NATIVE = {
-    "Equal": elementwise(_compare("=="), fits=_of_one_type, operands=_equal),
+    "Equal": elementwise(_compare("=="), fits=are_of_one_type, operands=_equal),
     "Greater": elementwise(_compare(">")),
     "GreaterOrEqual": elementwise(_compare(">=")),
     "Less": elementwise(_compare("<")),

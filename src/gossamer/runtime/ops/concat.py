@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gossamer.graphs.operation import shape_of
 from gossamer.runtime.codegen.builder import Term
-from gossamer.runtime.expressions import movement, values
+from gossamer.runtime.expressions import are_of_one_type, movement, values
 from gossamer.runtime.graph import Node
 from gossamer.runtime.kernels.pointwise import Expression, Index, Writer
 from gossamer.runtime.native import Attributes, Operands
@@ -30,8 +30,4 @@ def _operands(node: Node) -> tuple[Operands, Attributes]:
     return values(node.inputs), (("axis", node.attributes["axis"] % rank),)
 
 
-def _fits(node: Node) -> bool:
-    return len({value.dtype for value in node.inputs if value is not None}) == 1
-
-
-NATIVE = {"Concat": movement(_element, _operands, fits=_fits, is_cheap=True)}
+NATIVE = {"Concat": movement(_element, _operands, fits=are_of_one_type, is_cheap=True)}

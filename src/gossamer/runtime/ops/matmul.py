@@ -14,7 +14,7 @@ from gossamer.runtime.expansion import Expansion
 from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.kernels.matmul import MatMul
 from gossamer.runtime.native import Native
-from gossamer.runtime.onnx_import import why_unknown
+from gossamer.runtime.reasons import float32_reason
 from gossamer.runtime.signature import Given
 from gossamer.runtime.steps import Call
 
@@ -37,11 +37,8 @@ def _expanded(e: Expansion, node: Node) -> Sequence[Value] | None:
 
 
 def _reason(node: Node) -> str:
-    for value in (*node.inputs, *node.outputs):
-        if value is None or not value.known:
-            return why_unknown(node)
-        if value.dtype != np.float32:
-            return f"no lowering for {node.op} of {value.dtype}"
+    if reason := float32_reason(node):
+        return reason
     ranks = [len(shape_of(value)) for value in node.inputs]
     return "" if min(ranks) >= 2 else "no lowering for a product of vectors"
 

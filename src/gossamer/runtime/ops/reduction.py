@@ -14,10 +14,9 @@ from gossamer.runtime.calls import call, elements
 from gossamer.runtime.codegen.target import Target
 from gossamer.runtime.expansion import Expansion
 from gossamer.runtime.graph import Node, Value
-from gossamer.runtime.kernels.pointwise import REGISTER_TYPES
 from gossamer.runtime.kernels.reduction import Reduction
 from gossamer.runtime.native import Native
-from gossamer.runtime.onnx_import import why_unknown
+from gossamer.runtime.reasons import fold_reason
 from gossamer.runtime.steps import Call
 
 
@@ -69,14 +68,11 @@ def _log_sum_exp(e: Expansion, node: Node) -> Sequence[Value]:
 
 
 def _reason(node: Node) -> str:
-    x = node.source(0)
-    if not x.known or not node.output.known:
-        return why_unknown(node)
-    if x.dtype == np.bool_ or str(x.dtype) not in REGISTER_TYPES:
-        return f"no lowering for {node.op} of {x.dtype}"
+    if reason := fold_reason(node):
+        return reason
     try:
         # Along no axis it is no reduction, and is written as what it is.
-        named = reduced_axes(node, len(shape_of(x)))
+        named = reduced_axes(node, len(shape_of(node.source(0))))
         return "" if named else f"no lowering for {node.op} along no axis"
     except UnknownSize as why:
         return str(why)

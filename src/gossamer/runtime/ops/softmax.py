@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from gossamer.graphs.dims import product
 from gossamer.graphs.operation import shape_of
 from gossamer.runtime.calls import call
@@ -14,7 +12,7 @@ from gossamer.runtime.expansion import Expansion
 from gossamer.runtime.graph import Node, Value
 from gossamer.runtime.kernels.softmax import Softmax
 from gossamer.runtime.native import Native
-from gossamer.runtime.onnx_import import why_unknown
+from gossamer.runtime.reasons import float32_reason
 from gossamer.runtime.signature import Given
 from gossamer.runtime.steps import Call
 
@@ -47,12 +45,9 @@ def _hardmax(e: Expansion, node: Node) -> Sequence[Value] | None:
 
 
 def _reason(node: Node) -> str:
-    x = node.source(0)
-    if not x.known or not node.output.known:
-        return why_unknown(node)
-    if x.dtype != np.float32:
-        return f"no lowering for {node.op} of {x.dtype}"
-    rank = len(shape_of(x))
+    if reason := float32_reason(node):
+        return reason
+    rank = len(shape_of(node.source(0)))
     inside = -rank <= node.attributes.get("axis", -1) < rank
     return "" if inside else "an axis lies outside the shape"
 
